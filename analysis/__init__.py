@@ -1,0 +1,1 @@
+"""From NWB files to tables, estimates and a report."""

@@ -1,0 +1,1 @@
+"""From a lab's raw files to checked NWB files."""

@@ -1,0 +1,139 @@
+"""Findings as values, and the catalogue of all codes a user can meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+
+class Severity(StrEnum):
+    """How much an issue matters; only errors change the exit status."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is: a file, a line (1-based) and an item inside (``sessions[3].dose``)."""
+
+    file: Path | None = None
+    line: int | None = None
+    item: str = ""
+
+    def __str__(self) -> str:
+        where = str(self.file) if self.file else ""
+        if self.line is not None:
+            where += f":{self.line}"
+        if self.item:
+            where += f" ({self.item})" if where else self.item
+        return where
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One finding: what is wrong, where, and what to do about it.
+
+    Build it with `issue`, which looks the severity up in `CATALOGUE`.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    place: Place = Place()
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.place}: " if str(self.place) else ""
+        remedy = f" {self.remedy}" if self.remedy else ""
+        return f"{self.severity}: {place}{self.message}{remedy} [{self.code}]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as plain JSON values."""
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "message": self.message,
+            "file": str(self.place.file) if self.place.file else None,
+            "line": self.place.line,
+            "item": self.place.item,
+            "remedy": self.remedy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An entry of the catalogue: the severity and the meaning of a code."""
+
+    severity: Severity
+    meaning: str
+
+
+_E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
+
+CATALOGUE: dict[str, Kind] = {
+    # reading a study
+    "yaml-syntax": Kind(_E, "The file is not valid YAML."),
+    "unknown-key": Kind(_E, "A key that the study format does not have."),
+    "missing-value": Kind(_E, "A value that must be given is not there."),
+    "wrong-value": Kind(_E, "A value of the wrong type, range or form."),
+    "unknown-word": Kind(_E, "A word that is not in the vocabulary."),
+    "unknown-subject": Kind(_E, "A session names a subject that the study does not list."),
+    "duplicate-id": Kind(_E, "An identifier is used twice."),
+    "missing-file": Kind(_E, "A file or folder that the study names is not there."),
+    "unsafe-path": Kind(_E, "A path that leaves the study folder by .. or a link."),
+    "ambiguous-file": Kind(_E, "A pattern matches several files where one is needed."),
+    "unreadable-file": Kind(_E, "A file that is damaged or in another format than stated."),
+    "unsafe-file": Kind(_E, "A file that could run code, reach other files or exhaust memory."),
+    # tables
+    "missing-column": Kind(_E, "A table lacks a column it must have."),
+    "unknown-column": Kind(_W, "A table has a column that is not used."),
+    "bad-cell": Kind(_E, "A table cell that cannot be read as the column's type."),
+    # drugs
+    "unknown-drug": Kind(_E, "A substance that the vocabulary does not hold."),
+    "bad-unit": Kind(_E, "A unit that is not UCUM or has the wrong dimension."),
+    "no-drug-log": Kind(_W, "A session without any drug administration."),
+    "dose-missing": Kind(_W, "An administration without a dose and without a reason."),
+    "dose-implausible": Kind(_W, "A dose far outside what is used for this substance."),
+    "drug-outside-session": Kind(_W, "An administration after the end of the recording."),
+    "pharmacology-differs": Kind(_E, "The pharmacology text does not match the drug log."),
+    # epochs and recordings
+    "epoch-outside-recording": Kind(_E, "An analysis window reaches beyond the recording."),
+    "epochs-overlap": Kind(_E, "Two analysis windows that must be apart overlap."),
+    "rate-differs": Kind(_E, "Two sources state different frame rates for one recording."),
+    "length-differs": Kind(_E, "Two streams that must be equally long are not."),
+    "placeholder": Kind(_W, "A value that the source does not state was filled with a marked placeholder."),
+    # checking NWB
+    "nwb-invalid": Kind(_E, "pynwb finds that the file breaks the NWB schema."),
+    "inspector-critical": Kind(_E, "nwbinspector finds something that must be mended before upload."),
+    "inspector-advice": Kind(_W, "nwbinspector recommends a change."),
+    "inspector-allowed": Kind(_N, "An nwbinspector finding that is a known false alarm here."),
+    "dandi-metadata": Kind(_E, "A field that DANDI needs is missing or malformed."),
+    # measuring and estimating
+    "no-activity": Kind(_E, "The file holds no fluorescence traces."),
+    "no-epochs": Kind(_E, "The file holds no analysis windows."),
+    "session-left-out": Kind(_W, "A recording session that could not be used, with the reason."),
+    "false-events": Kind(_W, "Negative transients show that many events may be noise."),
+}
+
+
+def issue(code: str, message: str, *, place: Place | None = None, remedy: str = "") -> Issue:
+    """Return the finding ``code`` with the severity that the catalogue gives it."""
+    return Issue(code, CATALOGUE[code].severity, message, place or Place(), remedy)
+
+
+def has_errors(issues: Iterable[Issue]) -> bool:
+    """Return whether any finding is of error severity."""
+    return any(each.severity is Severity.ERROR for each in issues)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Return a hint naming the valid word most like ``word``, or an empty string."""
+    by_fold = {each.casefold(): each for each in words}
+    close = get_close_matches(word.casefold(), list(by_fold), n=1, cutoff=0.6)
+    return f"Did you mean {by_fold[close[0]]!r}?" if close else ""

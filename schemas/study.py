@@ -1,0 +1,133 @@
+"""A study as the project understands it: subjects, recording sessions and the streams of each session.
+
+These models are the resolved form: defaults are merged, tables are read, templates are filled in. The file
+a lab writes is read by `nwbswitch.schemas.study_file`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nwbswitch.schemas.drug_log import Administration
+from nwbswitch.schemas.epochs import Epoch
+
+RoiBasis = Literal["activity", "anatomical", "unknown"]
+SESSION_CLOCK = "session"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Clock(_Model):
+    """A clock of one acquisition system: session time = own time + offset_s."""
+
+    offset_s: float = Field(0.0, description="Session time at which this clock reads zero, s.")
+
+
+class TiffMovie(_Model):
+    """A single-plane movie in one TIFF file, one page per frame."""
+
+    format: Literal["tiff_movie"]
+    path: Path
+    clock: str = SESSION_CLOCK
+    rate_hz: float = Field(gt=0, description="Frame rate, Hz; TIFF does not state one.")
+
+
+class Suite2pFolder(_Model):
+    """A Suite2p output folder: the one that holds plane0, or a plane folder itself."""
+
+    format: Literal["suite2p"]
+    path: Path
+    clock: str = SESSION_CLOCK
+    rate_hz: float | None = Field(None, gt=0, description="Frame rate, Hz; overrides fs in ops.npy.")
+    roi_basis: RoiBasis = Field("activity", description="How ROIs were found: activity or anatomical.")
+
+
+class Signal(_Model):
+    """One column of a behaviour table."""
+
+    column: str
+    quantity: Literal["speed", "position", "distance"] = "speed"
+    unit: str = Field(description="UCUM unit, e.g. cm/s; 'n/a' if the source does not state one.")
+    description: str = ""
+
+
+class WheelCsv(_Model):
+    """Treadmill or wheel signals in a CSV file, with a time column or one row per imaging frame."""
+
+    format: Literal["wheel_csv"]
+    path: Path
+    clock: str = SESSION_CLOCK
+    time_column: str | None = Field(None, description="Column with the time in s on this stream's clock.")
+    rate_hz: float | None = Field(None, gt=0, description="Row rate, Hz, when there is no time column.")
+    signals: tuple[Signal, ...] = Field(min_length=1)
+
+
+Stream = Annotated[TiffMovie | Suite2pFolder | WheelCsv, Field(discriminator="format")]
+
+
+class Imaging(_Model):
+    """The microscope and what it looked at."""
+
+    device: str = "two-photon microscope"
+    device_description: str = ""
+    indicator: str = Field(description="Calcium indicator, e.g. GCaMP6s.")
+    excitation_lambda_nm: float = Field(gt=0)
+    emission_lambda_nm: float = Field(gt=0)
+    region: str = Field(description="Allen Mouse Brain Atlas acronym, e.g. RSPd; 'unknown' if not stated.")
+    depth_um: float | None = Field(None, ge=0, description="Depth below the pia, um.")
+    pixel_size_um: tuple[float, float] | None = Field(None, description="Pixel size (x, y), um.")
+    cell_type: str = Field("unknown", description="Cell type of the ROIs, from the vocabulary.")
+    description: str = ""
+
+
+class Subject(_Model):
+    """One animal."""
+
+    subject_id: str = Field(pattern=r"^[^/\s_]+$", description="Identifier; no slash, space or underscore.")
+    species: str = Field(description="Latin binomial, e.g. Mus musculus.")
+    sex: Literal["M", "F", "O", "U"]
+    age: str | None = Field(None, description="Age at the session, ISO 8601 duration, e.g. P90D.")
+    date_of_birth: datetime | None = None
+    weight_g: float | None = Field(None, gt=0)
+    genotype: str = ""
+    strain: str = ""
+    description: str = ""
+
+
+class Session(_Model):
+    """One recording session of one animal, everything resolved; paths are absolute."""
+
+    session_id: str = Field(pattern=r"^[^/\s_]+$", description="Identifier; no slash, space or underscore.")
+    subject: Subject
+    start_time: datetime = Field(description="Start of the session with its UTC offset.")
+    description: str
+    imaging: Imaging | None = None
+    clocks: dict[str, Clock] = Field(default_factory=dict)
+    streams: dict[str, Stream] = Field(default_factory=dict)
+    drug_log: tuple[Administration, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    placeholders: tuple[str, ...] = Field(
+        (), description="Fields whose source does not state a value, e.g. subject.age."
+    )
+    notes: str = ""
+
+
+class Study(_Model):
+    """A study: what all its sessions share, and the sessions."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", description="Short name; used as dataset name.")
+    title: str
+    description: str = ""
+    institution: str = ""
+    lab: str = ""
+    experimenters: tuple[str, ...] = Field((), description="'Last, First'; written to files only if given.")
+    related_publications: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    simulated: bool = Field(False, description="True when the data were made by a simulator.")
+    sessions: tuple[Session, ...] = Field(min_length=1)

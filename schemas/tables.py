@@ -1,0 +1,180 @@
+"""The tables that rooms hand to each other: columns, dtypes, units and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from nwbswitch.schemas.errors import TableError
+from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+
+Dtype = Literal["str", "int", "float", "bool"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: name, dtype, meaning, unit, whether it must be there and may hold missing values."""
+
+    name: str
+    dtype: Dtype
+    meaning: str
+    unit: str = ""
+    required: bool = True
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A named table: what one row is, and its columns."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def issues(self, frame: pd.DataFrame, *, file: Path | None = None) -> list[Issue]:
+        """Return every way in which ``frame`` does not fit this specification."""
+        found = []
+        for column in self.columns:
+            place = Place(file, item=f"{self.name}.{column.name}")
+            if column.name not in frame.columns:
+                if column.required:
+                    found.append(
+                        issue(
+                            "missing-column",
+                            f"The {self.name} table has no column {column.name!r} ({column.meaning}).",
+                            place=place,
+                            remedy=nearest(column.name, map(str, frame.columns)),
+                        )
+                    )
+                continue
+            found += _column_issues(frame[column.name], column, place)
+        return found
+
+    def checked(self, frame: pd.DataFrame, *, file: Path | None = None) -> pd.DataFrame:
+        """Return ``frame`` with this table's columns first and in its dtypes.
+
+        Columns that may be absent are left absent; columns not in the specification are kept after the
+        known ones.
+
+        Raises
+        ------
+        TableError
+            Naming every missing column and every column with bad values.
+        """
+        found = self.issues(frame, file=file)
+        if found:
+            raise TableError(found)
+        known = [column for column in self.columns if column.name in frame.columns]
+        typed = {column.name: _typed(frame[column.name], column) for column in known}
+        rest = {name: frame[name] for name in frame.columns if name not in typed}
+        return pd.DataFrame({**typed, **rest}, index=frame.index)
+
+
+def _column_issues(values: pd.Series, column: Column, place: Place) -> list[Issue]:
+    missing = values.isna()
+    if missing.any() and not column.nullable and column.dtype != "str":
+        row = int(np.flatnonzero(missing)[0])
+        return [issue("bad-cell", f"Row {row + 1} of {column.name!r} is empty.", place=place)]
+    if column.dtype == "str":
+        return []
+    present = values[~missing]
+    numbers = pd.to_numeric(present, errors="coerce")
+    bad = numbers.isna() | (~np.isfinite(numbers.to_numpy(dtype=float)) & (column.dtype == "int"))
+    if column.dtype in ("int", "bool"):
+        bad |= numbers != np.floor(numbers)
+    if not bad.any():
+        return []
+    row = int(np.flatnonzero((~missing).to_numpy())[int(np.flatnonzero(bad.to_numpy())[0])])
+    return [
+        issue(
+            "bad-cell",
+            f"Row {row + 1} of {column.name!r} holds {values.iloc[row]!r}, expected {_WORDS[column.dtype]}.",
+            place=place,
+        )
+    ]
+
+
+_WORDS: dict[str, str] = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+
+def _typed(values: pd.Series, column: Column) -> pd.Series:
+    match column.dtype:
+        case "str":
+            return values.astype(object).where(values.notna(), "").astype(str)
+        case "int":
+            return pd.to_numeric(values).astype("int64")
+        case "bool":
+            return values.astype(bool)
+        case "float":
+            return pd.to_numeric(values).astype("float64")
+
+
+CELLS = TableSpec(
+    "cells",
+    "one neuron in one block of one analysis window",
+    (
+        Column("dataset", "str", "Name of the study or dandiset."),
+        Column("animal", "str", "Subject identifier, unique within the dataset."),
+        Column("session", "str", "Recording session identifier, unique within the animal."),
+        Column("plane", "str", "Imaging plane."),
+        Column("neuron", "int", "Row of the neuron in its plane segmentation."),
+        Column("tracking_id", "str", "Identity across recording sessions; empty when not registered."),
+        Column("cell_type", "str", "Cell type, as in the vocabulary of cell types."),
+        Column("region", "str", "Allen Mouse Brain Atlas acronym."),
+        Column("depth_um", "float", "Depth of the plane below the pia.", "um", nullable=True),
+        Column("roi_basis", "str", "How ROIs were found: activity, anatomical or unknown."),
+        Column("arm", "str", "Treatment arm of the session, e.g. ketamine or saline; empty without a drug."),
+        Column("order", "int", "Rank of the session within its animal by start time, from 1."),
+        Column("window", "str", "baseline, drug, pseudo_baseline, pseudo_drug, washout or recovery."),
+        Column("block", "int", "Index of the block in its window, from 0."),
+        Column("half", "int", "Interleaved half the block belongs to, 1 or 2."),
+        Column("start_s", "float", "Start of the block on the session clock.", "s"),
+        Column("exposure_s", "float", "Time of valid frames in the block.", "s"),
+        Column("n_events", "int", "Upward threshold crossings in valid frames."),
+        Column("n_negative", "int", "Crossings of the mirrored trace: the noise floor of n_events."),
+        Column("activity", "float", "Deconvolved activity per second where present.", "1/s", nullable=True),
+        Column("mean_dff", "float", "Mean dF/F of valid frames.", nullable=True),
+        Column("noise", "float", "Standard deviation of the dF/F noise in this block.", nullable=True),
+        Column("source", "str", "File path, URL or asset the row was measured from."),
+        Column("source_digest", "str", "SHA-256 or asset digest of the source."),
+        Column("object_path", "str", "Path of the traces inside the source."),
+        Column("simulated", "bool", "Whether the source says that it is simulated."),
+    ),
+)
+
+ESTIMATES = TableSpec(
+    "estimates",
+    "one estimand for one arm at one level",
+    (
+        Column("dataset", "str", "Name of the study or dandiset."),
+        Column("arm", "str", "Treatment arm."),
+        Column("cell_type", "str", "Cell type the sums run over."),
+        Column("contrast", "str", "drug (window against baseline), pseudo (N1) or vs_<arm> (difference)."),
+        Column("level", "str", "animal or arm."),
+        Column("animal", "str", "Subject identifier at animal level, else empty."),
+        Column("estimand", "str", "G, R_act, R_sil, SW, rho_star, tau_c, M or naive_*."),
+        Column("k", "int", "Detection limit of the tau_c sweep; 0 for all other estimands."),
+        Column("estimate", "float", "Point estimate; empty when it is not estimable.", nullable=True),
+        Column("se", "float", "Standard error.", nullable=True),
+        Column("ci_low", "float", "Lower bound of the 95 % interval.", nullable=True),
+        Column("ci_high", "float", "Upper bound of the 95 % interval.", nullable=True),
+        Column("df", "float", "Degrees of freedom of the interval.", nullable=True),
+        Column("p", "float", "Two-sided P; empty where the number of animals cannot support one.", nullable=True),
+        Column("n_animals", "int", "Animals that contribute."),
+        Column("n_sessions", "int", "Recording sessions that contribute."),
+        Column("n_neurons", "int", "Neurons that contribute, each counted once by tracking id."),
+        Column("status", "str", "ok, or why there is no estimate."),
+        Column("simulated", "bool", "Whether any source says that it is simulated."),
+    ),
+)
+
+TABLES: dict[str, TableSpec] = {spec.name: spec for spec in (CELLS, ESTIMATES)}
