@@ -1,0 +1,74 @@
+"""Files that appear whole or not at all, and digests that tell one content from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 20
+PARTIAL = ".partial-"
+
+
+@contextmanager
+def replaced(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any error.
+
+    The suffix is kept (``sub-a.nwb`` is written as ``.partial-1f3a-sub-a.nwb``), since some writers choose
+    their format by it. Missing parent folders are made.
+    """
+    final = Path(path)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(f"{PARTIAL}{secrets.token_hex(4)}-{final.name}")
+    try:
+        yield partial
+        with partial.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what a killed run left below ``folder``."""
+    for leftover in folder.rglob(f"{PARTIAL}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def sha256_file(path: Path | str) -> str:
+    """Return the SHA-256 of a file's bytes as hex digits, reading 1 MiB at a time."""
+    digest_ = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest_.update(chunk)
+    return digest_.hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON-like value, independent of the order of keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a value as readable JSON, atomically; NaN and infinities become null."""
+    with replaced(path) as partial:
+        text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False, default=str)
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return _finite(value.item())
+    return value

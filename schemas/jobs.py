@@ -1,0 +1,148 @@
+"""The one loop over recording sessions: any executor, progress, and no job that stops another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Generic, TypeVar
+
+from nwbswitch.schemas.errors import NwbswitchError
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Item, Value]):
+    """What became of one job: its value, or the error that ended it."""
+
+    item: Item
+    value: Value | None = None
+    error: Exception | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why the job failed, in one line; empty when it did not."""
+        if self.error is None:
+            return ""
+        if isinstance(self.error, NwbswitchError):
+            return str(self.error)
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+def run_jobs(
+    function: Callable[[Item], Value],
+    items: Sequence[Item],
+    *,
+    label: str,
+    workers: int = 1,
+    executor: Executor | None = None,
+    describe: Callable[[Item], str] = str,
+    quiet: bool = False,
+) -> list[Outcome[Item, Value]]:
+    """Apply ``function`` to every item and return the outcomes in the order of the items.
+
+    Parameters
+    ----------
+    function
+        Picklable when ``workers`` > 1 or a remote ``executor`` is used.
+    items
+        One per recording session.
+    label
+        Name of the step, shown with the progress.
+    workers
+        Number of processes; 1 runs in this process.
+    executor
+        Any `concurrent.futures.Executor`, e.g. that of a dask client; it is not shut down.
+    describe
+        Short name of an item for the progress line.
+    quiet
+        Show no progress.
+
+    Notes
+    -----
+    Progress is a bar on a terminal and one line per finished item otherwise, on standard error.
+    An error of one job is kept in its outcome; ``KeyboardInterrupt`` cancels what has not begun.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    progress = _Progress(label, len(items), quiet=quiet)
+    if executor is None and (workers == 1 or len(items) < 2):
+        outcomes = []
+        for item in items:
+            outcomes.append(_attempt(function, item))
+            progress.finished(describe(item), outcomes[-1].reason)
+        progress.close()
+        return outcomes
+    with _pool(executor, min(workers, len(items))) as pool:
+        futures: dict[Future[Value], int] = {
+            pool.submit(function, item): place for place, item in enumerate(items)
+        }
+        found: dict[int, Outcome[Item, Value]] = {}
+        try:
+            for future in as_completed(futures):
+                place = futures[future]
+                error = future.exception()
+                if isinstance(error, Exception):
+                    found[place] = Outcome(items[place], error=error)
+                elif error is not None:
+                    raise error
+                else:
+                    found[place] = Outcome(items[place], value=future.result())
+                progress.finished(describe(items[place]), found[place].reason)
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
+        finally:
+            progress.close()
+    return [found[place] for place in range(len(items))]
+
+
+def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:
+    try:
+        return Outcome(item, value=function(item))
+    except Exception as error:
+        return Outcome(item, error=error)
+
+
+def _pool(executor: Executor | None, workers: int) -> AbstractContextManager[Executor]:
+    if executor is not None:
+        return nullcontext(executor)
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+class _Progress:
+    def __init__(self, label: str, total: int, *, quiet: bool) -> None:
+        from tqdm import tqdm
+
+        self._quiet = quiet
+        self._label = label
+        self._total = total
+        self._count = 0
+        self._bar = (
+            tqdm(total=total, desc=label, unit="session", file=sys.stderr, leave=True)
+            if not quiet and sys.stderr.isatty()
+            else None
+        )
+
+    def finished(self, name: str, reason: str) -> None:
+        self._count += 1
+        if self._quiet:
+            return
+        line = f"{self._label} {self._count}/{self._total} {name}" + (f": FAILED {reason}" if reason else "")
+        if self._bar is None:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+            return
+        if reason:
+            self._bar.write(line, file=sys.stderr)
+        self._bar.update()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
