@@ -58,8 +58,12 @@ def digest(value: Any) -> str:
 def write_json(path: Path | str, value: Any) -> None:
     """Write a value as readable JSON, atomically; NaN and infinities become null."""
     with replaced(path) as partial:
-        text = json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False, default=str)
-        partial.write_text(text + "\n", encoding="utf-8")
+        partial.write_text(to_json(value) + "\n", encoding="utf-8")
+
+
+def to_json(value: Any) -> str:
+    """Return a value as readable JSON; NaN and infinities become null, NumPy scalars plain numbers."""
+    return json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False, default=str)
 
 
 def _finite(value: Any) -> Any:

@@ -168,7 +168,9 @@ ESTIMATES = TableSpec(
         Column("ci_low", "float", "Lower bound of the 95 % interval.", nullable=True),
         Column("ci_high", "float", "Upper bound of the 95 % interval.", nullable=True),
         Column("df", "float", "Degrees of freedom of the interval.", nullable=True),
-        Column("p", "float", "Two-sided P; empty where the number of animals cannot support one.", nullable=True),
+        Column(
+            "p", "float", "Two-sided P; empty where the number of animals cannot support one.", nullable=True
+        ),
         Column("n_animals", "int", "Animals that contribute."),
         Column("n_sessions", "int", "Recording sessions that contribute."),
         Column("n_neurons", "int", "Neurons that contribute, each counted once by tracking id."),

@@ -1,0 +1,59 @@
+"""Tables on disk: CSV, TSV and Parquet in, CSV and Parquet out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.files import replaced
+
+MAX_TEXT_BYTES = 2 << 30
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Return the table in a ``.csv``, ``.tsv`` or ``.parquet`` file.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, empty, of another kind, too large for text (2 GiB) or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputFileError(path, "no such table.", "Give a .csv, .tsv or .parquet file.")
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".tsv", ".parquet"):
+        raise InputFileError(
+            path, f"a table of kind {suffix or '(none)'!r} is not read here.", "Use CSV or Parquet."
+        )
+    if suffix != ".parquet" and path.stat().st_size > MAX_TEXT_BYTES:
+        raise InputFileError(path, "a text table of more than 2 GiB.", "Convert it to Parquet first.")
+    try:
+        if suffix == ".parquet":
+            frame = pd.read_parquet(path)
+        else:
+            frame = pd.read_csv(path, sep="," if suffix == ".csv" else "\t", encoding="utf-8-sig")
+    except (ValueError, OSError, UnicodeDecodeError, pd.errors.EmptyDataError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputFileError(path, f"cannot be read as {suffix[1:].upper()} ({reason}).") from error
+    if frame.empty:
+        raise InputFileError(path, "the table has no rows.")
+    return frame
+
+
+def write_csv(frame: pd.DataFrame, path: Path | str) -> None:
+    """Write a table as CSV, atomically, with 10 significant digits and text that no spreadsheet runs."""
+    safe = frame.copy()
+    for name in safe.columns:
+        if safe[name].dtype == object or isinstance(safe[name].dtype, pd.StringDtype):
+            safe[name] = safe[name].map(_inert)
+    with replaced(path) as partial:
+        safe.to_csv(partial, index=False, float_format="%.10g", encoding="utf-8")
+
+
+def _inert(value: object) -> object:
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value

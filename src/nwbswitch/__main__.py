@@ -1,0 +1,37 @@
+"""Entry point: runs a command and turns errors raised on purpose into a message and an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+
+def main() -> None:
+    """Run the command line and exit with 0 (done), 1 (findings of error severity) or 2 (wrong usage)."""
+    from nwbswitch.cli import commands
+    from nwbswitch.schemas.errors import NwbswitchError
+
+    try:
+        status = commands.main(prog_name="nwbswitch", standalone_mode=False)
+    except click.Abort:
+        click.echo("Stopped. Finished files are kept; the same command goes on from here.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except NwbswitchError as error:
+        message = str(error)
+        click.echo(message if message.startswith("error: ") else f"error: {message}", err=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        click.echo("Stopped. Finished files are kept; the same command goes on from here.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
