@@ -1,0 +1,105 @@
+"""A folder of results: which work an output came from, and whether that work is already done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
+from nwbswitch.schemas.files import sha256_file, write_json
+from nwbswitch.schemas.provenance import record, same_work
+
+if TYPE_CHECKING:
+    from nwbswitch.analysis.switch import SwitchResult
+
+RESULT = "result.json"
+CELLS_FILE = "cells.parquet"
+ESTIMATES_FILE = "estimates.csv"
+FIT_FILE = "fit.json"
+META_FILE = "meta.json"
+
+
+def estimate_switch(
+    cells: Path,
+    out: Path | None = None,
+    *,
+    reference: str | None = None,
+    margin: float = 0.25,
+    cell_type: str | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> SwitchResult:
+    """Estimate the switch from a cells file; write ``out`` (CSV) and ``result.json`` beside it.
+
+    Parameters
+    ----------
+    cells
+        Cells table, Parquet or CSV.
+    out
+        Estimates table to write; nothing is written when it is None.
+    reference, margin, cell_type, seed
+        As in `nwbswitch.analysis.switch.switch`.
+    overwrite
+        Replace results that were made differently.
+
+    Raises
+    ------
+    ExistingOutputError
+        If results of other work are there and ``overwrite`` is false.
+    """
+    from nwbswitch.analysis.switch import switch
+    from nwbswitch.analysis.table_file import read_table, write_csv
+
+    parameters = {"reference": reference, "margin": margin, "cell_type": cell_type}
+    result = switch(read_table(cells), reference=reference, margin=margin, cell_type=cell_type, seed=seed)
+    if out is None:
+        return result
+    work = record(
+        command="switch", parameters=parameters, inputs={Path(cells).name: sha256_file(cells)}, seed=seed
+    )
+    target = out.parent / RESULT
+    if target.exists() and not overwrite:
+        refuse_other_work(target, work)
+    write_csv(result.table(), out)
+    write_json(target, {**result.as_dict(), "provenance": work})
+    return result
+
+
+def save_json(path: Path, value: dict[str, Any], *, overwrite: bool) -> None:
+    """Write a result; the same result again is fine, another one needs ``overwrite``."""
+    from nwbswitch.schemas.files import to_json
+
+    if path.exists() and not overwrite:
+        if path.read_text(encoding="utf-8") == to_json(value) + "\n":
+            return
+        raise ExistingOutputError(f"{path} holds another result. Choose another name or give --overwrite.")
+    write_json(path, value)
+
+
+def refuse_other_work(path: Path, work: dict[str, Any]) -> None:
+    """Raise `ExistingOutputError` unless ``path`` says that it came from the same work."""
+    held = read_json(path).get("provenance")
+    if not (isinstance(held, dict) and same_work(held, work)):
+        raise ExistingOutputError(
+            f"{path} was made from other inputs or parameters. Choose another folder or give --overwrite."
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file of ours.
+
+    Raises
+    ------
+    InputFileError
+        If the file is missing, damaged or holds no object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputFileError(path, "no such file.") from error
+    except (OSError, ValueError) as error:
+        raise InputFileError(path, f"is not valid JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise InputFileError(path, "holds no JSON object.")
+    return value
