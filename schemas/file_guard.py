@@ -1,0 +1,9 @@
+"""The guard at the door: every file that was not made by this process is opened through these functions."""
+
+from __future__ import annotations
+
+from nwbswitch.schemas.hdf5_guard import check_hdf5, open_hdf5
+from nwbswitch.schemas.npy_guard import load_npy, load_npy_array, load_npy_dict
+from nwbswitch.schemas.path_guard import inside
+
+__all__ = ["check_hdf5", "inside", "load_npy", "load_npy_array", "load_npy_dict", "open_hdf5"]

@@ -1,0 +1,127 @@
+"""Arrays of ``.npy`` files, read without running code and without believing sizes the file cannot hold."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
+from nwbswitch.schemas.plain_pickle import RefusedPickleError, read_plain_pickle
+
+MAX_ARRAY_BYTES = 64 << 30
+MAX_OBJECT_BYTES = 2 << 30
+_MAX_HEADER = 65_536
+
+
+def load_npy(
+    path: Path | str, *, max_bytes: int = MAX_ARRAY_BYTES, mmap: bool = False
+) -> NDArray[Any] | dict[Any, Any]:
+    """Return the array of a ``.npy`` file, or the dictionary when it holds a single one (``ops.npy``).
+
+    Parameters
+    ----------
+    path
+        The file. Arrays of objects are read by `read_plain_pickle`, so nothing in the file is run.
+    max_bytes
+        Largest file that is read into memory, bytes (2 GiB at most for objects).
+    mmap
+        Leave the numbers on disk and map them read-only; objects are always read.
+
+    Raises
+    ------
+    UnsafeFileError
+        When the file asks for code, or for more than ``max_bytes``.
+    InputFileError
+        When the file is missing, damaged, truncated or not ``.npy``.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            shape, fortran, dtype = _header(file, stream)
+            start = stream.tell()
+            if dtype.hasobject:
+                return _objects(file, stream, shape, dtype, limit=min(max_bytes, MAX_OBJECT_BYTES), size=size)
+            _check_size(file, shape, dtype, available=size - start)
+            count = math.prod(shape)
+            if mmap and count:
+                return np.memmap(
+                    file, dtype=dtype, mode="r", offset=start, shape=shape, order="F" if fortran else "C"
+                )
+            _check_limit(file, size, max_bytes)
+            values = np.fromfile(stream, dtype=dtype, count=count)
+            return values.reshape(shape, order="F" if fortran else "C")
+    except OSError as error:
+        raise InputFileError(file, f"cannot be read: {error.strerror or error}.") from error
+
+
+def load_npy_array(path: Path | str, *, max_bytes: int = MAX_ARRAY_BYTES, mmap: bool = False) -> NDArray[Any]:
+    """Return the array of a ``.npy`` file that must hold one; see `load_npy`."""
+    value = load_npy(path, max_bytes=max_bytes, mmap=mmap)
+    if isinstance(value, dict):
+        raise InputFileError(path, "holds a dictionary, where an array was expected.")
+    return value
+
+
+def load_npy_dict(path: Path | str, *, max_bytes: int = MAX_OBJECT_BYTES) -> dict[str, Any]:
+    """Return the dictionary of a ``.npy`` file that must hold one with text keys; see `load_npy`."""
+    value = load_npy(path, max_bytes=max_bytes)
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise InputFileError(path, "does not hold a dictionary with text keys.")
+    return value
+
+
+def _header(file: Path, stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, Fortran order and dtype, as numpy's own header reader finds them."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in readers:
+            raise ValueError(f"version {version} of the format is not supported")
+        shape, fortran, dtype = readers[version](stream, max_header_size=_MAX_HEADER)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise InputFileError(file, f"is not a .npy file: {reason}.") from error
+    if any(type(n) is not int or not 0 <= n < 1 << 62 for n in shape):
+        raise UnsafeFileError(file, f"states the impossible shape {shape}.")
+    if dtype.hasobject and dtype != np.dtype(object):
+        raise UnsafeFileError(file, "holds records with Python objects in them.")
+    return shape, fortran, dtype
+
+
+def _check_size(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], *, available: int) -> None:
+    if math.prod(shape) and not dtype.itemsize:
+        raise UnsafeFileError(file, f"states {math.prod(shape)} elements of no size.")
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > available:
+        raise InputFileError(
+            file,
+            f"states an array of shape {shape} and type {dtype}, {needed} bytes, but holds {available}.",
+            "The copy may be incomplete; copy the file again.",
+        )
+
+
+def _check_limit(file: Path, size: int, limit: int) -> None:
+    if size > limit:
+        raise UnsafeFileError(file, f"has {size} bytes, more than the {limit} that are read into memory.")
+
+
+def _objects(
+    file: Path, stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], *, limit: int, size: int
+) -> NDArray[Any] | dict[Any, Any]:
+    _check_limit(file, size, limit)
+    try:
+        value = read_plain_pickle(stream.read())
+    except RefusedPickleError as error:
+        raise UnsafeFileError(
+            file, f"is a pickle that is not read: {error}.", "Only plain data are accepted."
+        ) from error
+    if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
+        raise InputFileError(file, f"does not hold the array of shape {shape} that its header states.")
+    if value.shape == () and isinstance(value.item(), dict):
+        return dict(value.item())
+    return value
