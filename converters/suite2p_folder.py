@@ -1,0 +1,245 @@
+"""A Suite2p output folder: which files it holds, whether they fit together, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nwbswitch.schemas.errors import InputFileError, IssuesError
+from nwbswitch.schemas.file_guard import load_npy, load_npy_array, load_npy_dict
+from nwbswitch.schemas.issues import Place, issue
+
+TRACES = ("F.npy", "Fneu.npy", "spks.npy")
+REQUIRED = (*TRACES, "stat.npy", "iscell.npy")
+OPTIONAL = ("ops.npy", "settings.npy", "db.npy")
+
+# Numbers per ROI that Suite2p may put into stat.npy, with their meaning.
+ROI_NUMBERS: dict[str, str] = {
+    "snr": "Signal-to-noise ratio of the trace, as computed by Suite2p.",
+    "skew": "Skewness of the neuropil-corrected trace, as computed by Suite2p.",
+    "std": "Standard deviation of the neuropil-corrected trace, as computed by Suite2p.",
+    "compact": "Compactness of the ROI (1 for a disk), as computed by Suite2p.",
+    "footprint": "Spatial extent of the functional signal of the ROI, as computed by Suite2p.",
+    "aspect_ratio": "Ratio of the axes of the ROI, as computed by Suite2p.",
+    "radius": "Radius of the ROI in pixels, as computed by Suite2p.",
+    "npix": "Number of pixels of the ROI.",
+}
+RATE_TOLERANCE = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Rois:
+    """Pixel masks and properties of all ROIs.
+
+    ``pixels`` is a record array (x, y, weight) of all ROIs one after the other; ``ends`` (n_rois,) is the
+    index after the last pixel of each.
+    """
+
+    pixels: np.ndarray[Any, Any]
+    ends: np.ndarray[Any, Any]
+    accepted: np.ndarray[Any, Any]
+    cell_probability: np.ndarray[Any, Any]
+    numbers: dict[str, np.ndarray[Any, Any]]
+    tracking_ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneFolder:
+    """One plane folder with its settings.
+
+    ``settings`` merges ``ops.npy`` or, where there is none, ``db.npy`` and ``settings.npy``.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return tuple(self.path / name for name in (*REQUIRED, *OPTIONAL) if (self.path / name).is_file())
+
+
+def plane_path(folder: Path) -> Path:
+    """Return the plane folder of ``folder``: itself, its only ``plane*``, or that of its ``suite2p``.
+
+    Raises
+    ------
+    InputFileError
+        When there is none, or several.
+    """
+    for base in (folder, folder / "suite2p"):
+        if (base / "F.npy").is_file():
+            return base
+        planes = sorted(each for each in base.glob("plane*") if (each / "F.npy").is_file())
+        if len(planes) > 1:
+            names = ", ".join(each.name for each in planes)
+            raise InputFileError(
+                base,
+                f"holds {len(planes)} planes ({names}); a stream is one plane.",
+                f"Name one of them, e.g. {planes[0]}.",
+            )
+        if planes:
+            return planes[0]
+    raise InputFileError(folder, "is not a Suite2p folder: no F.npy in it, in plane0 or in suite2p/plane0.")
+
+
+def open_plane(folder: Path) -> PlaneFolder:
+    """Return the plane below ``folder`` after checking that its files are there."""
+    path = plane_path(folder)
+    missing = [name for name in REQUIRED if not (path / name).is_file()]
+    if missing:
+        raise InputFileError(
+            path, f"lacks {', '.join(missing)}.", "Copy the whole plane folder that Suite2p wrote."
+        )
+    settings: dict[str, Any] = {}
+    names = ("ops.npy",) if (path / "ops.npy").is_file() else ("db.npy", "settings.npy")
+    for name in names:
+        if (path / name).is_file():
+            settings |= load_npy_dict(path / name)
+    return PlaneFolder(path, settings)
+
+
+def frame_rate_hz(plane: PlaneFolder, stated_hz: float | None) -> float:
+    """Return the frame rate, Hz, that the study and Suite2p's settings agree on.
+
+    Raises
+    ------
+    InputFileError
+        When neither states one.
+    IssuesError
+        With ``rate-differs`` when both do and they differ by more than 0.5 %.
+    """
+    own = plane.settings.get("fs")
+    if own is not None and not (_is_number(own) and own > 0):
+        raise InputFileError(plane.path, f"its settings state the frame rate fs = {own!r}.")
+    if own is None and stated_hz is None:
+        raise InputFileError(
+            plane.path,
+            "states no frame rate (no ops.npy or settings.npy with fs).",
+            "Give rate_hz of this stream in the study file.",
+        )
+    if own is None or stated_hz is None:
+        return float(stated_hz if own is None else own)  # type: ignore[arg-type]
+    if abs(own - stated_hz) > RATE_TOLERANCE * stated_hz:
+        found = issue(
+            "rate-differs",
+            f"Suite2p ran with fs = {own:g} Hz, the study states {stated_hz:g} Hz.",
+            place=Place(plane.path, item="fs"),
+            remedy="Correct rate_hz in the study file. If fs is the wrong one, the deconvolved traces are "
+            "wrong too: run Suite2p again, or take ops.npy and settings.npy out of the folder.",
+        )
+        raise IssuesError([found])
+    return float(stated_hz)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+
+
+def read_traces(plane: PlaneFolder) -> dict[str, np.ndarray[Any, Any]]:
+    """Return F, Fneu and spks, each memory-mapped (n_rois, n_frames), by file name."""
+    traces = {name: load_npy_array(plane.path / name, mmap=True) for name in TRACES}
+    shape = traces["F.npy"].shape
+    for name, values in traces.items():
+        if values.ndim != 2 or values.dtype.kind not in "fiu":
+            raise InputFileError(
+                plane.path / name,
+                f"holds {values.dtype} of shape {values.shape}, expected numbers (ROIs, frames).",
+            )
+        if values.shape != shape:
+            raise InputFileError(
+                plane.path / name, f"has shape {values.shape}, F.npy has {shape}.", "Run Suite2p again."
+            )
+    if 0 in shape:
+        raise InputFileError(plane.path / "F.npy", f"is empty (shape {shape}).")
+    return traces
+
+
+def read_rois(plane: PlaneFolder, *, n_rois: int) -> Rois:
+    """Return pixel masks and properties of the ROIs in ``stat.npy`` and ``iscell.npy``."""
+    iscell = load_npy_array(plane.path / "iscell.npy")
+    if iscell.ndim != 2 or iscell.shape[1] < 2 or len(iscell) != n_rois or iscell.dtype.kind not in "fiu":
+        raise InputFileError(
+            plane.path / "iscell.npy", f"has shape {iscell.shape}, expected ({n_rois}, 2) as F.npy has ROIs."
+        )
+    stat = load_npy(plane.path / "stat.npy")
+    if isinstance(stat, dict) or stat.ndim != 1 or not all(isinstance(each, dict) for each in stat):
+        raise InputFileError(plane.path / "stat.npy", "is not a list of ROIs with their properties.")
+    if len(stat) != n_rois:
+        raise InputFileError(
+            plane.path / "stat.npy", f"holds {len(stat)} ROIs, F.npy holds {n_rois}.", "Run Suite2p again."
+        )
+    masks = [_mask(plane, index, properties) for index, properties in enumerate(stat)]
+    numbers = {
+        name: np.array([float(each[name]) for each in stat])
+        for name in ROI_NUMBERS
+        if all(_is_number(each.get(name)) for each in stat)
+    }
+    tracked = all("tracking_id" in each for each in stat)
+    return Rois(
+        pixels=np.concatenate(masks),
+        ends=np.cumsum([len(mask) for mask in masks]),
+        accepted=iscell[:, 0] > 0.5,
+        cell_probability=iscell[:, 1].astype(float),
+        numbers=numbers,
+        tracking_ids=tuple(str(each["tracking_id"]) for each in stat) if tracked else (),
+    )
+
+
+def _mask(plane: PlaneFolder, index: int, properties: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    try:
+        columns = [np.asarray(properties[key]) for key in ("xpix", "ypix", "lam")]
+    except KeyError as error:
+        raise InputFileError(plane.path / "stat.npy", f"ROI {index} has no {error.args[0]}.") from error
+    x, y, weight = columns
+    limits = [plane.settings.get(key, np.inf) for key in ("Lx", "Ly")]
+    if not (
+        x.ndim == 1 and x.shape == y.shape == weight.shape and all(c.dtype.kind in "fiu" for c in columns)
+    ):
+        raise InputFileError(
+            plane.path / "stat.npy", f"ROI {index} has xpix, ypix and lam that do not fit together."
+        )
+    if x.size and (min(x.min(), y.min()) < 0 or x.max() >= limits[0] or y.max() >= limits[1]):
+        raise InputFileError(plane.path / "stat.npy", f"ROI {index} has pixels outside the image.")
+    mask = np.empty(len(x), dtype=[("x", "<u4"), ("y", "<u4"), ("weight", "<f4")])
+    mask["x"], mask["y"], mask["weight"] = columns
+    return mask
+
+
+def summary_images(plane: PlaneFolder) -> dict[str, np.ndarray[Any, Any]]:
+    """Return mean image and maximum projection, each (height, width), as far as the settings hold them.
+
+    Suite2p crops the projection to ``yrange`` and ``xrange``; the rest is filled with zeros.
+    """
+    settings = plane.settings
+    images: dict[str, np.ndarray[Any, Any]] = {}
+    mean = settings.get("meanImg")
+    if isinstance(mean, np.ndarray) and mean.ndim == 2:
+        images["mean_image"] = mean.astype(np.float32)
+    projection = settings.get("max_proj")
+    if isinstance(projection, np.ndarray) and projection.ndim == 2:
+        images["max_projection"] = _uncropped(plane, projection.astype(np.float32))
+    return images
+
+
+def _uncropped(plane: PlaneFolder, projection: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    settings = plane.settings
+    full = (int(settings.get("Ly", projection.shape[0])), int(settings.get("Lx", projection.shape[1])))
+    if projection.shape == full:
+        return projection
+    rows, columns = (slice(*map(int, settings.get(key, (0, 0)))) for key in ("yrange", "xrange"))
+    if max(full) > 1 << 15 or (rows.stop - rows.start, columns.stop - columns.start) != projection.shape:
+        raise InputFileError(
+            plane.path,
+            f"its max_proj has shape {projection.shape}, which fits neither the image {full} nor its ranges.",
+        )
+    image = np.zeros(full, dtype=np.float32)
+    image[rows, columns] = projection
+    return image
