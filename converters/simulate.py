@@ -32,7 +32,7 @@ from nwbswitch.converters.simulate_traces import (
     treadmill_speed,
 )
 from nwbswitch.schemas.errors import ExistingOutputError, NwbswitchError
-from nwbswitch.schemas.files import PARTIAL, remove_partials, replaced, write_json
+from nwbswitch.schemas.files import remove_partials, replaced, write_json
 from nwbswitch.schemas.jobs import run_jobs
 from nwbswitch.schemas.version import __version__
 from nwbswitch.schemas.worlds import BLOCK_S, World
@@ -42,6 +42,8 @@ N_REJECTED = 5
 MARKER = "SIMULATED.json"
 """Beside the files it speaks for: the parameters they were made with."""
 TREADMILL_RATE_HZ = 10.0
+UNFINISHED = ".unfinished-"
+"""Before the name of a session folder that is still being written."""
 
 
 def simulate_study(
@@ -125,7 +127,7 @@ class _WriteSession:
         final = self.raw / plan.subject_id / plan.session_id
         if _is_finished(final, plan):
             return
-        partial = final.with_name(f"{PARTIAL}{final.name}")
+        partial = final.with_name(f"{UNFINISHED}{final.name}")
         for leftover in (partial, final):
             shutil.rmtree(leftover, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -151,7 +153,13 @@ def write_session(folder: Path, plan: SessionPlan) -> None:
     speed_at_frames = np.interp(np.arange(N_FRAMES) / RATE_HZ, session_time_s, speed)
     recording = record(neurons, rates, speed_at_frames, rng)
     write_suite2p(
-        folder / "suite2p" / "plane0", recording, neurons, masks, start_time=plan.start_time, rng=rng
+        folder / "suite2p" / "plane0",
+        recording,
+        neurons,
+        masks,
+        subject_id=plan.subject_id,
+        start_time=plan.start_time,
+        rng=rng,
     )
     write_movie(folder / "movie.tif", recording, masks, rng=rng)
     write_treadmill(folder / "treadmill.csv", own_time_s, speed)
@@ -222,6 +230,7 @@ def _claim(folder: Path, parameters: Mapping[str, object], *, overwrite: bool) -
             )
         study.unlink(missing_ok=True)
         shutil.rmtree(raw)
-    if raw.exists():
-        remove_partials(raw)
+    for leftover in raw.glob(f"*/{UNFINISHED}*"):
+        shutil.rmtree(leftover)
+    remove_partials(raw)
     write_json(raw / MARKER, {"note": SIMULATED, "parameters": dict(parameters)})

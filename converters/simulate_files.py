@@ -62,10 +62,14 @@ def write_suite2p(
     neurons: Neurons,
     masks: Sequence[Mask],
     *,
+    subject_id: str,
     start_time: datetime,
     rng: np.random.Generator,
 ) -> None:
-    """Write a Suite2p plane folder: F, Fneu, spks, iscell, stat and ops, object pickles included."""
+    """Write a Suite2p plane folder: F, Fneu, spks, iscell, stat and ops, object pickles included.
+
+    Each entry of stat has a ``tracking_id``, the same for the same ROI in every session of an animal.
+    """
     folder.mkdir(parents=True)
     np.save(folder / "F.npy", recording.fluorescence)
     np.save(folder / "Fneu.npy", recording.neuropil)
@@ -80,6 +84,7 @@ def write_suite2p(
     skew = (((residual - residual.mean(axis=1, keepdims=True)) / sd[:, None]) ** 3).mean(axis=1)
     for index, mask in enumerate(masks):
         stat[index] = _stat(mask, sd=sd[index], skew=skew[index])
+        stat[index]["tracking_id"] = f"{subject_id}-{index:03d}"
     np.save(folder / "stat.npy", stat, allow_pickle=True)
     ops = np.array(_ops(recording, masks, start_time=start_time, rng=rng), dtype=object)
     np.save(folder / "ops.npy", ops, allow_pickle=True)
@@ -194,11 +199,11 @@ def _ops(
         "diameter": round(float(np.mean([2 * mask.radius_px for mask in masks])), 3),
         "meanImg": mean_image,
         "meanImgE": enhanced,
-        "refImg": np.rint(mean_image).astype(np.int16),
+        "refImg": mean_image.astype(np.int16),
         "max_proj": max_image,
         "Vcorr": enhanced,
         "xoff": np.zeros(n_frames, dtype=np.int32),
         "yoff": np.zeros(n_frames, dtype=np.int32),
-        "corrXY": rng.normal(0.3, 0.01, n_frames).astype(np.float32),
+        "corrXY": rng.normal(0.3, 0.01, (n_frames,)).astype(np.float32),
         "badframes": np.zeros(n_frames, dtype=bool),
     }
