@@ -6,9 +6,11 @@ are computed in `nwbswitch.schemas.doses`, never typed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -122,3 +124,118 @@ def arm_name(rows: Sequence[Administration], *, with_dose: bool = False) -> str:
         name += f"_{row.dose:g}"
     antagonists = sorted({each.substance.lower() for each in rows if each.role is Role.ANTAGONIST})
     return "+".join([name, *antagonists])
+
+
+@dataclass(frozen=True, slots=True)
+class DrugLogColumn:
+    """One column of the stored table: name, dtype, unit, description and the field it comes from.
+
+    ``field`` is the attribute of `Administration`, or empty for identifiers and derived doses.
+    """
+
+    name: str
+    dtype: Literal["str", "float"]
+    unit: str
+    description: str
+    field: str = ""
+
+
+CORE_COLUMNS = {"timestamp": "timestamp_s", "duration": "duration_s"}
+"""Columns that the core event table has by itself, and their field."""
+
+_STORED: tuple[tuple[str, Literal["str", "float"], str], ...] = (
+    ("time_uncertainty_s", "float", "s"),
+    ("substance", "str", ""),
+    ("role", "str", ""),
+    ("control_kind", "str", ""),
+    ("stereochemistry", "str", ""),
+    ("salt", "str", ""),
+    ("dose_basis", "str", ""),
+    ("dose", "float", ""),
+    ("dose_unit", "str", ""),
+    ("vehicle", "str", ""),
+    ("route", "str", ""),
+    ("body_weight_g", "float", "g"),
+    ("concentration", "float", ""),
+    ("concentration_unit", "str", ""),
+    ("volume_ml", "float", "mL"),
+    ("infusion_rate", "float", ""),
+    ("infusion_rate_unit", "str", ""),
+    ("lot", "str", ""),
+    ("target_structure", "str", ""),
+    ("target_ap_mm", "float", "mm"),
+    ("target_ml_mm", "float", "mm"),
+    ("target_dv_mm", "float", "mm"),
+    ("washout_days", "float", "d"),
+    ("prior_exposure", "str", ""),
+    ("crossover_order", "float", ""),
+    ("blinding", "str", ""),
+    ("notes", "str", ""),
+)
+_DESCRIBED = {
+    "role": "What the administration is for: " + ", ".join(Role) + ".",
+    "control_kind": "Kind of control: " + ", ".join(ControlKind) + ".",
+    "stereochemistry": "Stereoisomer given: " + ", ".join(Stereochemistry) + ".",
+    "lot": "Lot or batch of the product.",
+    "target_ap_mm": "Anterior-posterior position from bregma, anterior positive, mm.",
+    "target_ml_mm": "Medio-lateral position from the midline, right positive, mm.",
+    "target_dv_mm": "Depth below the pia or skull as the lab counts it, mm.",
+    "prior_exposure": "Earlier exposure of the animal to this or related substances.",
+    "blinding": "Who did not know the treatment, e.g. experimenter, analyst.",
+    "notes": "Free text.",
+}
+
+
+def _column(name: str, dtype: Literal["str", "float"], unit: str) -> DrugLogColumn:
+    text = _DESCRIBED.get(name) or Administration.model_fields[name].description or name
+    return DrugLogColumn(name, dtype, unit, text, name)
+
+
+DRUG_LOG_COLUMNS: tuple[DrugLogColumn, ...] = (
+    *(_column(*each) for each in _STORED),
+    DrugLogColumn("chebi", "str", "", "ChEBI identifier of the substance."),
+    DrugLogColumn("pubchem_cid", "str", "", "PubChem compound identifier of the substance."),
+    DrugLogColumn("unii", "str", "", "FDA Unique Ingredient Identifier of the substance."),
+    DrugLogColumn("cas", "str", "", "CAS Registry Number of the substance."),
+    DrugLogColumn(
+        "dose_mg_per_kg_free_base",
+        "float",
+        "mg/kg",
+        "Derived: dose in mg of free base per kg of body weight.",
+    ),
+    DrugLogColumn("dose_umol_per_kg", "float", "umol/kg", "Derived: dose in umol per kg of body weight."),
+)
+
+
+def administration_from_values(values: Mapping[str, Any]) -> Administration:
+    """Return the administration that the stored columns describe; the inverse of
+    `nwbswitch.schemas.drug_table.stored_values`.
+
+    ``values`` holds ``timestamp`` and ``duration`` (s) and any columns of `DRUG_LOG_COLUMNS` and their
+    ``<name>_missing_reason``; identifiers and derived doses are not read.
+
+    Raises
+    ------
+    ValueError
+        When a value does not fit the model (`pydantic.ValidationError` is a ValueError).
+    """
+    fields: dict[str, Any] = {"timestamp_s": float(values["timestamp"])}
+    duration = float(values.get("duration", math.nan))
+    fields["duration_s"] = 0.0 if math.isnan(duration) else duration
+    missing: dict[str, Any] = {}
+    for column in DRUG_LOG_COLUMNS:
+        if not column.field:
+            continue
+        reason = str(values.get(f"{column.name}_missing_reason", "") or "")
+        if reason:
+            missing[column.field] = reason
+        value = values.get(column.name)
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            continue
+        if column.dtype == "float":
+            number = float(value)
+            if not math.isnan(number):
+                fields[column.field] = int(number) if column.field == "crossover_order" else number
+        else:
+            fields[column.field] = str(value)
+    return Administration(**fields, missing=missing)

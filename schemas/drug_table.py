@@ -1,0 +1,403 @@
+"""The drug log as a table: read from CSV or Excel, checked, and laid out as the columns stored in NWB."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nwbswitch.schemas.doses import dose_mg_per_kg_free_base, dose_umol_per_kg
+from nwbswitch.schemas.drug_checks import (
+    MISSING_REASONS,
+    canonical_administration,
+    check_administration,
+    unknown_word,
+)
+from nwbswitch.schemas.drug_log import (
+    DRUG_LOG_COLUMNS,
+    Administration,
+    ControlKind,
+    DoseBasis,
+    Role,
+    Stereochemistry,
+)
+from nwbswitch.schemas.errors import MissingExtraError
+from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.issues import Issue, Place, Severity, issue, nearest
+from nwbswitch.schemas.substances import find_substance
+
+__all__ = [
+    "DRUG_LOG_COLUMNS",
+    "DrugLogRow",
+    "canonical_administration",
+    "check_administration",
+    "drug_keywords",
+    "missing_reasons",
+    "pharmacology_line",
+    "read_drug_log",
+    "stored_values",
+    "write_drug_log",
+]
+
+MAX_BYTES = 50_000_000
+"""Largest drug table that is read, bytes on disk and unpacked."""
+MAX_ROWS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class DrugLogRow:
+    """One row of a lab's drug table: which recording session it belongs to, and the administration."""
+
+    subject_id: str
+    session_id: str
+    administration: Administration
+    line: int | None = None
+
+
+def stored_values(row: Administration) -> dict[str, str | float]:
+    """Return the value of each column of `DRUG_LOG_COLUMNS`; a missing one is NaN or an empty string."""
+    substance = find_substance(row.substance)
+    known = substance.identifiers if substance else {}
+    derived: dict[str, Any] = {
+        **known,
+        "dose_mg_per_kg_free_base": dose_mg_per_kg_free_base(row),
+        "dose_umol_per_kg": dose_umol_per_kg(row),
+    }
+    values: dict[str, str | float] = {}
+    for column in DRUG_LOG_COLUMNS:
+        value = getattr(row, column.field) if column.field else derived.get(column.name)
+        if column.dtype == "float":
+            values[column.name] = math.nan if value is None else float(value)
+        else:
+            values[column.name] = "" if value is None else str(value)
+    return values
+
+
+def missing_reasons(row: Administration) -> dict[str, str]:
+    """Return the reason for each stored column that holds no value, where a reason is known.
+
+    Identifiers carry the vocabulary's reason; a derived dose that cannot be settled is ``not derivable``.
+    """
+    substance = find_substance(row.substance)
+    reasons: dict[str, str] = {}
+    for column in DRUG_LOG_COLUMNS:
+        if column.field:
+            if column.field in row.missing:
+                reasons[column.name] = row.missing[column.field]
+        elif column.name in ("chebi", "pubchem_cid", "unii", "cas"):
+            if substance is None:
+                reasons[column.name] = "not recorded"
+            elif column.name not in substance.identifiers:
+                reasons[column.name] = substance.missing.get(column.name, "not recorded")
+    if dose_mg_per_kg_free_base(row) is None:
+        reasons["dose_mg_per_kg_free_base"] = "not derivable"
+    if dose_umol_per_kg(row) is None:
+        reasons["dose_umol_per_kg"] = "not derivable"
+    return reasons
+
+
+def pharmacology_line(rows: Iterable[Administration]) -> str:
+    """Return the drug log as one readable line, in order of time.
+
+    For example ``Ketamine hydrochloride (racemic) 10 mg/kg i.p. at 1380 s; Saline i.p. at 2400 s``.
+    """
+    ordered = sorted(rows, key=lambda row: row.timestamp_s)
+    return "; ".join(_phrase(row) for row in ordered)
+
+
+def _phrase(row: Administration) -> str:
+    known = row.stereochemistry not in (Stereochemistry.UNKNOWN, Stereochemistry.ACHIRAL)
+    words = [
+        row.substance[:1].upper() + row.substance[1:],
+        row.salt,
+        f"({row.stereochemistry})" if known else "",
+        f"{row.dose:g} {row.dose_unit}".strip() if row.dose is not None else "",
+        "(as free base)" if row.salt and row.dose_basis is DoseBasis.FREE_BASE else "",
+        row.route,
+        f"into {row.target_structure}" if row.target_structure else "",
+        f"at {row.timestamp_s:.10g} s",
+        f"for {row.duration_s:.10g} s" if row.duration_s else "",
+    ]
+    line = " ".join(word for word in words if word)
+    return re.sub(r"[;\s]+", " ", line)
+
+
+def drug_keywords(rows: Iterable[Administration]) -> list[str]:
+    """Return the names of all substances given, once each, in order of time."""
+    ordered = sorted(rows, key=lambda row: row.timestamp_s)
+    return list(dict.fromkeys(row.substance for row in ordered))
+
+
+_FIELDS = tuple(name for name in Administration.model_fields if name != "missing")
+_REQUIRED = (*_KEYS, "timestamp_s", "substance")
+_ENUMS: dict[str, type[Role | ControlKind | Stereochemistry | DoseBasis]] = {
+    "role": Role,
+    "control_kind": ControlKind,
+    "stereochemistry": Stereochemistry,
+    "dose_basis": DoseBasis,
+}
+_NUMBERS = frozenset(
+    name
+    for name, info in Administration.model_fields.items()
+    if "float" in str(info.annotation) or "int" in str(info.annotation)
+)
+_NOT_NEGATIVE = frozenset(
+    name
+    for name in _NUMBERS
+    if any(hasattr(rule, "ge") or hasattr(rule, "gt") for rule in Administration.model_fields[name].metadata)
+)
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What has been read so far: rows and findings."""
+
+    file: Path
+    rows: list[DrugLogRow] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
+
+    def found(self, code: str, message: str, *, line: int | None, item: str = "", remedy: str = "") -> None:
+        self.issues.append(issue(code, message, place=Place(self.file, line, item), remedy=remedy))
+
+
+def read_drug_log(path: Path | str) -> tuple[list[DrugLogRow], list[Issue]]:
+    """Read a lab's drug table from CSV or Excel and return its rows and every finding.
+
+    The header names ``subject_id``, ``session_id`` and fields of `Administration`; one line is one
+    administration. CSV is UTF-8 (with or without a byte order mark), separated by commas, semicolons or
+    tabs. A value that is missing may be given as ``not recorded``, ``not applicable`` or ``withheld``.
+    Rows with an error are left out; the others carry the vocabulary's words.
+
+    Raises
+    ------
+    MissingExtraError
+        When the file is Excel and openpyxl is not installed.
+    """
+    reading = _Reading(Path(path))
+    lines = _lines(reading)
+    if lines is None:
+        return [], reading.issues
+    _, header = lines[0] if lines else (1, [])
+    names = [name.strip() for name in header]
+    if _check_header(names, reading):
+        for line, cells in lines[1:]:
+            _read_row(dict(zip(names, cells, strict=False)), line, reading, extra=cells[len(names) :])
+        _check_duplicates(reading)
+    return reading.rows, reading.issues
+
+
+def _lines(reading: _Reading) -> list[tuple[int, list[str]]] | None:
+    """Return line number and cells of each line that is not blank, or None when the file is refused."""
+    path = reading.file
+    if not path.is_file():
+        reading.found("missing-file", "There is no such file.", line=None, remedy="Check the path.")
+        return None
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        reading.found(
+            "unsafe-file", f"The table has {size:,} bytes; at most {MAX_BYTES:,} are read.", line=None
+        )
+        return None
+    try:
+        lines = _excel_lines(path) if path.suffix.lower() in (".xlsx", ".xlsm") else _csv_lines(path)
+        kept: list[tuple[int, list[str]]] = []
+        for line, cells in lines:
+            if len(kept) > MAX_ROWS:
+                reading.found("unsafe-file", f"The table has more than {MAX_ROWS:,} rows.", line=line)
+                return None
+            if any(cell.strip() for cell in cells):
+                kept.append((line, cells))
+        return kept
+    except _RefusedTableError as error:
+        reading.found("unsafe-file", str(error), line=None)
+    except UnicodeDecodeError as error:
+        reading.found(
+            "unreadable-file",
+            f"The text is not UTF-8 (byte {error.start + 1}).",
+            line=None,
+            remedy="Save it as CSV UTF-8.",
+        )
+    except (csv.Error, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as error:
+        reading.found("unreadable-file", f"The table cannot be read: {error}.", line=None)
+    return None
+
+
+class _RefusedTableError(Exception):
+    """An Excel file that would unpack to too much, or declares XML entities."""
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    text = path.read_bytes().decode("utf-8-sig")
+    if "\0" in text:
+        raise ValueError("it holds NUL characters and is no text")
+    head = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    start = 1
+    for cells in reader:
+        yield start, cells
+        start = reader.line_num + 1
+
+
+def _excel_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        raise MissingExtraError("openpyxl", "convert") from None
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise _RefusedTableError(f"The workbook unpacks to more than {MAX_BYTES:,} bytes.")
+        for member in members:
+            if member.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in archive.read(member):
+                raise _RefusedTableError(f"{member.filename} in the workbook declares a DOCTYPE.")
+    workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    try:
+        sheet = workbook.worksheets[0]
+        for line, cells in enumerate(sheet.iter_rows(values_only=True, max_col=256), start=1):
+            yield line, [_excel_text(cell) for cell in cells]
+    finally:
+        workbook.close()
+
+
+def _excel_text(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return f"{cell:.15g}"
+    return str(cell)
+
+
+def _check_header(names: Sequence[str], reading: _Reading) -> bool:
+    """Report missing, unknown and repeated columns; return whether rows can be read."""
+    known = (*_KEYS, *_FIELDS)
+    for name in _REQUIRED:
+        if name not in names:
+            remedy = nearest(name, [each for each in names if each and each not in known])
+            remedy = remedy or f"The header must name {', '.join(_REQUIRED)}."
+            reading.found("missing-column", f"There is no column {name!r}.", line=1, item=name, remedy=remedy)
+    for name, count in Counter(names).items():
+        if name and name not in known:
+            message = f"The column {name!r} is not used."
+            reading.found("unknown-column", message, line=1, item=name, remedy=nearest(name, known))
+        elif name and count > 1:
+            message = f"The column {name!r} is there {count} times."
+            reading.found("duplicate-id", message, line=1, item=name, remedy="Keep one of them.")
+    return all(name in names for name in _REQUIRED) and not any(names.count(name) > 1 for name in known)
+
+
+def _read_row(cells: dict[str, str], line: int, reading: _Reading, *, extra: Sequence[str]) -> None:
+    before = len(reading.issues)
+    if any(cell.strip() for cell in extra):
+        reading.found(
+            "bad-cell",
+            "The line has more cells than the header.",
+            line=line,
+            remedy="Put text that holds the separator in double quotes.",
+        )
+    values: dict[str, Any] = {}
+    missing: dict[str, str] = {}
+    for name in (*_KEYS, *_FIELDS):
+        text = _unescaped(cells.get(name, "").strip())
+        reason = " ".join(text.casefold().split())
+        if name in _REQUIRED and (not text or reason in MISSING_REASONS):
+            reading.found("missing-value", f"{name} must be given.", line=line, item=name)
+        elif reason in MISSING_REASONS and name != "notes":
+            missing[name] = reason
+        elif text:
+            values[name] = _value(name, text, line, reading)
+    if len(reading.issues) > before:
+        if values.get("substance") is not None:
+            reading.issues += check_administration(_readable_part(values, missing), Place(reading.file, line))
+        return
+    subject, session = values.pop("subject_id"), values.pop("session_id")
+    row = Administration(**values, missing=missing)
+    findings = check_administration(row, Place(reading.file, line))
+    reading.issues += findings
+    if not any(each.severity is Severity.ERROR for each in findings):
+        reading.rows.append(DrugLogRow(subject, session, canonical_administration(row), line))
+
+
+def _readable_part(values: dict[str, Any], missing: dict[str, str]) -> Administration:
+    """Return what could be read of a line with a bad cell, so that its other mistakes are found too."""
+    given = {name: value for name, value in values.items() if value is not None and name in _FIELDS}
+    unread = {name: "not recorded" for name, value in values.items() if value is None}
+    return Administration(**{"timestamp_s": 0.0, **given}, missing={**missing, **unread})
+
+
+def _value(name: str, text: str, line: int, reading: _Reading) -> Any:
+    """Return the cell as the field's type; report and return None when it cannot be read."""
+    if name in _ENUMS:
+        kinds = _ENUMS[name]
+        for kind in kinds:
+            if kind.value.casefold() == " ".join(text.casefold().split()):
+                return kind
+        reading.issues.append(
+            unknown_word(name, text, [each.value for each in kinds], Place(reading.file, line))
+        )
+        return None
+    if name not in _NUMBERS:
+        return text
+    whole = name == "crossover_order"
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    expected = "a whole number from 1" if whole else "a number"
+    expected += " that is not negative" if name in _NOT_NEGATIVE and not whole else ""
+    least = {"body_weight_g": 5e-324, "crossover_order": 1.0}.get(
+        name, 0.0 if name in _NOT_NEGATIVE else -math.inf
+    )
+    if math.isfinite(number) and number >= least and (not whole or number == int(number)):
+        return int(number) if whole else number
+    comma = re.fullmatch(r"[+-]?[0-9]+,[0-9]+", text)
+    remedy = f"Did you mean {text.replace(',', '.')!r}?" if comma else f"Expected {expected}."
+    if not math.isfinite(number) and not comma:
+        remedy += f" If it is missing, leave it empty or write {', '.join(MISSING_REASONS)}."
+    reading.found("bad-cell", f"{name} holds {text!r}.", line=line, item=name, remedy=remedy)
+    return None
+
+
+def _check_duplicates(reading: _Reading) -> None:
+    seen: dict[tuple[str, str, float, str], int | None] = {}
+    for row in reading.rows:
+        given = row.administration
+        key = (row.subject_id, row.session_id, given.timestamp_s, given.substance)
+        if key in seen:
+            event = f"{given.substance} at {given.timestamp_s:g} s"
+            message = f"The same administration as in line {seen[key]}: {event}."
+            reading.found("duplicate-id", message, line=row.line, remedy="Keep one of the lines.")
+        seen.setdefault(key, row.line)
+
+
+def _unescaped(text: str) -> str:
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_START) else text
+
+
+def write_drug_log(path: Path | str, rows: Iterable[DrugLogRow]) -> None:
+    """Write rows as CSV that `read_drug_log` reads back, whole or not at all.
+
+    Text that a spreadsheet would take for a formula gets a leading apostrophe.
+    """
+    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow((*_KEYS, *_FIELDS))
+        for row in rows:
+            given = row.administration
+            cells = [given.missing.get(name) or getattr(given, name) for name in _FIELDS]
+            writer.writerow([_escaped(cell) for cell in (row.subject_id, row.session_id, *cells)])
+
+
+def _escaped(cell: Any) -> str:
+    if cell is None:
+        return ""
+    text = str(cell)
+    return f"'{text}" if isinstance(cell, str) and text.startswith(_FORMULA_START) else text
