@@ -259,7 +259,7 @@ class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
 def _images(images: Mapping[str, np.ndarray[Any, Any]]) -> Images:
     descriptions = {
         "mean_image": "Mean of the registered movie, stored as (x, y).",
-        "max_projection": "Maximum over time of the high-pass filtered movie, as (x, y); zero outside the crop.",
+        "max_projection": "Maximum over time of the filtered movie, stored as (x, y); zero outside the crop.",
     }
     return Images(
         name="SegmentationImages",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from hdmf.backends.hdf5.h5_utils import H5DataIO
@@ -54,7 +54,7 @@ class MovieShape:
 
 
 class TiffFrames:
-    """The frames of a TIFF movie, one at a time.
+    """The frames of a TIFF movie, one at a time; a context manager that closes the file.
 
     Parameters
     ----------
@@ -145,6 +145,12 @@ class TiffFrames:
                 _check_page(self.path, page, shape)
                 frames[place] = page.asarray()
         return frames
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the file."""

@@ -1,0 +1,333 @@
+"""Every session of a study to one NWB file, resumable, with an outcome for each."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nwbswitch.converters.conversion_record import (
+    RECORDS,
+    ConversionRecord,
+    FileState,
+    input_files,
+    now,
+    parameters_digest,
+    read_record,
+    record_path,
+    write_record,
+)
+from nwbswitch.converters.session import (
+    add_parts,
+    close_parts,
+    make_nwbfile,
+    open_parts,
+    output_path,
+    placeholder_issues,
+)
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError, UnsafeFileError
+from nwbswitch.schemas.files import remove_partials, replaced, write_json
+from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
+from nwbswitch.schemas.jobs import Outcome, run_jobs
+from nwbswitch.schemas.study import Session, Study
+from nwbswitch.schemas.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Status = Literal["converted", "present", "planned", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionResult:
+    """What became of one session: its file, and the reason when there is none."""
+
+    subject_id: str
+    session_id: str
+    path: Path
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+    size_bytes: int = 0
+    issues: tuple[Issue, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        return {
+            "subject_id": self.subject_id,
+            "session_id": self.session_id,
+            "path": str(self.path),
+            "status": self.status,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 3),
+            "size_bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertResult:
+    """The outcome of every session, in the order of the study."""
+
+    sessions: tuple[SessionResult, ...]
+    out_dir: Path
+
+    @property
+    def issues(self) -> list[Issue]:
+        """All findings of all sessions."""
+        return [each for session in self.sessions for each in session.issues]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no session failed."""
+        return not has_errors(self.issues)
+
+    @property
+    def paths(self) -> list[Path]:
+        """The NWB files that are there now."""
+        return [each.path for each in self.sessions if each.status in ("converted", "present")]
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per session."""
+        import pandas as pd
+
+        return pd.DataFrame([each.as_dict() for each in self.sessions])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        return {
+            "out_dir": str(self.out_dir),
+            "ok": self.ok,
+            "sessions": [each.as_dict() for each in self.sessions],
+            "issues": [each.as_dict() for each in self.issues],
+        }
+
+    def summary(self) -> str:
+        """Return how many sessions ended in which way, and one line per failure."""
+        counts: dict[str, int] = {}
+        for each in self.sessions:
+            counts[each.status] = counts.get(each.status, 0) + 1
+        lines = [", ".join(f"{n} {status}" for status, n in counts.items()) + f" in {self.out_dir}"]
+        lines += [
+            f"failed: {each.subject_id}/{each.session_id}: {each.reason}"
+            for each in self.sessions
+            if each.status == "failed"
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One session with what its study says; small enough to send to another process."""
+
+    study: Study
+    out_dir: Path
+    stub: bool
+    dry_run: bool
+    present: bool
+
+    @property
+    def session(self) -> Session:
+        return self.study.sessions[0]
+
+    @property
+    def relative(self) -> Path:
+        return output_path(self.session)
+
+    @property
+    def output(self) -> Path:
+        return self.out_dir / self.relative
+
+    @property
+    def name(self) -> str:
+        return f"{self.session.subject.subject_id}/{self.session.session_id}"
+
+    def result(self, status: Status, **values: Any) -> SessionResult:
+        return SessionResult(
+            self.session.subject.subject_id, self.session.session_id, self.output, status, **values
+        )
+
+
+def convert(
+    study: Study,
+    out_dir: Path | str,
+    *,
+    sessions: Collection[str] | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    stub: bool = False,
+) -> ConvertResult:
+    """Convert the sessions of a study to NWB files, ``sub-<id>/sub-<id>_ses-<id>_<modalities>.nwb``.
+
+    A file that is there and was made from the same inputs, study file and version is left as it is, so the
+    same call resumes an interrupted one. A session that fails does not stop the others. What each file was
+    made from is kept in ``<out_dir>/.nwbswitch``.
+
+    Parameters
+    ----------
+    study
+        The study, as from `nwbswitch.schemas.study_file.load_study`.
+    out_dir
+        Folder for the NWB files.
+    sessions
+        Session identifiers to convert; all by default.
+    workers, executor
+        As for `nwbswitch.schemas.jobs.run_jobs`.
+    overwrite
+        Replace files that were made differently.
+    dry_run
+        Open and check all streams, and write nothing.
+    stub
+        Convert only the first 100 frames of every stream.
+
+    Returns
+    -------
+    ConvertResult
+        One outcome per session and all findings.
+
+    Raises
+    ------
+    ExistingOutputError
+        A file is there that was made differently, and ``overwrite`` is not given. Nothing was changed.
+    IssuesError
+        ``sessions`` names one that the study does not have, or two sessions have the same output.
+    """
+    folder = Path(out_dir).absolute()
+    jobs = []
+    conflicts = []
+    for session in _chosen(study, sessions):
+        single = study.model_copy(update={"sessions": (session,)})
+        found = _differences(single, session, folder, stub=stub)
+        jobs.append(_Job(single, folder, stub, dry_run, present=found == []))
+        if found:
+            conflicts.append(f"{jobs[-1].output}: {'; '.join(found)}")
+    if conflicts and not overwrite:
+        raise ExistingOutputError(
+            "Outputs are there that were made differently:\n  "
+            + "\n  ".join(conflicts)
+            + "\nUse --overwrite to replace them, or another output folder."
+        )
+    if not dry_run:
+        remove_partials(folder)
+    label = "check" if dry_run else "convert"
+    outcomes = run_jobs(
+        _convert_session, jobs, label=label, workers=workers, executor=executor, describe=_describe
+    )
+    result = ConvertResult(tuple(_session_result(outcome) for outcome in outcomes), folder)
+    if not dry_run:
+        _write_log(folder, result, outcomes)
+    return result
+
+
+def _describe(job: _Job) -> str:
+    return job.name
+
+
+def _chosen(study: Study, names: Collection[str] | None) -> list[Session]:
+    found = []
+    known = [session.session_id for session in study.sessions]
+    for name in names or ():
+        if name not in known:
+            place = Place(item="sessions")
+            found.append(
+                issue(
+                    "unknown-word",
+                    f"The study has no session {name!r}.",
+                    place=place,
+                    remedy=nearest(name, known),
+                )
+            )
+    chosen = [session for session in study.sessions if names is None or session.session_id in names]
+    paths = [output_path(session) for session in chosen]
+    for path in sorted({path for path in paths if paths.count(path) > 1}):
+        found.append(issue("duplicate-id", f"Several sessions would be written to {path}."))
+    if found:
+        raise IssuesError(found)
+    return chosen
+
+
+def _differences(study: Study, session: Session, folder: Path, *, stub: bool) -> list[str] | None:
+    """Return how an existing output differs from what would be made; None when there is none."""
+    relative = output_path(session)
+    if not (folder / relative).exists():
+        return None
+    made = read_record(record_path(folder, relative))
+    if made is None:
+        return ["nothing tells from what it was made"]
+    try:
+        return made.differences(study, session, folder / relative, stub=stub)
+    except (OSError, InputFileError) as error:
+        return [f"its inputs cannot be compared: {error}"]
+
+
+def _convert_session(job: _Job) -> SessionResult:
+    """Convert one session; runs in a worker."""
+    findings = tuple(placeholder_issues(job.session))
+    if job.present:
+        return job.result("present", issues=findings, size_bytes=job.output.stat().st_size)
+    started = time.perf_counter()
+    parts = open_parts(job.session)
+    try:
+        if job.dry_run:
+            return job.result("planned", issues=findings, seconds=time.perf_counter() - started)
+        inputs = [FileState.of(path, name=name) for name, path in input_files(job.session)]
+        nwbfile = make_nwbfile(
+            job.study, job.session, contents=[each.sha256 for each in inputs], stub=job.stub
+        )
+        add_parts(nwbfile, job.session, parts, stub=job.stub)
+        size_bytes = _write(job, nwbfile, inputs)
+    finally:
+        close_parts(parts)
+    return job.result(
+        "converted", issues=findings, seconds=time.perf_counter() - started, size_bytes=size_bytes
+    )
+
+
+def _write(job: _Job, nwbfile: Any, inputs: Sequence[FileState]) -> int:
+    """Write file and record. The record comes first: a file without one would stop the next run."""
+    from pynwb import NWBHDF5IO
+
+    with replaced(job.output) as partial:
+        with NWBHDF5IO(partial, "w") as io:
+            io.write(nwbfile)
+        state = FileState.of(partial, name=job.output.name)
+        made = ConversionRecord(
+            version=__version__,
+            parameters=parameters_digest(job.study, job.session, stub=job.stub),
+            inputs=tuple(inputs),
+            output=state,
+            identifier=nwbfile.identifier,
+            written=now(),
+        )
+        write_record(record_path(job.out_dir, job.relative), made)
+    return state.size
+
+
+def _session_result(outcome: Outcome[_Job, SessionResult]) -> SessionResult:
+    if outcome.value is not None:
+        return outcome.value
+    error, job = outcome.error, outcome.item
+    if isinstance(error, IssuesError):
+        found: tuple[Issue, ...] = tuple(error.issues)
+    elif isinstance(error, InputFileError):
+        code = "unsafe-file" if isinstance(error, UnsafeFileError) else "unreadable-file"
+        found = (issue(code, error.problem, place=Place(error.path), remedy=error.remedy),)
+    else:
+        found = (issue("session-failed", outcome.reason, place=Place(item=job.name)),)
+    return job.result("failed", reason=outcome.reason, issues=found)
+
+
+def _write_log(folder: Path, result: ConvertResult, outcomes: Sequence[Outcome[_Job, SessionResult]]) -> None:
+    """Keep what happened, with the traceback of what nobody expected."""
+    log = result.as_dict()
+    log["version"] = __version__
+    log["written"] = now()
+    for entry, outcome in zip(log["sessions"], outcomes, strict=True):
+        if outcome.error is not None:
+            entry["traceback"] = traceback.format_exception(outcome.error)
+    write_json(folder / RECORDS / "convert.json", log)

@@ -1,0 +1,196 @@
+"""The wheel interface: treadmill speed, position and distance of a CSV file into the behavior module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hdmf.backends.hdf5.h5_utils import H5DataIO
+from neuroconv.basedatainterface import BaseDataInterface
+from neuroconv.tools.nwb_helpers import get_module
+from pydantic import FilePath
+from pynwb import NWBFile, TimeSeries
+from pynwb.behavior import BehavioralTimeSeries, Position, SpatialSeries
+
+from nwbswitch.converters.signal_table import read_columns
+from nwbswitch.schemas.errors import InputFileError, TableError
+from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.study import Signal
+from nwbswitch.schemas.units import convert
+
+STUB_ROWS = 100
+NOT_STATED = "n/a"
+MODULE_DESCRIPTION = "Behaviour of the animal."
+
+# SI units that a quantity may have: along the wheel's surface or as an angle.
+SI_UNITS: dict[str, tuple[str, ...]] = {
+    "speed": ("m/s", "rad/s"),
+    "position": ("m", "rad"),
+    "distance": ("m", "rad"),
+}
+# Two intervals count as equal within this many seconds: a regular series gets a rate, not timestamps.
+REGULAR_WITHIN_S = 1e-9
+
+
+class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
+    """Signals of a treadmill or wheel in a CSV file."""
+
+    display_name = "Wheel CSV"
+    keywords = ("behavior", "speed", "treadmill", "wheel")
+    associated_suffixes = (".csv",)
+    info = "Reads named columns of a CSV file with a time column or a constant row rate."
+
+    def __init__(
+        self,
+        *,
+        file_path: FilePath,
+        signals: list[dict[str, str]],
+        time_column: str | None = None,
+        rate_hz: float | None = None,
+        start_s: float = 0.0,
+    ) -> None:
+        """Read the table.
+
+        Parameters
+        ----------
+        file_path : FilePath
+            The CSV file.
+        signals : list of dict
+            One per column: column, quantity (speed, position or distance), unit (UCUM), description.
+        time_column : str, optional
+            Column with the time, s, on the clock of this file.
+        rate_hz : float, optional
+            Rows per second when there is no time column.
+        start_s : float
+            Session time, s, at which this file's clock reads zero; without a time column, that of the first row.
+        """
+        super().__init__(
+            file_path=file_path, signals=signals, time_column=time_column, rate_hz=rate_hz, start_s=start_s
+        )
+        self.path = Path(file_path)
+        self.signals = tuple(Signal.model_validate(signal) for signal in signals)
+        if not self.signals:
+            raise ValueError("signals must name at least one column")
+        self.scales = {signal.column: _si(self.path, signal) for signal in self.signals}
+        names = [signal.column for signal in self.signals] + ([time_column] if time_column else [])
+        self.columns, lines = read_columns(self.path, list(dict.fromkeys(names)))
+        self.start_s = float(start_s)
+        self.rate_hz = rate_hz
+        self.timestamps: np.ndarray[Any, Any] | None = None
+        if time_column is not None:
+            times = self.columns[time_column]
+            _check_times(self.path, time_column, times, lines)
+            self._take_times(times)
+        elif rate_hz is None:
+            raise InputFileError(
+                self.path,
+                "has neither a time column nor a row rate.",
+                "Give time_column or rate_hz of this stream in the study file.",
+            )
+        elif not rate_hz > 0:
+            raise ValueError(f"rate_hz must be positive, not {rate_hz}")
+
+    def _take_times(self, times: np.ndarray[Any, Any]) -> None:
+        steps = np.diff(times)
+        if len(times) > 1 and np.ptp(steps) <= REGULAR_WITHIN_S:
+            self.rate_hz = float((len(times) - 1) / (times[-1] - times[0]))
+            self.start_s += float(times[0])
+        else:
+            self.rate_hz = None
+            self.timestamps = times + self.start_s
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.columns[self.signals[0].column])
+
+    def add_to_nwbfile(
+        self, nwbfile: NWBFile, metadata: Mapping[str, Any] | None = None, *, stub: bool = False
+    ) -> None:
+        """Add one series per signal; values stay as read and ``conversion`` leads to SI units.
+
+        Parameters
+        ----------
+        nwbfile : NWBFile
+            Receives the processing module behavior.
+        metadata : dict
+            Not used: all there is to say comes with the signals.
+        stub : bool
+            Take the first 100 rows only.
+        """
+        module = get_module(nwbfile, "behavior", MODULE_DESCRIPTION)
+        for signal in self.signals:
+            series = self._series(signal, stop=STUB_ROWS if stub else None)
+            if signal.quantity == "position":
+                _container(module, Position).add_spatial_series(series)
+            else:
+                _container(module, BehavioralTimeSeries).add_timeseries(series)
+
+    def _series(self, signal: Signal, *, stop: int | None) -> TimeSeries:
+        unit, conversion = self.scales[signal.column]
+        comments = (
+            "The source does not state the unit of this signal."
+            if unit == NOT_STATED
+            else f"Values as read, in {signal.unit}; data times conversion is in {unit}."
+        )
+        timing: dict[str, Any] = (
+            {"timestamps": H5DataIO(self.timestamps[:stop], compression="gzip", shuffle=True)}
+            if self.timestamps is not None
+            else {"starting_time": self.start_s, "rate": float(self.rate_hz or 0)}
+        )
+        fields = {
+            "name": signal.column.translate(str.maketrans("/:", "__")),
+            "description": signal.description or f"{signal.quantity.capitalize()} on the treadmill or wheel.",
+            "data": H5DataIO(self.columns[signal.column][:stop], compression="gzip", shuffle=True),
+            "unit": unit,
+            "conversion": conversion,
+            "comments": comments,
+            **timing,
+        }
+        if signal.quantity == "position":
+            return SpatialSeries(reference_frame="Along the track; zero as defined by the source.", **fields)
+        return TimeSeries(**fields)
+
+
+def _container(module: Any, kind: type) -> Any:
+    """Return the module's container of this type, made when it is not there yet."""
+    if kind.__name__ not in module.data_interfaces:
+        module.add(kind(name=kind.__name__))
+    return module[kind.__name__]
+
+
+def _si(path: Path, signal: Signal) -> tuple[str, float]:
+    """Return the SI unit of a signal and the factor that leads to it."""
+    if signal.unit == NOT_STATED:
+        return NOT_STATED, 1.0
+    reasons = []
+    for unit in SI_UNITS[signal.quantity]:
+        try:
+            return unit, float(convert(1.0, signal.unit, unit))
+        except ValueError as error:
+            reasons.append(str(error))
+    raise TableError(
+        [
+            issue(
+                "bad-unit",
+                f"{signal.unit!r} is no unit of {signal.quantity}: {reasons[0]}",
+                place=Place(path, item=signal.column),
+                remedy=f"Expected e.g. {SI_UNITS[signal.quantity][0]}, or {NOT_STATED!r} if it is not known.",
+            )
+        ]
+    )
+
+
+def _check_times(path: Path, column: str, times: np.ndarray[Any, Any], lines: np.ndarray[Any, Any]) -> None:
+    """Refuse times that are missing or do not increase."""
+    missing = np.flatnonzero(np.isnan(times))
+    backward = np.flatnonzero(~(np.diff(times) > 0)) + 1
+    if missing.size:
+        row, problem = missing[0], "The time is missing."
+    elif backward.size:
+        row, problem = backward[0], f"The time {times[backward[0]]:g} s is not after the one before it."
+    else:
+        return
+    raise TableError([issue("bad-cell", problem, place=Place(path, int(lines[row]), column))])
