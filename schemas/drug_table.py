@@ -135,6 +135,7 @@ def drug_keywords(rows: Iterable[Administration]) -> list[str]:
     return list(dict.fromkeys(row.substance for row in ordered))
 
 
+_KEYS = ("subject_id", "session_id")
 _FIELDS = tuple(name for name in Administration.model_fields if name != "missing")
 _REQUIRED = (*_KEYS, "timestamp_s", "substance")
 _ENUMS: dict[str, type[Role | ControlKind | Stereochemistry | DoseBasis]] = {
