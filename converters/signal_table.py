@@ -56,7 +56,7 @@ def read_columns(
 def _parse(
     path: Path, stream: Any, columns: Sequence[str]
 ) -> tuple[dict[str, np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    reader = csv.reader(_lines(path, stream))
+    reader = csv.reader(_lines(path, stream), strict=True)
     header = [name.strip() for name in next(reader, [])]
     missing = [name for name in columns if name not in header]
     if missing:

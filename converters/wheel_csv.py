@@ -64,7 +64,7 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
         rate_hz : float, optional
             Rows per second when there is no time column.
         start_s : float
-            Session time, s, at which this file's clock reads zero; without a time column, that of the first row.
+            Session time of zero on the clock of this file; without a time column, of the first row, s.
         """
         super().__init__(
             file_path=file_path, signals=signals, time_column=time_column, rate_hz=rate_hz, start_s=start_s
