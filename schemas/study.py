@@ -6,11 +6,12 @@ a lab writes is read by `nwbswitch.schemas.study_file`.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
@@ -18,9 +19,15 @@ from nwbswitch.schemas.epochs import Epoch
 RoiBasis = Literal["activity", "anatomical", "unknown"]
 SESSION_CLOCK = "session"
 
+_DURATION = r"P(?=\d|T\d)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?" + (
+    r"(T(?=\d)(\d+(\.\d+)?H)?(\d+(\.\d+)?M)?(\d+(\.\d+)?S)?)?"
+)
+_AGE = re.compile(rf"{_DURATION}(/({_DURATION})?)?")
+_SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+( [a-z]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+/?")
+
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Clock(_Model):
@@ -92,12 +99,28 @@ class Subject(_Model):
     subject_id: str = Field(pattern=r"^[^/\s_]+$", description="Identifier; no slash, space or underscore.")
     species: str = Field(description="Latin binomial, e.g. Mus musculus.")
     sex: Literal["M", "F", "O", "U"]
-    age: str | None = Field(None, description="Age at the session, ISO 8601 duration, e.g. P90D.")
+    age: str | None = Field(
+        None, description="Age at the session, ISO 8601 duration, e.g. P90D, or range, e.g. P80D/P100D."
+    )
     date_of_birth: datetime | None = None
     weight_g: float | None = Field(None, gt=0)
     genotype: str = ""
     strain: str = ""
     description: str = ""
+
+    @field_validator("age")
+    @classmethod
+    def _iso_duration(cls, age: str | None) -> str | None:
+        if age is not None and not _AGE.fullmatch(age):
+            raise ValueError("expected an ISO 8601 duration, e.g. P90D, or a range, e.g. P80D/P100D")
+        return age
+
+    @field_validator("species")
+    @classmethod
+    def _binomial(cls, species: str) -> str:
+        if not _SPECIES.fullmatch(species):
+            raise ValueError("expected a Latin binomial, e.g. Mus musculus, or an NCBI Taxonomy address")
+        return species
 
 
 class Session(_Model):

@@ -1,0 +1,96 @@
+"""Which drugs were given in which session: the common log and the rows under a session, as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nwbswitch.schemas.drug_log import Administration
+from nwbswitch.schemas.drug_table import canonical_administration, check_administration, read_drug_log
+from nwbswitch.schemas.issues import Place, nearest
+from nwbswitch.schemas.study_findings import shown
+from nwbswitch.schemas.study_positions import moved, place_of
+from nwbswitch.schemas.study_reader import SessionKey, StudyReader
+from nwbswitch.schemas.study_tables import Row
+
+
+def session_drugs(
+    reader: StudyReader, entries: Mapping[SessionKey, Row]
+) -> dict[SessionKey, tuple[Administration, ...]]:
+    """Return the administrations of each session that has some, in order of time."""
+    found: dict[SessionKey, list[Administration]] = {}
+    for key, row in [*_common_log(reader, entries), *_own_rows(reader, entries)]:
+        found.setdefault(key, []).append(row)
+    return {key: tuple(sorted(rows, key=lambda row: row.timestamp_s)) for key, rows in found.items()}
+
+
+def _common_log(
+    reader: StudyReader, entries: Mapping[SessionKey, Row]
+) -> list[tuple[SessionKey, Administration]]:
+    value = reader.value.get("drug_log")
+    found: list[tuple[SessionKey, Administration]] = []
+    if isinstance(value, str):
+        file, _ = reader.table(value, reader.place("drug_log"))
+        if file is not None:
+            logged, more = read_drug_log(file)
+            reader.issues += more
+            for each in logged:
+                key = (each.subject_id, each.session_id)
+                if _is_known(reader, key, entries, Place(file, each.line)):
+                    found.append((key, each.administration))
+    elif isinstance(value, list):
+        for row in reader.inline(value, "drug_log"):
+            subject, session = reader.identifier(row, "subject_id"), reader.identifier(row, "session_id")
+            fields = {key: each for key, each in row.value.items() if key not in ("subject_id", "session_id")}
+            administration = _administration(reader, Row(fields, row.places))
+            if subject is None or session is None or administration is None:
+                continue
+            if _is_known(reader, (subject, session), entries, place_of(row.places, ("session_id",))):
+                found.append(((subject, session), administration))
+    elif value is not None:
+        message = f"drug_log is {shown(value)}, expected a table or a list of entries."
+        reader.report("wrong-value", message, reader.place("drug_log"))
+    return found
+
+
+def _own_rows(
+    reader: StudyReader, entries: Mapping[SessionKey, Row]
+) -> list[tuple[SessionKey, Administration]]:
+    found = []
+    for key, entry in entries.items():
+        rows = entry.value.get("drug_log")
+        if rows is None:
+            continue
+        if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
+            message = f"drug_log is {shown(rows)}, expected a list of mappings."
+            reader.report("wrong-value", message, place_of(entry.places, ("drug_log",)))
+            continue
+        for position, each in enumerate(rows):
+            row = Row(each, moved(entry.places, ("drug_log", position)))
+            administration = _administration(reader, row)
+            if administration is not None:
+                found.append((key, administration))
+    return found
+
+
+def _administration(reader: StudyReader, row: Row) -> Administration | None:
+    value = {key: each for key, each in row.value.items() if each is not None}
+    found = reader.validated(Administration, value, row.places)
+    if found is None:
+        return None
+    issues = check_administration(found, place_of(row.places, ()))
+    for each in issues:
+        field = each.place.item.rpartition(".")[2]
+        reader.report(each.code, each.message, place_of(row.places, (field,)), each.remedy)
+    return canonical_administration(found)
+
+
+def _is_known(reader: StudyReader, key: SessionKey, entries: Mapping[SessionKey, Row], place: Place) -> bool:
+    if key in entries:
+        return True
+    if entries:
+        subject, session = key
+        theirs = [each for owner, each in entries if owner == subject]
+        remedy = nearest(session, theirs) if theirs else nearest(subject, {owner for owner, _ in entries})
+        message = f"The drug log names session {session!r} of subject {subject!r}, which the study has not."
+        reader.report("unknown-subject", message, place, remedy)
+    return False

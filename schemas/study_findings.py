@@ -1,0 +1,140 @@
+"""What pydantic finds in a study, said in the words of the study file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from nwbswitch.schemas.drug_log import Administration
+from nwbswitch.schemas.epochs import Epoch
+from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.study import (
+    Clock,
+    Imaging,
+    Session,
+    Signal,
+    Subject,
+    Suite2pFolder,
+    TiffMovie,
+    WheelCsv,
+)
+from nwbswitch.schemas.study_document import StudyHeader
+from nwbswitch.schemas.study_positions import KeyPath, Places, item_text, place_of
+
+FORMATS: dict[str, type[BaseModel]] = {
+    "tiff_movie": TiffMovie,
+    "suite2p": Suite2pFolder,
+    "wheel_csv": WheelCsv,
+}
+_SHOWN = 60
+
+
+def findings(error: ValidationError, places: Places, *, prefix: KeyPath = ()) -> list[Issue]:
+    """Return one issue for each thing that a model refuses, at the line where it was written.
+
+    Parameters
+    ----------
+    error
+        From `Session`, `StudyHeader` or `Administration`.
+    places
+        Places of the values that were validated.
+    prefix
+        Path of the validated value within ``places``.
+    """
+    return [_finding(each, places, prefix, error.title) for each in error.errors(include_url=False)]
+
+
+def unknown_key(key: str, place: Place, known: Iterable[str], *, within: str = "") -> Issue:
+    """Return the finding for a key that is not among ``known``."""
+    words = list(known)
+    where = f" in {within}" if within else ""
+    remedy = nearest(key, words) or f"Known are {', '.join(words)}."
+    return issue("unknown-key", f"There is no key {key!r}{where}.", place=place, remedy=remedy)
+
+
+def shown(value: object) -> str:
+    """Return a value as it is quoted in a message, cut to a readable length."""
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
+    raw: KeyPath = tuple(detail["loc"])
+    path = raw
+    if raw[:1] == ("streams",) and len(raw) > 2 and raw[2] in FORMATS:
+        path = (*raw[:2], *raw[3:])
+    full = (*prefix, *path)
+    name = item_text(path)
+    value = detail["input"]
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            parent = place_of(places, full[:-1])
+            message = f"{name} is not given."
+            return issue("missing-value", message, place=parent, remedy=_meaning(raw, title))
+        case "extra_forbidden":
+            place = place_of(places, full)
+            known = _fields(raw[:-1], title)
+            return unknown_key(str(path[-1]), place, known, within=item_text(path[:-1]))
+        case "union_tag_not_found":
+            message = f"{name} does not say its format."
+            remedy = f"Formats: {', '.join(FORMATS)}."
+            return issue("missing-value", message, place=place_of(places, full), remedy=remedy)
+        case "union_tag_invalid":
+            word = str(context.get("tag", ""))
+            remedy = nearest(word, FORMATS) or f"Formats: {', '.join(FORMATS)}."
+            place = place_of(places, (*full, "format"))
+            return issue("unknown-word", f"{name} has the format {shown(word)}.", place=place, remedy=remedy)
+        case "enum" | "literal_error":
+            expected = str(context.get("expected", ""))
+            words = [each for each in expected.replace(" or ", ", ").replace("'", "").split(", ") if each]
+            remedy = nearest(str(value), words) or f"Expected {expected}."
+            place = place_of(places, full)
+            return issue("unknown-word", f"{name} is {shown(value)}.", place=place, remedy=remedy)
+        case _:
+            message = str(detail["msg"]).removeprefix("Value error, ")
+            for start in ("Input should be ", "String should ", "Tuple should "):
+                if message.startswith(start):
+                    message = f"expected {message.removeprefix(start)}"
+            text = f"{name or 'The entry'} is {shown(value)}; {message}."
+            return issue("wrong-value", text, place=place_of(places, full), remedy=_meaning(raw, title))
+
+
+def _model(path: KeyPath, title: str) -> type[BaseModel] | None:
+    """Return the model whose fields lie directly below ``path``."""
+    if title == StudyHeader.__name__ or title == Administration.__name__:
+        return (StudyHeader if title == StudyHeader.__name__ else Administration) if not path else None
+    match path:
+        case ():
+            return Session
+        case ("imaging",):
+            return Imaging
+        case ("subject",):
+            return Subject
+        case ("clocks", _):
+            return Clock
+        case ("epochs", _):
+            return Epoch
+        case ("drug_log", _):
+            return Administration
+        case ("streams", _, str() as kind):
+            return FORMATS.get(kind)
+        case ("streams", _, _, "signals", _):
+            return Signal
+    return None
+
+
+def _fields(path: KeyPath, title: str) -> list[str]:
+    model = _model(path, title)
+    return list(model.model_fields) if model else []
+
+
+def _meaning(path: KeyPath, title: str) -> str:
+    """Return the description of a field, as the remedy of a missing or wrong value."""
+    model = _model(path[:-1], title) if path else None
+    field = model.model_fields.get(str(path[-1])) if model else None
+    return field.description or "" if field else ""

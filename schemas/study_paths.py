@@ -1,0 +1,108 @@
+"""Paths as a lab writes them: templates and patterns, found as exactly one file below one folder."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+
+from nwbswitch.schemas.errors import UnsafeFileError
+from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.path_guard import inside
+
+_NAME = re.compile(r"\{([^{}]*)\}")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_MAX_LISTED = 5
+_MAX_MATCHES = 1000
+
+
+def names_in(template: str) -> set[str]:
+    """Return the names in braces of a path template."""
+    return set(_NAME.findall(template))
+
+
+def filled(template: str, values: Mapping[str, str], place: Place) -> tuple[str, list[Issue]]:
+    """Return a template with its names replaced (wildcards in values stand for themselves), and issues."""
+    found = []
+    for name in sorted(names_in(template) - set(values)):
+        remedy = nearest(name, values) or f"Known are {', '.join(values)}."
+        message = f"The path {template!r} names {{{name}}}, which the session does not have."
+        found.append(issue("unknown-key", message, place=place, remedy=remedy))
+    text = _NAME.sub(lambda match: glob.escape(values.get(match.group(1), match.group(0))), template)
+    return text, found
+
+
+def one_match(root: Path, pattern: str, place: Place, *, folder: bool) -> tuple[Path | None, list[Issue]]:
+    """Return the one file or folder below ``root`` that ``pattern`` matches, or why there is none."""
+    literal = not glob.has_magic(re.sub(r"\[[*?\[]\]", "", pattern))
+    wanted = re.sub(r"\[([*?\[])\]", r"\1", pattern) if literal else pattern
+    remedy = "Paths stay below the study's folder; name another one as data_root."
+    try:
+        if literal:
+            matches = [inside(root, wanted)]
+        else:
+            if ".." in Path(wanted).parts:
+                raise UnsafeFileError(wanted, "leaves its folder by '..'.")
+            below = Path(wanted)
+            if below.is_absolute():
+                if not below.is_relative_to(root):
+                    raise UnsafeFileError(wanted, f"leads out of the folder {root}.")
+                below = below.relative_to(root)
+            hits = islice(root.glob(str(below)), _MAX_MATCHES)
+            matches = [inside(root, hit) for hit in sorted(hits)]
+    except UnsafeFileError as error:
+        message = f"The path {wanted!r} {error.problem}"
+        return None, [issue("unsafe-path", message, place=place, remedy=remedy)]
+    except (ValueError, OSError) as error:
+        message = f"The path {wanted!r} cannot be used: {error}."
+        return None, [issue("wrong-value", message, place=place)]
+    kind = "folder" if folder else "file"
+    present = [each for each in matches if (each.is_dir() if folder else each.is_file())]
+    if len(present) == 1:
+        return present[0], []
+    if len(present) > 1:
+        listed = ", ".join(each.relative_to(root.resolve()).as_posix() for each in present[:_MAX_LISTED])
+        more = ", …" if len(present) > _MAX_LISTED else ""
+        message = f"The pattern {wanted!r} matches {len(present)} {kind}s: {listed}{more}."
+        return None, [issue("ambiguous-file", message, place=place, remedy="Write it so that one matches.")]
+    other = (
+        f" (there is a {'file' if folder else 'folder'} of that name)"
+        if any(each.exists() for each in matches)
+        else ""
+    )
+    message = f"There is no {kind} {wanted!r} below {root}{other}."
+    return None, [issue("missing-file", message, place=place, remedy=_neighbour(root / wanted))]
+
+
+def _neighbour(path: Path) -> str:
+    """Return a hint at an existing name like the one that is missing."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
+    try:
+        names = [entry.name for entry in islice(os.scandir(parent), _MAX_MATCHES)]
+    except OSError:
+        return ""
+    return nearest(path.name, names)
+
+
+def expanded_root(text: str, folder: Path, place: Place) -> tuple[Path, list[Issue]]:
+    """Return the folder that ``data_root`` names, with environment variables filled in, and issues.
+
+    ``${NAME}`` must be set; ``${NAME:-default}`` falls back to the default. A relative path counts from
+    ``folder``.
+    """
+    missing = [name for name, default in _VARIABLE.findall(text) if name not in os.environ and not default]
+    if missing:
+        message = f"data_root needs the environment variable {missing[0]}, which is not set."
+        remedy = f"Set it, or write ${{{missing[0]}:-a/default}}."
+        return folder, [issue("missing-value", message, place=place, remedy=remedy)]
+    path = _VARIABLE.sub(lambda match: os.environ.get(match.group(1), match.group(2) or ""), text)
+    root = (folder / path).resolve() if "\0" not in path else folder
+    if not root.is_dir():
+        message = f"data_root names {path!r}, which is not a folder."
+        return folder, [issue("missing-file", message, place=place, remedy=_neighbour(folder / path))]
+    return root, []
