@@ -1,0 +1,166 @@
+"""Estimates of an arm, and of an arm against its reference, at animal level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from nwbswitch.analysis.animal_sums import AnimalSums
+from nwbswitch.analysis.counts import Floats
+from nwbswitch.analysis.estimands import ESTIMANDS, OK, Layout, conditional_tau, status
+from nwbswitch.analysis.pooling import (
+    Estimate,
+    Statistic,
+    jackknife,
+    jackknife_between,
+    permutation_p,
+    relabelled_totals,
+    sign_flip,
+    swapped_totals,
+)
+
+Key = tuple[str, int]
+"""Name of an estimand and its detection limit, 0 for all but tau_c."""
+
+ONE_ANIMAL = "no interval: needs >= 2 animals"
+FRAGILE = "no interval: undefined without one of the animals"
+_NO_P = ("naive_down", "naive_up", "naive_p_active_after_silent", "naive_corr")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Estimates of an arm minus those of its reference.
+
+    ``design`` says whether the same animals are compared with themselves; ``animals`` are those of the
+    arm, ``others`` those of the reference (the same within animals).
+    """
+
+    estimates: dict[Key, Estimate]
+    design: Literal["within", "between"]
+    animals: tuple[str, ...]
+    others: tuple[str, ...]
+    n_left_out: int
+
+    @property
+    def n_smaller(self) -> int:
+        """Animals of the smaller group."""
+        return min(len(self.animals), len(self.others))
+
+
+def keys(layout: Layout) -> list[Key]:
+    """Return every estimand of a layout, tau_c once per detection limit."""
+    return [*((name, 0) for name in ESTIMANDS), *(("tau_c", k) for k in layout.limits)]
+
+
+def evaluate(key: Key, sums: Floats, layout: Layout) -> Floats:
+    """Return one estimand from sums of shape (..., layout.size)."""
+    name, limit = key
+    if name == "tau_c":
+        return conditional_tau(sums, layout)[..., layout.limits.index(limit)]
+    return ESTIMANDS[name](sums, layout)
+
+
+def arm_estimates(arm: AnimalSums, *, seed: int = 0) -> dict[Key, Estimate]:
+    """Return the pooled estimates of one arm."""
+    counts = (len(arm.animals), sum(arm.n_sessions), sum(arm.n_neurons))
+    total = arm.sums.sum(axis=0)
+    found = {}
+    for key in keys(arm.layout):
+        state = status(key[0], total, arm.layout, limit=key[1])
+        pooled = jackknife(_one_part(key, arm.layout), arm.sums[:, None]) if state == OK else None
+        p = math.nan if pooled is None else _p_within(key, arm, seed)
+        found[key] = _estimate(pooled, p, state, counts)
+    return found
+
+
+def _one_part(key: Key, layout: Layout) -> Statistic:
+    return lambda sums: evaluate(key, sums[..., 0, :], layout)
+
+
+def _two_parts(key: Key, layout: Layout) -> Statistic:
+    return lambda sums: evaluate(key, sums[..., 0, :], layout) - evaluate(key, sums[..., 1, :], layout)
+
+
+def _p_within(key: Key, arm: AnimalSums, seed: int) -> float:
+    """Return the sign-flip P over animals.
+
+    rho* and tau_c flip their numerators, which are defined in every animal and symmetric around 0 where
+    the pooled ratio is 0.
+    """
+    name, limit = key
+    if name in _NO_P:
+        return math.nan
+    if name == "rho_star":
+        values = arm.layout.covariance(arm.sums)[:, 0]
+    elif name == "tau_c":
+        values = arm.layout.pairs(arm.sums)[:, arm.layout.limits.index(limit), 0]
+    else:
+        values = evaluate(key, arm.sums, arm.layout)
+    return sign_flip(values, seed=seed)
+
+
+def difference_estimates(arm: AnimalSums, reference: AnimalSums, *, seed: int = 0) -> Difference:
+    """Return the estimates of an arm minus its reference, and M = rho*_reference - rho*_arm.
+
+    Within animals when at least two animals, and at least half of those of the arm, have both; then
+    animals without the reference are left out and counted. Else between animals.
+    """
+    common = [name for name in arm.animals if name in reference.animals]
+    within = len(common) >= 2 and 2 * len(common) >= len(arm.animals)
+    animals = tuple(common) if within else arm.animals
+    others = tuple(common) if within else reference.animals
+    one, two = arm.rows(animals), reference.rows(others)
+    counts = (
+        len(set(animals) | set(others)),
+        _of(arm, arm.n_sessions, animals) + _of(reference, reference.n_sessions, others),
+        _of(arm, arm.n_neurons, animals)
+        if within
+        else _of(arm, arm.n_neurons, animals) + _of(reference, reference.n_neurons, others),
+    )
+    layout, plain = arm.layout, arm.layout.expected()
+    averaged = [layout.averaged(each) for each in (one, two)]
+    shared = [] if within else [(animals.index(name), others.index(name)) for name in common]
+    totals = None
+    if within:
+        totals = swapped_totals(np.concatenate(averaged, axis=1), seed=seed)
+    elif not shared:
+        totals = relabelled_totals(*averaged, seed=seed)
+    found = {}
+    for key in keys(layout):
+        states = [status(key[0], each.sum(axis=0)[0], layout, limit=key[1]) for each in (one, two)]
+        state = next((each for each in states if each != OK), OK)
+        pooled, p = None, math.nan
+        if state == OK:
+            if within:
+                pooled = jackknife(_two_parts(key, layout), np.concatenate([one, two], axis=1))
+            else:
+                pooled = jackknife_between(_one_part(key, layout), one, two, shared)
+            if key[0] not in _NO_P:
+                p = permutation_p(_two_parts(key, plain), totals)
+        found[key] = _estimate(pooled, p, state, counts)
+    rho = found["rho_star", 0]
+    found["M", 0] = Estimate(
+        -rho.estimate, rho.se, rho.df, rho.p, rho.status, rho.n_animals, rho.n_sessions, rho.n_neurons
+    )
+    left_out = len(set(arm.animals) | set(reference.animals)) - len(set(animals) | set(others))
+    return Difference(found, "within" if within else "between", animals, others, left_out)
+
+
+def _of(arm: AnimalSums, numbers: Sequence[int], animals: Sequence[str]) -> int:
+    return sum(number for name, number in zip(arm.animals, numbers, strict=True) if name in animals)
+
+
+def _estimate(
+    pooled: tuple[float, float, float] | None, p: float, state: str, counts: tuple[int, int, int]
+) -> Estimate:
+    if pooled is None:
+        return Estimate(math.nan, math.nan, math.nan, math.nan, state, *counts)
+    estimate, se, df = pooled
+    if not math.isfinite(se):
+        state = ONE_ANIMAL if counts[0] < 2 or math.isnan(df) else FRAGILE
+        return Estimate(estimate, math.nan, math.nan, math.nan, state, *counts)
+    return Estimate(estimate, se, df, p, state, *counts)
