@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,7 +84,15 @@ def _header(file: Path, stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dty
         if version not in readers:
             raise ValueError(f"version {version} of the format is not supported")
         shape, fortran, dtype = readers[version](stream, max_header_size=_MAX_HEADER)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, OverflowError) as error:
+    except (
+        ValueError,
+        TypeError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+        OverflowError,
+        tokenize.TokenError,
+    ) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise InputFileError(file, f"is not a .npy file: {reason}.") from error
     if any(type(n) is not int or not 0 <= n < 1 << 62 for n in shape):

@@ -83,6 +83,10 @@ class SubjectEntry(Settings):
 class SessionEntry(Defaults):
     """One recording session, with its own settings. Other columns may serve as names in paths."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": {"type": ["string", "number"]}},
+    )
+
     session_id: str = Field(description="Identifier; no slash, space or underscore.")
     subject_id: str = Field(description="The animal, as in subjects.")
     start_time: str | None = Field(None, description="ISO 8601; without an offset it is in timezone.")
@@ -114,8 +118,6 @@ class StudyHeader(_Entry):
 
 class StudyDocument(_Entry):
     """A study file of nwbswitch."""
-
-    model_config = ConfigDict(title="nwbswitch study")
 
     study: StudyHeader
     timezone: str = Field("", description="IANA name, e.g. Europe/Berlin, for start times without an offset.")
