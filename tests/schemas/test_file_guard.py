@@ -281,11 +281,9 @@ def test_copies_beyond_what_the_file_brings_are_refused() -> None:
 def test_object_arrays_nested_beyond_reason_are_refused() -> None:
     data = pickle.dumps(nested(None, 100), protocol=4)
     assert read_plain_pickle(data).shape == (1,)
-    inner = b"N"
-    for _ in range(1500):
-        inner = EMPTY_ARRAY + b"(K\x01K\x01\x85" + DTYPE_O + b"(K\x03" + text("|")
-        inner += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]"
-    data = b"\x80\x04" + inner + b"N" + b"atb" * 1500 + b"."
+    opened = EMPTY_ARRAY + b"(K\x01K\x01\x85" + DTYPE_O + b"(K\x03" + text("|")
+    opened += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK?tb\x89]"
+    data = b"\x80\x04" + opened * 1500 + b"N" + b"atb" * 1500 + b"."
     with pytest.raises(RefusedPickleError, match="1000"):
         read_plain_pickle(data)
 
