@@ -25,11 +25,12 @@ from nwbswitch.analysis.counts import (
     halves,
 )
 from nwbswitch.analysis.estimands import (
-    ESTIMANDS,
+    Key,
     Layout,
-    conditional_tau,
     contrast_sums,
     covariance_sums,
+    evaluate,
+    keys,
     pair_sums,
     state_correlation,
 )
@@ -118,8 +119,8 @@ def detection_limits(sessions: Sequence[SessionCounts], contrast: Contrast) -> t
 
 def neuron_variance(
     sessions: Sequence[SessionCounts], contrast: Contrast, layout: Layout
-) -> dict[str, float]:
-    """Return the jackknife variance over neurons of one animal's estimates, by name; tau_c as 'tau_c@k'.
+) -> dict[Key, float]:
+    """Return the jackknife variance over neurons of one animal's estimates, by name and limit.
 
     Parameters
     ----------
@@ -136,7 +137,7 @@ def difference_variance(
     others: Sequence[SessionCounts],
     other_contrast: Contrast,
     layout: Layout,
-) -> dict[str, float]:
+) -> dict[Key, float]:
     """Return the same for the difference of two arms of one animal, neurons in both counted as one."""
     names = _groups([*sessions, *others])
     layout = layout.expected()
@@ -196,20 +197,17 @@ def _session_without(
     return rows
 
 
-def _variances(deleted: Floats, layout: Layout, other: Floats | None = None) -> dict[str, float]:
+def _variances(deleted: Floats, layout: Layout, other: Floats | None = None) -> dict[Key, float]:
     n = deleted.shape[0]
     if n < 2:
         return {}
     found = {}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = {name: f(deleted, layout) for name, f in ESTIMANDS.items()}
-        tau = conditional_tau(deleted, layout)
-        if other is not None:
-            values = {name: values[name] - f(other, layout) for name, f in ESTIMANDS.items()}
-            tau = tau - conditional_tau(other, layout)
-    values |= {f"tau_c@{k}": tau[:, place] for place, k in enumerate(layout.limits)}
-    for name, each in values.items():
-        found[name] = (n - 1) / n * float(((each - each.mean()) ** 2).sum())
+    for key in keys(layout):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = evaluate(key, deleted, layout)
+            if other is not None:
+                values = values - evaluate(key, other, layout)
+        found[key] = (n - 1) / n * float(((values - values.mean()) ** 2).sum())
     return found
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nwbswitch.analysis.animal_sums import AnimalSums, animal_sums, detection_limits
-from nwbswitch.analysis.contrasts import Difference, Key, arm_estimates, difference_estimates
+from nwbswitch.analysis.contrasts import Difference, arm_estimates, difference_estimates
 from nwbswitch.analysis.controls import Check, Control, judge
-from nwbswitch.analysis.counts import DRUG, PSEUDO, SessionCounts
-from nwbswitch.analysis.estimands import Layout, silent_response_above_noise
+from nwbswitch.analysis.counts import DRUG, PSEUDO, Contrast, SessionCounts
+from nwbswitch.analysis.estimands import Key, Layout, silent_response_above_noise
 from nwbswitch.analysis.pooling import Estimate, jackknife, jackknife_between
 from nwbswitch.analysis.verdict import Evidence, Verdict, decide
 
@@ -37,6 +37,8 @@ class ArmResult:
         The arm it is compared with, `OWN_PSEUDO`, or empty.
     difference, pseudo_difference
         Against the reference, in the drug windows and in the pseudo-injection.
+    compared, compared_sessions, compared_contrast
+        What ``difference`` takes away: sums per animal, their sessions and which windows.
     """
 
     arm: str
@@ -48,8 +50,22 @@ class ArmResult:
     reference: str
     difference: Difference | None
     pseudo_difference: Difference | None
+    compared: AnimalSums | None
+    compared_sessions: tuple[SessionCounts, ...]
+    compared_contrast: Contrast
     controls: tuple[Control, ...]
     verdict: Verdict
+
+    @property
+    def layout(self) -> Layout | None:
+        """Layout of the sums; None when no session has a pair of windows."""
+        sums = self.drug or self.pseudo
+        return sums.layout if sums else None
+
+    @property
+    def contrast_name(self) -> str:
+        """Name of the difference in tables: vs_<reference>, or vs_pseudo."""
+        return "vs_pseudo" if self.reference == OWN_PSEUDO else f"vs_{self.reference}"
 
     @property
     def n_animals(self) -> int:
@@ -106,7 +122,11 @@ def analyse_arms(
     layout = Layout(draws, tuple(limits))
     drug = {arm: animal_sums(own, DRUG, layout, seed=seed) for arm, own in by_arm.items()}
     pseudo = {arm: animal_sums(own, PSEUDO, layout, seed=seed) for arm, own in by_arm.items()}
-    control = None if reference is None else _ReferenceSums(reference, drug[reference], pseudo[reference])
+    control = (
+        None
+        if reference is None
+        else _ReferenceSums(reference, tuple(by_arm[reference]), drug[reference], pseudo[reference])
+    )
     return {
         arm: _analyse(arm, tuple(own), drug[arm], pseudo[arm], control, margin=margin, seed=seed)
         for arm, own in sorted(by_arm.items())
@@ -116,6 +136,7 @@ def analyse_arms(
 @dataclass(frozen=True, slots=True)
 class _ReferenceSums:
     arm: str
+    sessions: tuple[SessionCounts, ...]
     drug: AnimalSums | None
     pseudo: AnimalSums | None
 
@@ -132,14 +153,15 @@ def _analyse(
 ) -> ArmResult:
     if reference is not None and reference.arm == arm:
         reference = None
-        own_role = "it is what this arm is compared with"
+        own_role = "the pseudo-injection is what this arm is compared with"
     else:
         own_role = "there is no reference arm, and the pseudo-injection takes its place"
     difference = pseudo_difference = None
     compared: AnimalSums | None = None
-    words = ""
+    words, compared_sessions, compared_contrast = "", sessions, PSEUDO
     if drug is not None and reference is not None and reference.drug is not None:
         words, compared = reference.arm, reference.drug
+        compared_sessions, compared_contrast = reference.sessions, DRUG
     elif drug is not None and pseudo is not None:
         words, compared = OWN_PSEUDO, pseudo
     checks: list[Check] = []
@@ -175,6 +197,9 @@ def _analyse(
         reference=words,
         difference=difference,
         pseudo_difference=pseudo_difference,
+        compared=compared,
+        compared_sessions=compared_sessions,
+        compared_contrast=compared_contrast,
         controls=controls,
         verdict=decide(evidence, margin=margin),
     )

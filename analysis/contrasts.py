@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 
 from nwbswitch.analysis.animal_sums import AnimalSums
-from nwbswitch.analysis.counts import Floats
-from nwbswitch.analysis.estimands import ESTIMANDS, OK, Layout, conditional_tau, status
+from nwbswitch.analysis.estimands import OK, Key, Layout, evaluate, keys, status
 from nwbswitch.analysis.pooling import (
     Estimate,
     Statistic,
@@ -22,9 +21,6 @@ from nwbswitch.analysis.pooling import (
     sign_flip,
     swapped_totals,
 )
-
-Key = tuple[str, int]
-"""Name of an estimand and its detection limit, 0 for all but tau_c."""
 
 ONE_ANIMAL = "no interval: needs >= 2 animals"
 FRAGILE = "no interval: undefined without one of the animals"
@@ -49,19 +45,6 @@ class Difference:
     def n_smaller(self) -> int:
         """Animals of the smaller group."""
         return min(len(self.animals), len(self.others))
-
-
-def keys(layout: Layout) -> list[Key]:
-    """Return every estimand of a layout, tau_c once per detection limit."""
-    return [*((name, 0) for name in ESTIMANDS), *(("tau_c", k) for k in layout.limits)]
-
-
-def evaluate(key: Key, sums: Floats, layout: Layout) -> Floats:
-    """Return one estimand from sums of shape (..., layout.size)."""
-    name, limit = key
-    if name == "tau_c":
-        return conditional_tau(sums, layout)[..., layout.limits.index(limit)]
-    return ESTIMANDS[name](sums, layout)
 
 
 def arm_estimates(arm: AnimalSums, *, seed: int = 0) -> dict[Key, Estimate]:

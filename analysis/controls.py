@@ -92,7 +92,7 @@ def _judged(arm: str, check: Check, p: float, margin: float) -> Control:
         return Control(check.name, arm, Outcome.INCONCLUSIVE, sentence, m)
     low, high = m.interval(EQUIVALENCE_LEVEL)
     inside = -margin < low and high < margin
-    claimed = replicates(found["R_act", 0], found["R_sil", 0])
+    claimed = replicates(found["R_act", 0], found["R_sil", 0]) and not inside
     numbers = f"M = {m.estimate:.2f}, 90% CI {low:.2f} to {high:.2f}, Holm P = {p:.3f}"
     if (p < ALPHA and not inside) or claimed:
         outcome = Outcome.FAILED

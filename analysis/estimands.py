@@ -88,7 +88,7 @@ class Layout:
         return tail.reshape(*sums.shape[:-1], len(self.limits), 2)
 
     def _selection(self, sums: Floats, start: int) -> Floats:
-        part = sums[..., start : start + self._selected]
+        part: Floats = sums[..., start : start + self._selected]
         return part.reshape(*sums.shape[:-1], max(1, self.draws), 2, _SELECTED)
 
     def expected(self) -> Layout:
@@ -316,6 +316,22 @@ ESTIMANDS: dict[str, Estimand] = {
     "naive_corr": naive_correlation,
 }
 """Every estimand with one value; tau_c has one per detection limit and stands apart."""
+
+Key = tuple[str, int]
+"""Name of an estimand and its detection limit, 0 for all but tau_c."""
+
+
+def keys(layout: Layout) -> list[Key]:
+    """Return every estimand of a layout, tau_c once per detection limit."""
+    return [*((name, 0) for name in ESTIMANDS), *(("tau_c", k) for k in layout.limits)]
+
+
+def evaluate(key: Key, sums: Floats, layout: Layout) -> Floats:
+    """Return one estimand from sums of shape (..., layout.size)."""
+    name, limit = key
+    if name == "tau_c":
+        return conditional_tau(sums, layout)[..., layout.limits.index(limit)]
+    return ESTIMANDS[name](sums, layout)
 
 
 def status(name: str, sums: Floats, layout: Layout, *, limit: int = 0) -> str:

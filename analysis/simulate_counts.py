@@ -64,11 +64,20 @@ SCENARIOS: dict[str, Scenario] = {
     "slow fluctuation": Scenario(fluctuation_log_sd=1.0),
     "reshuffle": Scenario(World.RESHUFFLE),
     "reshuffle, detected": Scenario(World.RESHUFFLE, min_events=20),
+    "reshuffle, soft detection": Scenario(World.RESHUFFLE, min_events=20, soft_detection=True),
+    "reshuffle, fluctuation": Scenario(World.RESHUFFLE, fluctuation_log_sd=1.0),
     "swap": Scenario(World.SWAP),
+    "swap, detected": Scenario(World.SWAP, min_events=20),
     "switch": Scenario(World.SWITCH),
     "switch, detected": Scenario(World.SWITCH, min_events=20),
+    "switch, soft detection": Scenario(World.SWITCH, min_events=20, soft_detection=True),
+    "switch, fluctuation": Scenario(World.SWITCH, fluctuation_log_sd=1.0),
+    "drift in both arms": Scenario(World.DRIFT, reference_world=World.DRIFT),
+    "drift before the drug": Scenario(pseudo_world=World.DRIFT),
+    "reshuffle before the drug": Scenario(World.SWITCH, pseudo_world=World.RESHUFFLE),
+    "reshuffle in both arms": Scenario(World.RESHUFFLE, reference_world=World.RESHUFFLE),
 }
-"""The scenarios that the verdict must tell apart."""
+"""What the verdict must tell apart; the last four are what the negative controls must notice or pass."""
 
 
 def simulate_counts(

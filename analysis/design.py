@@ -1,0 +1,43 @@
+"""The design of a study, read off its recording sessions and told in one sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from nwbswitch.analysis.arm_analysis import NO_DRUG, arm_key
+from nwbswitch.analysis.counts import SessionCounts, by_animal
+
+
+def design_sentence(sessions: Sequence[SessionCounts]) -> str:
+    """Return who received what and in which order, e.g. for the head of a report."""
+    animals = by_animal(sessions)
+    groups = Counter(tuple(sorted({arm_key(each) for each in own})) for own in animals.values())
+    if len(groups) == 1:
+        (arms,) = groups
+        each = "each received " if len(animals) > 1 else "received "
+        if arms == (NO_DRUG,):
+            return f"{_animals(len(animals))}, no drug."
+        order = f" in {_order(animals)} order" if len(arms) > 1 else ""
+        return f"{_animals(len(animals))}, {each}{_and(arms)}{order}."
+    parts = [
+        f"{count} {'received ' + _and(arms) if arms != (NO_DRUG,) else 'without a drug'}"
+        for arms, count in sorted(groups.items())
+    ]
+    return f"{_animals(len(animals))}: {', '.join(parts)}."
+
+
+def _order(animals: dict[str, list[SessionCounts]]) -> str:
+    first = Counter(arm_key(min(own, key=lambda each: each.order)) for own in animals.values())
+    if len(first) == 1:
+        return "the same"
+    shares = sorted(first.values())
+    return "counterbalanced" if shares[-1] - shares[0] <= 1 else "varying"
+
+
+def _animals(n: int) -> str:
+    return f"{n} animal{'s' * (n != 1)}"
+
+
+def _and(arms: Sequence[str]) -> str:
+    return arms[0] if len(arms) == 1 else f"{', '.join(arms[:-1])} and {arms[-1]}"

@@ -1,0 +1,154 @@
+"""`switch`: from the cells table to estimates and a verdict for every arm."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from nwbswitch.analysis.animal_estimates import animal_estimates
+from nwbswitch.analysis.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
+from nwbswitch.analysis.counts import SessionCounts, read_sessions
+from nwbswitch.analysis.switch_result import SwitchInfo, SwitchResult
+from nwbswitch.analysis.verdict import MARGIN
+from nwbswitch.schemas.errors import TableError
+from nwbswitch.schemas.issues import Place, issue
+
+EXCITATORY = "excitatory"
+
+
+def switch(
+    cells: pd.DataFrame,
+    *,
+    reference: str | None = None,
+    margin: float = MARGIN,
+    k: Sequence[int] | None = None,
+    cell_type: str | None = None,
+    draws: int = 100,
+    seed: int = 0,
+) -> SwitchResult:
+    """Estimate the activity switch of one data set and decide, for every arm, what it shows.
+
+    Parameters
+    ----------
+    cells
+        The cells table, columns of ``nwbswitch.schemas.tables.CELLS``; not changed.
+    reference
+        Arm to compare with; by default saline, else vehicle, else each arm's own pseudo-injection.
+    margin
+        Correlation that counts as none, fixed before the data are seen.
+    k
+        Detection limits of tau_c in events over both windows; by default derived from the data.
+    cell_type
+        Type that the verdicts are about; by default excitatory, else the type with most neurons. All
+        types are estimated.
+    draws
+        Draws over which ties of the selection are broken at random.
+    seed
+        Of ties and of permutations that are too many to list.
+
+    Raises
+    ------
+    TableError
+        When the table does not fit its specification or holds several data sets.
+    ValueError
+        When an argument names something that is not there.
+    """
+    return switch_sessions(
+        read_sessions(cells),
+        reference=reference,
+        margin=margin,
+        k=k,
+        cell_type=cell_type,
+        draws=draws,
+        seed=seed,
+    )
+
+
+def switch_sessions(
+    sessions: Sequence[SessionCounts],
+    *,
+    reference: str | None = None,
+    margin: float = MARGIN,
+    k: Sequence[int] | None = None,
+    cell_type: str | None = None,
+    draws: int = 100,
+    seed: int = 0,
+) -> SwitchResult:
+    """Do the same from counts; see `switch`."""
+    started = time.perf_counter()
+    if not 0 < margin < 1:
+        raise ValueError(f"margin must be between 0 and 1, not {margin}")
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, not {draws}")
+    if k is not None and (not k or any(limit < 1 for limit in k)):
+        raise ValueError(f"k must be one or more whole numbers of at least 1, not {list(k)}")
+    datasets = sorted({session.dataset for session in sessions})
+    if len(datasets) != 1:
+        names = ", ".join(datasets)
+        raise TableError(
+            [
+                issue(
+                    "bad-cell",
+                    f"The cells table holds {len(datasets)} data sets ({names}); a verdict is about one.",
+                    place=Place(item="cells.dataset"),
+                    remedy="Estimate each data set on its own, then pool the estimates with meta.",
+                )
+            ]
+        )
+    primary = primary_type(sessions, cell_type)
+    by_type: dict[str, dict[str, ArmResult]] = {}
+    for name in sorted({session.cell_type for session in sessions}):
+        own = [session for session in sessions if session.cell_type == name]
+        arms = sorted({arm_key(session) for session in own})
+        compared = reference if reference in arms or name == primary else None
+        by_type[name] = analyse_arms(
+            own,
+            reference=find_reference(arms, compared),
+            margin=margin,
+            limits=None if k is None else tuple(sorted(set(k))),
+            draws=draws,
+            seed=seed,
+        )
+    per_animal = {
+        name: {arm: animal_estimates(result) for arm, result in arms.items()}
+        for name, arms in by_type.items()
+    }
+    info = SwitchInfo(
+        reference=find_reference(sorted(by_type[primary]), reference),
+        margin=margin,
+        limits={name: _limits(arms.values()) for name, arms in by_type.items()},
+        limits_from_data=k is None,
+        draws=draws,
+        seed=seed,
+        cell_type=primary,
+        seconds=time.perf_counter() - started,
+    )
+    simulated = any(session.simulated for session in sessions)
+    return SwitchResult(datasets[0], simulated, by_type, per_animal, info)
+
+
+def primary_type(sessions: Sequence[SessionCounts], wanted: str | None) -> str:
+    """Return the cell type that verdicts are about.
+
+    Raises
+    ------
+    ValueError
+        When the wanted type is not there.
+    """
+    neurons: Counter[str] = Counter()
+    for session in sessions:
+        neurons[session.cell_type] += session.identity.size
+    if wanted is not None:
+        if wanted not in neurons:
+            raise ValueError(
+                f"no cell type {wanted!r} in these cells; there are {', '.join(sorted(neurons))}"
+            )
+        return wanted
+    return EXCITATORY if EXCITATORY in neurons else max(sorted(neurons), key=lambda name: neurons[name])
+
+
+def _limits(arms: Iterable[ArmResult]) -> tuple[int, ...]:
+    return next((arm.layout.limits for arm in arms if arm.layout), ())
