@@ -52,6 +52,7 @@ def simulate_study(
     world: World | str = World.SWITCH,
     animals: int = 12,
     neurons: int | None = None,
+    movies: int = 1,
     seed: int = 0,
     workers: int = 1,
     overwrite: bool = False,
@@ -73,6 +74,8 @@ def simulate_study(
         Number of animals, with two sessions each.
     neurons
         Neurons per animal; by default 60 to 70, varying by animal.
+    movies
+        Number of animals whose first session keeps its raw movie (70 MB each); the others have traces only.
     seed
         Seed of all random numbers.
     workers
@@ -92,14 +95,20 @@ def simulate_study(
         raise ValueError(f"seed must not be negative, not {seed}")
     if neurons is not None and not 1 <= neurons <= MAX_ROIS - N_REJECTED:
         raise ValueError(f"neurons must be from 1 to {MAX_ROIS - N_REJECTED}, not {neurons}")
+    if movies < 0:
+        raise ValueError(f"movies must not be negative, not {movies}")
     folder = Path(out)
-    parameters = {"version": __version__, "world": world.value, "animals": animals} | {
+    parameters = {
+        "version": __version__,
+        "world": world.value,
+        "animals": animals,
         "neurons": neurons,
+        "movies": min(movies, animals),
         "seed": seed,
     }
     _claim(folder, parameters, overwrite=overwrite)
     plans = [
-        SessionPlan(seed, world.value, animal, neurons, day)
+        SessionPlan(seed, world.value, animal, neurons, day, movie=day == 1 and animal <= movies)
         for animal in range(1, animals + 1)
         for day in (1, 2)
     ]
@@ -161,8 +170,9 @@ def write_session(folder: Path, plan: SessionPlan) -> None:
         start_time=plan.start_time,
         rng=rng,
     )
-    write_movie(folder / "movie.tif", recording, masks, rng=rng)
     write_treadmill(folder / "treadmill.csv", own_time_s, speed)
+    if plan.movie:
+        write_movie(folder / "movie.tif", recording, masks, rng=rng)
     seconds = recording.events.time_s
     windows = {"before_injection": seconds < INJECTION_S, "after_injection": seconds >= INJECTION_S}
     counts = {

@@ -19,13 +19,13 @@ from nwbswitch.converters.simulate_traces import (
     Recording,
 )
 
-HEIGHT_PX, WIDTH_PX = 64, 96
+HEIGHT_PX, WIDTH_PX = 48, 72
 """Field of view, rows by columns; not square, so that a transposed image is seen."""
-CELL_PX = 8
+CELL_PX = 6
 """Spacing of the grid on which ROIs are placed, pixels."""
 MAX_ROIS = (HEIGHT_PX // CELL_PX) * (WIDTH_PX // CELL_PX)
-MOVIE_FRAMES = 200
-PIXEL_SIZE_UM = 2.0
+MOVIE_CHUNK = 1000
+PIXEL_SIZE_UM = 2.5
 SIMULATED = "SIMULATED: made by a random number generator, not by a microscope."
 
 
@@ -46,8 +46,8 @@ def make_masks(n_rois: int, rng: np.random.Generator) -> list[Mask]:
     y, x = np.mgrid[:HEIGHT_PX, :WIDTH_PX]
     for place in rng.choice(MAX_ROIS, n_rois, replace=False):
         centre = np.array([place // columns, place % columns]) * CELL_PX + (CELL_PX - 1) / 2
-        centre = centre + rng.uniform(-0.6, 0.6, 2)
-        radius = float(rng.uniform(2.4, 2.9))
+        centre = centre + rng.uniform(-0.4, 0.4, 2)
+        radius = float(rng.uniform(1.9, 2.3))
         distance = np.hypot(y - centre[0], x - centre[1])
         ypix, xpix = np.nonzero(distance <= radius)
         weight = np.exp(-((distance[ypix, xpix] / radius) ** 2))
@@ -91,20 +91,23 @@ def write_suite2p(
 
 
 def write_movie(path: Path, recording: Recording, masks: Sequence[Mask], *, rng: np.random.Generator) -> None:
-    """Write the first `MOVIE_FRAMES` frames as a multi-page int16 TIFF, shape (frames, rows, columns).
+    """Write the movie of all frames as a multi-page int16 TIFF, shape (frames, rows, columns).
 
     Each ROI's pixels carry its fluorescence, the rest the mean neuropil; every pixel has its own noise.
     """
     import tifffile
 
-    n_frames = min(MOVIE_FRAMES, recording.fluorescence.shape[1])
-    movie = np.empty((n_frames, HEIGHT_PX, WIDTH_PX), dtype=np.float32)
-    movie[:] = recording.neuropil[:, :n_frames].mean(axis=0)[:, None, None]
-    for mask, trace in zip(masks, recording.fluorescence, strict=True):
-        shape = mask.lam / mask.lam.mean()
-        movie[:, mask.ypix, mask.xpix] = trace[:n_frames, None] * shape
-    movie += rng.standard_normal(movie.shape, dtype=np.float32) * np.sqrt(np.maximum(movie, 1.0))
-    pages = np.clip(np.rint(movie), 0, np.iinfo(np.int16).max).astype(np.int16)
+    n_frames = recording.fluorescence.shape[1]
+    around = recording.neuropil.mean(axis=0)
+    pages = np.empty((n_frames, HEIGHT_PX, WIDTH_PX), dtype=np.int16)
+    for start in range(0, n_frames, MOVIE_CHUNK):
+        chunk = slice(start, start + MOVIE_CHUNK)
+        light = np.empty(pages[chunk].shape, dtype=np.float32)
+        light[:] = around[chunk, None, None]
+        for mask, trace in zip(masks, recording.fluorescence, strict=True):
+            light[:, mask.ypix, mask.xpix] = trace[chunk, None] * (mask.lam / mask.lam.mean())
+        light += rng.standard_normal(light.shape, dtype=np.float32) * np.sqrt(np.maximum(light, 1.0))
+        pages[chunk] = np.clip(np.rint(light), 0, np.iinfo(np.int16).max)
     tifffile.imwrite(
         path,
         pages,

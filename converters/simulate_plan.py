@@ -19,6 +19,12 @@ TREADMILL_LEAD_S = 4.25
 """The treadmill's clock starts this long before the session clock, s."""
 DOSE_MG_PER_KG = 10.0
 CONCENTRATION_MG_PER_ML = 1.0
+MOVIE_STREAM: dict[str, object] = {
+    "format": "tiff_movie",
+    "path": "raw/{subject_id}/{session_id}/movie.tif",
+    "rate_hz": RATE_HZ,
+}
+"""Columns of sessions.csv in the rows of sessions whose movie was kept."""
 WINDOWS: tuple[tuple[str, float, float, str], ...] = (
     ("pseudo_baseline", 0.0, 600.0, "session"),
     ("pseudo_drug", 720.0, 1320.0, "session"),
@@ -38,6 +44,8 @@ class SessionPlan:
     neurons: int | None
     day: int
     """1 or 2: the rank of the session in the crossover."""
+    movie: bool
+    """Whether the raw movie is kept."""
 
     @property
     def subject_id(self) -> str:
@@ -68,9 +76,10 @@ class SessionPlan:
 
 def write_tables(raw: Path, plans: Sequence[SessionPlan]) -> None:
     """Write subjects.csv, sessions.csv, drug_log.csv and README.txt into ``raw``."""
+    sessions = [_session_row(plan) for plan in plans]
     tables = {
         "subjects.csv": [_subject_row(plan) for plan in plans if plan.day == 1],
-        "sessions.csv": [_session_row(plan) for plan in plans],
+        "sessions.csv": sessions,
         "drug_log.csv": [_drug_row(plan) for plan in plans],
     }
     for name, rows in tables.items():
@@ -99,7 +108,7 @@ def _session_row(plan: SessionPlan) -> dict[str, object]:
         "session_id": plan.session_id,
         "start_time": plan.start_time.isoformat(),
         "description": "SIMULATED two-photon recording with one injection after 23 min.",
-    }
+    } | {f"streams.movie.{name}": value if plan.movie else None for name, value in MOVIE_STREAM.items()}
 
 
 def _drug_row(plan: SessionPlan) -> dict[str, object]:
@@ -141,7 +150,7 @@ Raw files of a made-up study, laid out as a lab has them, so that every step can
 a known truth. No animal and no microscope were involved.
 
 SIMXX/dayN/suite2p/plane0   traces and masks in the form of Suite2p
-SIMXX/dayN/movie.tif        the first 200 frames of the movie
+SIMXX/dayN/movie.tif        the movie, where it was kept: as in many labs, not everywhere
 SIMXX/dayN/treadmill.csv    speed on the treadmill's own clock, which starts {TREADMILL_LEAD_S} s early
 SIMXX/dayN/{TRUTH}  the true event rates and counts
 subjects.csv, sessions.csv, drug_log.csv
@@ -182,11 +191,6 @@ def study_yaml(world: World, *, seed: int) -> str:
             },
             "clocks": {"treadmill": {"offset_s": -TREADMILL_LEAD_S}},
             "streams": {
-                "movie": {
-                    "format": "tiff_movie",
-                    "path": "raw/{subject_id}/{session_id}/movie.tif",
-                    "rate_hz": RATE_HZ,
-                },
                 "traces": {
                     "format": "suite2p",
                     "path": "raw/{subject_id}/{session_id}/suite2p",

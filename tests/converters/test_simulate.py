@@ -14,8 +14,10 @@ import pytest
 from nwbswitch.converters.simulate import MARKER, UNFINISHED, simulate_study
 from nwbswitch.converters.simulate_plan import TRUTH, SessionPlan
 from nwbswitch.converters.simulate_traces import N_FRAMES
+from nwbswitch.schemas.drug_log import arm_name
 from nwbswitch.schemas.errors import ExistingOutputError
 from nwbswitch.schemas.file_guard import load_npy
+from nwbswitch.schemas.study_file import load_study
 
 N_NEURONS = 8
 
@@ -55,13 +57,13 @@ def test_layout_is_a_labs(study):
 def test_pickles_pass_the_guard_and_hold_what_suite2p_holds(study):
     plane = study.parent / "raw/SIM01/day1/suite2p/plane0"
     ops, stat = load_npy(plane / "ops.npy"), load_npy(plane / "stat.npy")
-    assert (ops["fs"], ops["Ly"], ops["Lx"], ops["nframes"]) == (5.0, 64, 96, N_FRAMES)
-    assert ops["meanImg"].shape == (64, 96)
+    assert (ops["fs"], ops["Ly"], ops["Lx"], ops["nframes"]) == (5.0, 48, 72, N_FRAMES)
+    assert ops["meanImg"].shape == (48, 72)
     assert "SIMULATED" in ops["note"]
     assert len(stat) == N_NEURONS + 5
     pixels = [set(zip(each["ypix"].tolist(), each["xpix"].tolist(), strict=True)) for each in stat]
     assert len(set.union(*pixels)) == sum(map(len, pixels)), "masks overlap"
-    assert max(int(each["ypix"].max()) for each in stat) < 64
+    assert max(int(each["ypix"].max()) for each in stat) < 48
 
 
 def test_movie_shows_the_rois(study):
@@ -69,13 +71,13 @@ def test_movie_shows_the_rois(study):
 
     session = study.parent / "raw/SIM01/day1"
     movie = tifffile.imread(session / "movie.tif")
-    assert movie.shape == (200, 64, 96)
+    assert movie.shape == (N_FRAMES, 48, 72)
     assert movie.dtype == np.int16
     stat = load_npy(session / "suite2p/plane0/stat.npy")
     traces = np.load(session / "suite2p/plane0/F.npy")
-    brightest = int(traces[:, :200].std(axis=1).argmax())
+    brightest = int(traces.std(axis=1).argmax())
     inside = movie[:, stat[brightest]["ypix"], stat[brightest]["xpix"]].mean(axis=1)
-    assert np.corrcoef(inside, traces[brightest, :200])[0, 1] > 0.9
+    assert np.corrcoef(inside, traces[brightest])[0, 1] > 0.9
 
 
 def test_everything_says_that_it_is_simulated(study):
@@ -107,10 +109,31 @@ def test_same_neurons_in_both_sessions_and_no_effect_of_saline(study):
     assert np.corrcoef(before.argsort().argsort(), after.argsort().argsort())[0, 1] < 0.3
 
 
+@pytest.mark.parametrize("movies", [0, 1])
+def test_the_study_file_is_read_without_a_finding(study, tmp_path, movies):
+    path = study if movies else simulate_study(tmp_path, animals=1, neurons=3, movies=0)
+    loaded = load_study(path)
+    assert loaded.warnings == []
+    assert loaded.study.simulated
+    with_movie = [session for session in loaded.study.sessions if "movie" in session.streams]
+    assert len(with_movie) == movies
+    first = loaded.study.sessions[0]
+    windows = {str(epoch.window): (epoch.start_s, epoch.stop_s) for epoch in first.epochs}
+    assert windows == {
+        "pseudo_baseline": (0, 600),
+        "pseudo_drug": (720, 1320),
+        "baseline": (720, 1320),
+        "drug": (1440, 2040),
+    }
+    assert [arm_name(session.drug_log) for session in loaded.study.sessions[:2]] == ["saline", "ketamine"]
+    assert first.streams["traces"].roi_basis == "anatomical"
+    assert first.clocks["treadmill"].offset_s == -4.25
+
+
 def test_order_is_counterbalanced():
-    first = [SessionPlan(0, "switch", animal, None, 1).substance for animal in range(1, 5)]
+    first = [SessionPlan(0, "switch", animal, None, 1, movie=False).substance for animal in range(1, 5)]
     assert first == ["saline", "ketamine", "saline", "ketamine"]
-    assert SessionPlan(0, "switch", 1, None, 2).substance == "ketamine"
+    assert SessionPlan(0, "switch", 1, None, 2, movie=False).substance == "ketamine"
 
 
 def test_treadmill_runs_on_its_own_clock(study):
@@ -133,7 +156,7 @@ def test_an_animal_does_not_depend_on_how_many_there_are(study, tmp_path):
 def test_seed_and_world_change_the_numbers(tmp_path):
     made = {
         (seed, world): simulate_study(
-            tmp_path / f"{seed}{world}", animals=1, neurons=3, seed=seed, world=world
+            tmp_path / f"{seed}{world}", animals=1, neurons=3, movies=0, seed=seed, world=world
         )
         for seed, world in ((0, "null"), (1, "null"), (0, "gain"))
     }
@@ -145,26 +168,26 @@ def test_seed_and_world_change_the_numbers(tmp_path):
 
 
 def test_resuming_keeps_finished_sessions_and_redoes_half_written_ones(tmp_path):
-    study = simulate_study(tmp_path, animals=1, neurons=3, seed=5)
+    study = simulate_study(tmp_path, animals=1, neurons=3, movies=0, seed=5)
     whole = _digests(tmp_path)
     kept, cut = tmp_path / "raw/SIM01/day1", tmp_path / "raw/SIM01/day8"
-    stamp = (kept / "movie.tif").stat().st_mtime_ns
+    stamp = (kept / "treadmill.csv").stat().st_mtime_ns
     study.unlink()
-    (cut / "movie.tif").write_bytes(b"cut short")
+    (cut / "suite2p/plane0/F.npy").write_bytes(b"cut short")
     leftover = tmp_path / f"raw/SIM01/{UNFINISHED}day8"
     shutil.copytree(kept, leftover)
-    assert simulate_study(tmp_path, animals=1, neurons=3, seed=5) == study
+    assert simulate_study(tmp_path, animals=1, neurons=3, movies=0, seed=5) == study
     assert _digests(tmp_path) == whole
-    assert (kept / "movie.tif").stat().st_mtime_ns == stamp
+    assert (kept / "treadmill.csv").stat().st_mtime_ns == stamp
 
 
 def test_other_parameters_are_refused_unless_overwriting(tmp_path):
-    simulate_study(tmp_path, animals=2, neurons=3, seed=5)
+    simulate_study(tmp_path, animals=2, neurons=3, movies=0, seed=5)
     before = _digests(tmp_path)
     with pytest.raises(ExistingOutputError, match="overwrite"):
-        simulate_study(tmp_path, animals=1, neurons=3, seed=6)
+        simulate_study(tmp_path, animals=1, neurons=3, movies=0, seed=6)
     assert _digests(tmp_path) == before
-    simulate_study(tmp_path, animals=1, neurons=3, seed=6, overwrite=True)
+    simulate_study(tmp_path, animals=1, neurons=3, movies=0, seed=6, overwrite=True)
     assert not (tmp_path / "raw/SIM02").exists()
     assert json.loads((tmp_path / "raw" / MARKER).read_text())["parameters"]["seed"] == 6
 
@@ -173,12 +196,12 @@ def test_other_parameters_are_refused_unless_overwriting(tmp_path):
 def test_a_real_study_is_never_touched(tmp_path, overwrite):
     (tmp_path / "study.yaml").write_text("study: {name: mine}\n")
     with pytest.raises(ExistingOutputError, match="did not make"):
-        simulate_study(tmp_path, animals=1, neurons=3, overwrite=overwrite)
+        simulate_study(tmp_path, animals=1, neurons=3, movies=0, overwrite=overwrite)
     assert _digests(tmp_path).keys() == {"study.yaml"}
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"animals": 0}, {"neurons": 0}, {"neurons": 1000}, {"seed": -1}, {"world": "x"}]
+    "wrong", [{"animals": 0}, {"neurons": 0}, {"neurons": 1000}, {"movies": -1}, {"seed": -1}, {"world": "x"}]
 )
 def test_wrong_arguments_are_value_errors(tmp_path, wrong):
     with pytest.raises(ValueError):  # noqa: PT011
