@@ -46,7 +46,7 @@ def _own(
     found = {}
     for key in keys(sums.layout):
         state, value = _value(sums, place, key)
-        found[key] = _estimate(value, variances, key, state, sums.n_sessions[place], sums.n_neurons[place])
+        found[key] = _estimate(value, variances, key, state, sums.n_sessions[place], len(sums.neurons[place]))
     return found
 
 
@@ -61,7 +61,7 @@ def _difference(arm: ArmResult, animal: str) -> dict[Key, Estimate]:
     variances = difference_variance(own, DRUG, others, contrast, one.layout)
     variances["rho_star", 0] = time_variance(own, DRUG) + time_variance(others, contrast)
     n_sessions = one.n_sessions[first] + two.n_sessions[second]
-    n_neurons = len({name for each in (*own, *others) for name in each.identity.tolist()})
+    n_neurons = len(one.neurons[first] | two.neurons[second])
     found = {}
     for key in keys(one.layout):
         states = [_value(one, first, key), _value(two, second, key)]

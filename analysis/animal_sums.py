@@ -48,8 +48,10 @@ class AnimalSums:
         Names, sorted.
     sums
         Shape (animals, layout.size).
-    n_sessions, n_neurons
-        Sessions and neurons (by tracking id) of each animal.
+    n_sessions
+        Sessions of each animal.
+    neurons
+        Tracking ids of each animal's neurons.
     n_left_out
         Neurons without exposure in both halves of both windows, over all animals.
     """
@@ -58,7 +60,7 @@ class AnimalSums:
     sums: Floats
     layout: Layout
     n_sessions: tuple[int, ...]
-    n_neurons: tuple[int, ...]
+    neurons: tuple[frozenset[str], ...]
     n_left_out: int
 
     def rows(self, animals: Sequence[str]) -> Floats:
@@ -74,7 +76,7 @@ def animal_sums(
     The random ties of a session depend on the seed and the names of animal, session and contrast only,
     so that no result depends on the order or the number of sessions.
     """
-    names, rows, n_sessions, n_neurons, left_out = [], [], [], [], 0
+    names, rows, n_sessions, neurons, left_out = [], [], [], [], 0
     for animal, own in by_animal(sessions).items():
         found: list[Floats] = []
         seen: set[str] = set()
@@ -91,10 +93,10 @@ def animal_sums(
             names.append(animal)
             rows.append(np.sum(found, axis=0))
             n_sessions.append(len(found))
-            n_neurons.append(len(seen))
+            neurons.append(frozenset(seen))
     if not names:
         return None
-    return AnimalSums(tuple(names), np.stack(rows), layout, tuple(n_sessions), tuple(n_neurons), left_out)
+    return AnimalSums(tuple(names), np.stack(rows), layout, tuple(n_sessions), tuple(neurons), left_out)
 
 
 def detection_limits(sessions: Sequence[SessionCounts], contrast: Contrast) -> tuple[int, ...]:

@@ -169,8 +169,8 @@ def _analyse(
         difference = difference_estimates(drug, compared, seed=seed)
     if reference is not None and words == reference.arm:
         if pseudo is not None and reference.pseudo is not None:
-            pseudo_difference = difference_estimates(pseudo, reference.pseudo, seed=seed)
-        checks = _checks(arm, reference, pseudo_difference, seed)
+            pseudo_difference = difference_estimates(pseudo, reference.pseudo, permute=False)
+        checks = _checks(arm, reference, pseudo_difference)
     elif drug is not None:
         checks = [Check("N1", own_role if pseudo is not None else _NO_PSEUDO, None)]
     controls = judge(arm, checks, margin=margin)
@@ -205,14 +205,12 @@ def _analyse(
     )
 
 
-def _checks(
-    arm: str, reference: _ReferenceSums, pseudo_difference: Difference | None, seed: int
-) -> list[Check]:
+def _checks(arm: str, reference: _ReferenceSums, pseudo_difference: Difference | None) -> list[Check]:
     what = f"pseudo-injection in the baseline of {arm} against that of {reference.arm} sessions"
     first = Check("N1", what if pseudo_difference else _NO_PSEUDO, pseudo_difference)
     if reference.drug is None or reference.pseudo is None:
         return [first, Check("N2", f"{reference.arm} sessions have {_NO_PSEUDO}", None)]
-    own = difference_estimates(reference.drug, reference.pseudo, seed=seed)
+    own = difference_estimates(reference.drug, reference.pseudo, permute=False)
     second = Check("N2", f"{reference.arm} against {OWN_PSEUDO}", own, one_sided=True)
     return [first, second]
 

@@ -49,7 +49,7 @@ class Difference:
 
 def arm_estimates(arm: AnimalSums, *, seed: int = 0) -> dict[Key, Estimate]:
     """Return the pooled estimates of one arm."""
-    counts = (len(arm.animals), sum(arm.n_sessions), sum(arm.n_neurons))
+    counts = (len(arm.animals), sum(arm.n_sessions), sum(map(len, arm.neurons)))
     total = arm.sums.sum(axis=0)
     found = {}
     for key in keys(arm.layout):
@@ -86,11 +86,14 @@ def _p_within(key: Key, arm: AnimalSums, seed: int) -> float:
     return sign_flip(values, seed=seed)
 
 
-def difference_estimates(arm: AnimalSums, reference: AnimalSums, *, seed: int = 0) -> Difference:
+def difference_estimates(
+    arm: AnimalSums, reference: AnimalSums, *, permute: bool = True, seed: int = 0
+) -> Difference:
     """Return the estimates of an arm minus its reference, and M = rho*_reference - rho*_arm.
 
     Within animals when at least two animals, and at least half of those of the arm, have both; then
-    animals without the reference are left out and counted. Else between animals.
+    animals without the reference are left out and counted. Else between animals. Without ``permute`` there
+    are intervals and no P, which is enough for a control.
     """
     common = [name for name in arm.animals if name in reference.animals]
     within = len(common) >= 2 and 2 * len(common) >= len(arm.animals)
@@ -99,18 +102,16 @@ def difference_estimates(arm: AnimalSums, reference: AnimalSums, *, seed: int = 
     one, two = arm.rows(animals), reference.rows(others)
     counts = (
         len(set(animals) | set(others)),
-        _of(arm, arm.n_sessions, animals) + _of(reference, reference.n_sessions, others),
-        _of(arm, arm.n_neurons, animals)
-        if within
-        else _of(arm, arm.n_neurons, animals) + _of(reference, reference.n_neurons, others),
+        _sessions(arm, animals) + _sessions(reference, others),
+        len(_neurons(arm, animals) | _neurons(reference, others)),
     )
     layout, plain = arm.layout, arm.layout.expected()
     averaged = [layout.averaged(each) for each in (one, two)]
     shared = [] if within else [(animals.index(name), others.index(name)) for name in common]
     totals = None
-    if within:
+    if permute and within:
         totals = swapped_totals(np.concatenate(averaged, axis=1), seed=seed)
-    elif not shared:
+    elif permute and not shared:
         totals = relabelled_totals(*averaged, seed=seed)
     found = {}
     for key in keys(layout):
@@ -122,7 +123,7 @@ def difference_estimates(arm: AnimalSums, reference: AnimalSums, *, seed: int = 
                 pooled = jackknife(_two_parts(key, layout), np.concatenate([one, two], axis=1))
             else:
                 pooled = jackknife_between(_one_part(key, layout), one, two, shared)
-            if key[0] not in _NO_P:
+            if totals is not None and key[0] not in _NO_P:
                 p = permutation_p(_two_parts(key, plain), totals)
         found[key] = _estimate(pooled, p, state, counts)
     rho = found["rho_star", 0]
@@ -133,8 +134,13 @@ def difference_estimates(arm: AnimalSums, reference: AnimalSums, *, seed: int = 
     return Difference(found, "within" if within else "between", animals, others, left_out)
 
 
-def _of(arm: AnimalSums, numbers: Sequence[int], animals: Sequence[str]) -> int:
-    return sum(number for name, number in zip(arm.animals, numbers, strict=True) if name in animals)
+def _sessions(arm: AnimalSums, animals: Sequence[str]) -> int:
+    return sum(n for name, n in zip(arm.animals, arm.n_sessions, strict=True) if name in animals)
+
+
+def _neurons(arm: AnimalSums, animals: Sequence[str]) -> set[tuple[str, str]]:
+    own = zip(arm.animals, arm.neurons, strict=True)
+    return {(animal, neuron) for animal, neurons in own if animal in animals for neuron in neurons}
 
 
 def _estimate(

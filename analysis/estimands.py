@@ -171,7 +171,8 @@ def _expected_top(rate: Floats, m: int) -> Floats:
     """Return the probability of each neuron to be among the top ``m`` when ties are broken at random."""
     cut = np.partition(rate, rate.size - m)[rate.size - m]
     above, tied = rate > cut, rate == cut
-    return above + tied * ((m - above.sum()) / tied.sum())
+    chance: Floats = above + tied * ((m - above.sum()) / tied.sum())
+    return chance
 
 
 def covariance_sums(before: HalfCounts, after: HalfCounts) -> Floats:
@@ -204,6 +205,8 @@ def pair_sums(b: Floats, p: Floats, limits: tuple[int, ...]) -> Floats:
     77:169-177, for the same idea under truncation). Each pair enters both of its neurons.
     """
     sums = np.zeros((b.size, len(limits), 2))
+    if not limits or b.size < 2:
+        return sums
     step = max(1, _PAIR_ROWS // max(1, b.size))
     for start in range(0, b.size, step):
         rows = slice(start, min(start + step, b.size))
