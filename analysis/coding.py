@@ -1,7 +1,7 @@
 """From variables to the numeric columns of a model, coded and named as R does.
 
 A factor inside a term is coded by contrasts if the term without it is in the model too, else by one
-indicator per level (Chambers and Hastie 1992, section 2.3.2). Levels are sorted as `factor` sorts them in
+indicator per level (Chambers and Hastie 1992, chapter 2). Levels are sorted as `factor` sorts them in
 the C locale: text by code point, numbers by size, false before true; a categorical keeps its order.
 """
 

@@ -1,7 +1,7 @@
 """The minimum of a mixed model's criterion over the covariances of its random effects.
 
 Each block of Psi is written as Lambda Lambda' with Lambda lower triangular and a diagonal that is not
-negative (Bates et al. 2015, section 2.2). A quasi-Newton search from several starts is finished by Newton
+negative (Bates et al. 2015, section 2.3). A quasi-Newton search from several starts is finished by Newton
 steps. In Lambda every point with a zero variance is stationary, so the end is judged in Psi: there the
 gradient must be positive semidefinite on the null space of Psi, else the search goes on from there.
 """
@@ -97,16 +97,10 @@ def jacobian_of(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray)
 def optimise(tree: Tree, *, method: Method) -> Optimum:
     """Return the minimum of the criterion of ``tree``: the third step of a fit."""
     search = _Search(tree, method)
-    found = [search.descend(np.where(search.diagonal, start, 0.0)) for start in STARTS]
+    found = [search.settled(np.where(search.diagonal, start, 0.0)) for start in STARTS]
     criteria = tuple(criterion for _, criterion in found)
-    theta = min(found, key=lambda each: each[1])[0]
-    for _ in range(_ESCAPES):
-        theta = search.without_small(search.refined(theta))
-        theta = search.refined(theta)
-        away = search.escape(theta)
-        if away is None:
-            break
-        theta, _ = search.descend(away)
+    theta = search.refined(min(found, key=lambda each: each[1])[0])
+    theta = search.refined(search.without_small(theta))
     decrease, definite = search.expected_decrease(theta)
     converged = definite and decrease < EXPECTED_DECREASE and search.escape(theta) is None
     return Optimum(
@@ -145,6 +139,19 @@ class _Search:
         result = minimize(self.value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         self.iterations += int(result.nit)
         return np.asarray(result.x), float(result.fun)
+
+    def settled(self, start: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return where the search from ``start`` ends once no boundary holds it back."""
+        theta, criterion = self.descend(start)
+        for _ in range(_ESCAPES):
+            away = self.escape(self.without_small(theta))
+            if away is None:
+                break
+            moved, reached = self.descend(away)
+            if reached >= criterion:
+                break
+            theta, criterion = moved, reached
+        return theta, criterion
 
     def _free(self, theta: np.ndarray) -> np.ndarray:
         return np.flatnonzero(~self.diagonal | (theta > 0.0))

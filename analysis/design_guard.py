@@ -1,0 +1,65 @@
+"""Warnings about random slopes that the data call for and the formula leaves out.
+
+A fixed effect that varies within a group has the group's own scatter of that effect as its error. For the
+variables of a term that vary within a level, the slope is needed at the outermost level where exactly
+these vary: there the rest of the term is assigned (Barr et al. 2013 state this for one level).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from nwbswitch.analysis.coding import Coded
+from nwbswitch.analysis.formula import Term, term_name
+from nwbswitch.analysis.model_frame import ModelFrame
+
+# Rejections of a true null at 5 %, 2,000 simulated data sets: drug alternating by session in 6 animals,
+# 2 epochs, response ~ drug * epoch with and without the slope.
+COST_AT_ASSIGNMENT: Final = (0.44, 0.064)
+COST_OF_RESPONSE: Final = (0.155, 0.033)
+
+
+def missing_slopes(frame: ModelFrame) -> tuple[str, ...]:
+    """Return one warning for every random slope that a highest-order fixed term needs and lacks."""
+    warnings = []
+    terms = [frozenset(term) for term in frame.fixed.terms]
+    for term in frame.fixed.terms:
+        if not term or any(frozenset(term) < other for other in terms):
+            continue
+        for part, position in _needed_slopes(frame, term).items():
+            level = frame.levels[position]
+            present = {frozenset(each) for block in level.blocks for each in block.terms}
+            if frozenset(part) not in present:
+                warnings.append(_warning(term, part, level.names[0]))
+    return tuple(warnings)
+
+
+def _needed_slopes(frame: ModelFrame, term: Term) -> dict[Term, int]:
+    """Return for each set of variables that vary together the outermost level where exactly they do."""
+    outermost: dict[Term, int] = {}
+    for position, level in enumerate(frame.levels):
+        part = tuple(name for name in term if _varies(frame.variables[name], level.codes, level.n_groups))
+        if part:
+            outermost[part] = position
+    return outermost
+
+
+def _varies(variable: Coded, codes: np.ndarray, n_groups: int) -> bool:
+    values = variable.numbers if variable.codes is None else variable.codes
+    assert values is not None
+    one = np.empty(n_groups, dtype=values.dtype)
+    one[codes] = values
+    return bool(np.any(one[codes] != values))
+
+
+def _warning(term: Term, part: Term, group: str) -> str:
+    without, with_slope = COST_OF_RESPONSE if part == term else COST_AT_ASSIGNMENT
+    where = " in animals that differ in their response" if part == term else ""
+    return (
+        f"{term_name(part)} varies within {group}, and the formula has no random slope "
+        f"({term_name(part)} | {group}), so the test of {term_name(term)} may reject too often: in a "
+        f"simulated crossover of 6 animals{where}, leaving this slope out rejected {without:.1%} of true "
+        f"nulls at the 5 % level, keeping it {with_slope:.1%}."
+    )

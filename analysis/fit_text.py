@@ -1,0 +1,102 @@
+"""Fits as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nwbswitch.analysis.mixed import MixedFit
+
+
+def columns_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of a table, the first column to the left and the others to the right."""
+    table = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    return [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def number_text(value: float, *, digits: int = 5) -> str:
+    """Return a number with ``digits`` significant digits, or a dash if there is none."""
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:#.{digits}g}".rstrip(".") if value else "0"
+
+
+def df_text(value: float) -> str:
+    """Return degrees of freedom."""
+    return f"{value:.1f}" if np.isfinite(value) else "inf"
+
+
+def p_text(value: float) -> str:
+    """Return a P value as papers print it."""
+    if not np.isfinite(value):
+        return "-"
+    return "<.0001" if value < 1e-4 else f"{value:.4f}".lstrip("0")
+
+
+def mixed_text(fit: MixedFit) -> str:
+    """Return a mixed model as text: data, random effects, fixed effects, tests, how it was found."""
+    info = fit.info
+    name = "REML criterion" if fit.method == "reml" else "-2 log-likelihood"
+    groups = ", ".join(f"{group} {count}" for group, count in info["groups"].items())
+    lines = [
+        "Linear mixed model",
+        f"  {fit.formula.text.strip()}",
+        f"  {fit.n} rows ({info['n_missing']} with missing values left out, {info['n_excluded']} excluded)",
+        f"  groups: {groups}",
+        f"  {name} {fit.criterion:.4f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f}",
+        "",
+        "Random effects",
+    ]
+    rows = [
+        [each.group, each.term, number_text(each.sd), number_text(each.variance)] for each in fit.components
+    ]
+    lines += [f"  {line}" for line in columns_text(["group", "effect", "SD", "variance"], rows)]
+    lines += [
+        f"  correlation of {each.term_1} and {each.term_2} within {each.group}: "
+        f"{number_text(each.correlation, digits=3)}"
+        for each in fit.correlations
+    ]
+    kind = "t, Satterthwaite" if fit.ddf == "satterthwaite" else "z"
+    lines += ["", f"Fixed effects ({kind})"]
+    rows = [
+        [
+            each.term,
+            number_text(each.estimate),
+            number_text(each.se, digits=4),
+            df_text(each.df),
+            f"{each.t:.3f}",
+            p_text(each.p),
+            f"[{number_text(each.ci_low, digits=4)}, {number_text(each.ci_high, digits=4)}]",
+        ]
+        for each in fit.fixed
+    ]
+    lines += [
+        f"  {line}" for line in columns_text(["term", "estimate", "SE", "df", kind[0], "P", "95 % CI"], rows)
+    ]
+    if fit.tests:
+        lines += ["", "Tests of terms (type III)"]
+        rows = [
+            [each.term, f"{each.f:.3f}", str(each.num_df), df_text(each.den_df), p_text(each.p)]
+            for each in fit.tests
+        ]
+        lines += [f"  {line}" for line in columns_text(["term", "F", "df 1", "df 2", "P"], rows)]
+    lines += ["", _found(fit)]
+    lines += [f"On the boundary: {each}." for each in info["boundary"]]
+    lines += [f"Warning: {each}" for each in info["warnings"]]
+    return "\n".join(lines)
+
+
+def _found(fit: MixedFit) -> str:
+    info = fit.info
+    state = "Converged" if info["converged"] else "NOT CONVERGED"
+    return f"{state}: best of {info['starts']} starts, {info['iterations']} iterations."
