@@ -59,7 +59,9 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "no effect": Scenario(),
     "drift": Scenario(World.DRIFT),
+    "drift, detected": Scenario(World.DRIFT, min_events=20),
     "gain": Scenario(World.GAIN),
+    "gain, detected": Scenario(World.GAIN, min_events=20),
     "gain, false events": Scenario(World.GAIN, false_events_per_min=1.0, false_events_in_drug_only=True),
     "slow fluctuation": Scenario(fluctuation_log_sd=1.0),
     "reshuffle": Scenario(World.RESHUFFLE),

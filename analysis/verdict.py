@@ -133,12 +133,13 @@ def decide(evidence: Evidence, *, margin: float = MARGIN) -> Verdict:
     m_low, m_high = m.interval()
     m_low90, m_high90 = m.interval(EQUIVALENCE_LEVEL)
     lost = f"M = {m.estimate:.2f} (95% CI {m_low:.2f} to {m_high:.2f})"
+    order_kept, order = _order_kept(evidence)
     ordered = [
         (
             Word.RESHUFFLE,
-            -margin < low90 and high90 < margin and m_low > 0,
+            -margin < low90 and high90 < margin and m_low > 0 and not order_kept,
             f"rho* = {rho.estimate:.2f} (90% CI {low90:.2f} to {high90:.2f}) inside +-{margin:g}, "
-            f"and {lost} above 0",
+            f"and {lost} above 0{order}",
         ),
         (
             Word.STABLE,
@@ -164,7 +165,9 @@ def _unusable(
 ) -> tuple[bool, str]:
     failed = [control for control in evidence.controls if control.outcome is Outcome.FAILED]
     if failed:
-        return True, "negative control failed: " + " ".join(control.sentence for control in failed)
+        return True, "negative control failed: " + " ".join(control.sentence for control in failed).rstrip(
+            "."
+        )
     needed = {"rho*": rho, "R_act": r_act, "R_sil": r_sil, "M": m}
     lost = [f"{name} {each.status}" for name, each in needed.items() if not each.estimable]
     if lost:
@@ -198,6 +201,25 @@ def _anticorrelated(
     if below and pattern and not evidence.r_sil_above_noise:
         parts.append("but false events could make R_sil: it is not above 0 without the negative transients")
     return below and pattern and agree and evidence.r_sil_above_noise, ", ".join(parts)
+
+
+def _order_kept(evidence: Evidence) -> tuple[bool, str]:
+    """Return whether tau_c shows that part of the order of neurons is kept, and the words for it.
+
+    Detection that depends on activity pushes rho* down, so that a partial change can look like a
+    reshuffle; tau_c is free of it.
+    """
+    if evidence.anatomical:
+        return False, ""
+    above = {k: tau for k, tau in evidence.tau.items() if tau.interval()[0] > 0}
+    if not above:
+        return False, ", tau_c not above 0 at any detection limit"
+    k, tau = max(above.items(), key=lambda item: item[1].interval()[0])
+    low, high = tau.interval()
+    return (
+        True,
+        f", but tau_c = {tau.estimate:.2f} (95% CI {low:.2f} to {high:.2f}) at k {k} shows order kept",
+    )
 
 
 def _beyond_detection(evidence: Evidence) -> tuple[bool, str]:
