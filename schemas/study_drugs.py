@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.drug_table import canonical_administration, check_administration, read_drug_log
-from nwbswitch.schemas.issues import Place, nearest
+from nwbswitch.schemas.issues import Place, has_errors, nearest
 from nwbswitch.schemas.study_findings import shown
 from nwbswitch.schemas.study_positions import moved, place_of
 from nwbswitch.schemas.study_reader import SessionKey, StudyReader
@@ -15,12 +15,17 @@ from nwbswitch.schemas.study_tables import Row
 
 def session_drugs(
     reader: StudyReader, entries: Mapping[SessionKey, Row]
-) -> dict[SessionKey, tuple[Administration, ...]]:
-    """Return the administrations of each session that has some, in order of time."""
+) -> tuple[dict[SessionKey, tuple[Administration, ...]], bool]:
+    """Return the administrations of each session that has some, in order of time, and whether all were read.
+
+    Rows with mistakes are left out, so a session without rows has no drug only if all were read.
+    """
+    before = len(reader.issues)
     found: dict[SessionKey, list[Administration]] = {}
     for key, row in [*_common_log(reader, entries), *_own_rows(reader, entries)]:
         found.setdefault(key, []).append(row)
-    return {key: tuple(sorted(rows, key=lambda row: row.timestamp_s)) for key, rows in found.items()}
+    ordered = {key: tuple(sorted(rows, key=lambda row: row.timestamp_s)) for key, rows in found.items()}
+    return ordered, not has_errors(reader.issues[before:])
 
 
 def _common_log(
@@ -29,7 +34,12 @@ def _common_log(
     value = reader.value.get("drug_log")
     found: list[tuple[SessionKey, Administration]] = []
     if isinstance(value, str):
-        file, _ = reader.table(value, reader.place("drug_log"))
+        file, sheet = reader.table(value, reader.place("drug_log"))
+        if sheet is not None:
+            message = f"The drug log is read from the first sheet, not from {sheet!r}."
+            remedy = "Put it first, or save that sheet as CSV."
+            reader.report("wrong-value", message, reader.place("drug_log"), remedy)
+            file = None
         if file is not None:
             logged, more = read_drug_log(file)
             reader.issues += more

@@ -120,7 +120,7 @@ def _defaults(reader: StudyReader) -> Layer:
 
 def _subjects(reader: StudyReader) -> dict[str, Layer]:
     """Return the settings of each animal by identifier, its own fields under ``subject``."""
-    rows, table = reader.rows("subjects")
+    rows, table = reader.rows("subjects", ["subject_id"])
     known = [*Subject.model_fields, *Settings.model_fields]
     found: dict[str, Layer] = {}
     for row in rows:
@@ -144,7 +144,7 @@ def _entries(
     reader: StudyReader, layers: Iterable[Layer], subjects: Mapping[str, Layer]
 ) -> dict[SessionKey, Row]:
     """Return the sessions as they are written, by subject and session."""
-    rows, table = reader.rows("sessions")
+    rows, table = reader.rows("sessions", ["subject_id", "session_id"])
     if not rows and not has_errors(reader.issues):
         reader.report("missing-value", "There are no sessions.", reader.place("sessions"))
     settings = [*(layer.value for layer in layers), *(row.value for row in rows)]
@@ -155,7 +155,7 @@ def _entries(
         subject, name = reader.identifier(row, "subject_id"), reader.identifier(row, "session_id")
         if subject is None or name is None:
             continue
-        if subject not in subjects:
+        if subject not in subjects and (subjects or not has_errors(reader.issues)):
             place = place_of(row.places, ("subject_id",))
             remedy = nearest(subject, subjects) or "Add it to subjects."
             reader.report("unknown-subject", f"There is no subject {subject!r}.", place, remedy)
@@ -182,18 +182,19 @@ def _sessions(reader: StudyReader) -> list[Session]:
     defaults = _defaults(reader)
     subjects = _subjects(reader)
     entries = _entries(reader, (defaults, *subjects.values()), subjects)
-    drugs = session_drugs(reader, entries)
+    drugs, all_read = session_drugs(reader, entries)
     common = reader.names(reader.value.get("placeholders"), reader.places)
     sessions = []
     for key, entry in entries.items():
         listed = [*common, *reader.names(entry.value.get("placeholders"), entry.places)]
         subject = subjects.get(key[0])
-        draft = _draft(entry, (defaults, subject or _NOBODY), drugs.get(key, ()), listed)
+        rows = drugs.get(key, () if all_read else None)
+        draft = _draft(entry, (defaults, subject or _NOBODY), rows, listed)
         session, found = resolve_session(draft, surroundings, known_subject=subject is not None)
         reader.issues += found
         if session is not None:
             sessions.append(session)
-        if key not in drugs:
+        if rows == ():
             message = f"The session {key[1]!r} of {key[0]!r} has no drug administration."
             reader.report("no-drug-log", message, place_of(entry.places, ("session_id",)))
     return sessions
@@ -202,7 +203,7 @@ def _sessions(reader: StudyReader) -> list[Session]:
 def _draft(
     entry: Row,
     wider: Iterable[Layer],
-    drug_log: tuple[Administration, ...],
+    drug_log: tuple[Administration, ...] | None,
     placeholders: list[tuple[str, Place]],
 ) -> Draft:
     """Return a session with the settings of wider levels below its own."""

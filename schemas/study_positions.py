@@ -105,8 +105,9 @@ def read_yaml(path: Path) -> Document:
         When the file cannot be parsed. Duplicate keys and the like are reported in the result.
     """
     text = read_text(path)
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -126,7 +127,8 @@ def read_yaml(path: Path) -> Document:
         message = f"The file cannot be parsed: {str(error)[:200]}."
         raise StudyError([issue("yaml-syntax", message, place=Place(path))]) from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return _Reader(path).document(node)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,7 +73,7 @@ class StudyReader:
         self.files.append(self.file.parent / name)
         return self.file.parent / name, sheet or None
 
-    def rows(self, key: str) -> tuple[list[Row], bool]:
+    def rows(self, key: str, required: Sequence[str]) -> tuple[list[Row], bool]:
         """Return the entries of ``subjects`` or ``sessions`` and whether they come from a table."""
         value, place = self.value.get(key), self.place(key)
         if value is None:
@@ -84,7 +84,7 @@ class StudyReader:
             if file is None:
                 return [], True
             try:
-                rows, found = read_rows(file, name=key, sheet=sheet)
+                rows, found = read_rows(file, name=key, required=required, sheet=sheet)
             except StudyError as error:
                 self.issues += error.issues
                 return [], True

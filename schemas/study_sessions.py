@@ -62,11 +62,14 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A session before it is checked: its settings, the names for path templates, drugs and placeholders."""
+    """A session before it is checked: its settings, the names for path templates, drugs and placeholders.
+
+    ``drug_log`` is None when mistakes, reported elsewhere, kept it from being read.
+    """
 
     settings: Layer
     names: Mapping[str, str]
-    drug_log: tuple[Administration, ...]
+    drug_log: tuple[Administration, ...] | None
     placeholders: tuple[tuple[str, Place], ...]
 
 
@@ -88,7 +91,7 @@ def resolve_session(
     found += _resolve_epochs(value, draft)
     if known_subject:
         found += _subject_issues(value, places)
-    value["drug_log"] = draft.drug_log
+    value["drug_log"] = draft.drug_log or ()
     value["placeholders"] = tuple(name for name, _ in draft.placeholders)
     try:
         return Session.model_validate(value), found
@@ -205,7 +208,7 @@ def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Is
 
 def _resolve_epochs(value: dict[str, Any], draft: Draft) -> list[Issue]:
     epochs = value.get("epochs")
-    if not isinstance(epochs, list):
+    if not isinstance(epochs, list) or draft.drug_log is None:
         return []
     try:
         typed = [Epoch.model_validate(each) for each in epochs]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from nwbswitch.schemas.errors import MissingExtraError, StudyError
-from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text, read_text
 
 MAX_TABLE_BYTES = 50_000_000
-MAX_UNPACKED_BYTES = 500_000_000
+MAX_UNPACKED_BYTES = 200_000_000
 MAX_ROWS = 100_000
 MAX_COLUMNS = 500
 LIST_COLUMNS = ("placeholders", "imaging.pixel_size_um")
@@ -32,7 +32,9 @@ class Row:
     places: Places
 
 
-def read_rows(path: Path, *, name: str, sheet: str | None = None) -> tuple[list[Row], list[Issue]]:
+def read_rows(
+    path: Path, *, name: str, required: Sequence[str] = (), sheet: str | None = None
+) -> tuple[list[Row], list[Issue]]:
     """Return the rows of a CSV or Excel table, and what is wrong with it.
 
     Empty cells are left out, so that defaults apply; the cell ``null`` removes a default. CSV may be
@@ -44,6 +46,8 @@ def read_rows(path: Path, *, name: str, sheet: str | None = None) -> tuple[list[
         The file; its suffix decides how it is read (.xlsx, anything else is CSV).
     name
         What the rows are, for places: ``subjects`` or ``sessions``.
+    required
+        Columns that must be there; without one of them no row is returned.
     sheet
         Sheet of an Excel file; the first one by default.
 
@@ -64,7 +68,7 @@ def read_rows(path: Path, *, name: str, sheet: str | None = None) -> tuple[list[
                 continue
             if header is None:
                 header = cells
-                found += _header_issues(header, Place(path, line))
+                found += _header_issues(header, required, Place(path, line))
                 continue
             if len(rows) == MAX_ROWS:
                 message = f"The table has more than {MAX_ROWS} rows."
@@ -74,13 +78,20 @@ def read_rows(path: Path, *, name: str, sheet: str | None = None) -> tuple[list[
         raise StudyError(
             [issue("unreadable-file", f"Not a CSV table: {error}.", place=Place(path))]
         ) from error
-    if header is None:
-        found.append(issue("missing-value", "The table is empty.", place=Place(path)))
-    return rows, found
+    if not rows:
+        message = "The table is empty." if header is None else "The table has a header but no rows."
+        found.append(issue("missing-value", message, place=Place(path, 1)))
+    complete = header is not None and all(column in header for column in required)
+    return rows if complete else [], found
 
 
-def _header_issues(header: Sequence[str], place: Place) -> list[Issue]:
+def _header_issues(header: Sequence[str], required: Sequence[str], place: Place) -> list[Issue]:
     found = []
+    for name in required:
+        if name not in header:
+            remedy = nearest(name, filter(None, header)) or f"The columns are {', '.join(header)[:200]}."
+            message = f"There is no column {name!r}."
+            found.append(issue("missing-column", message, place=place, remedy=remedy))
     if len(header) > MAX_COLUMNS:
         raise StudyError([issue("unreadable-file", f"The table has {len(header)} columns.", place=place)])
     for position, name in enumerate(header):
@@ -149,13 +160,9 @@ def _excel(path: Path, sheet: str | None) -> Iterator[tuple[int, list[str]]]:
     if not path.is_file():
         raise StudyError([issue("missing-file", "The file is not there.", place=place)])
     try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_UNPACKED_BYTES:
-            message = f"The workbook unpacks to {unpacked} bytes."
-            raise StudyError([issue("unsafe-file", message, place=place)])
-        book = load_workbook(path, read_only=True, data_only=True)
-    except (OSError, zipfile.BadZipFile, InvalidFileException, KeyError, ValueError) as error:
+        _check_workbook(path, place)
+        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+    except (OSError, zipfile.BadZipFile, InvalidFileException, KeyError, ValueError, SyntaxError) as error:
         message = f"Not an Excel workbook: {error}."
         raise StudyError([issue("unreadable-file", message, place=place)]) from error
     try:
@@ -167,6 +174,20 @@ def _excel(path: Path, sheet: str | None) -> Iterator[tuple[int, list[str]]]:
             yield line, [_cell_text(cell) for cell in cells]
     finally:
         book.close()
+
+
+def _check_workbook(path: Path, place: Place) -> None:
+    """Refuse a workbook that unpacks to too much or whose XML declares entities."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        unpacked = sum(member.file_size for member in members)
+        if unpacked > MAX_UNPACKED_BYTES:
+            message = f"The workbook unpacks to {unpacked} bytes."
+            raise StudyError([issue("unsafe-file", message, place=place)])
+        for member in members:
+            if member.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in archive.read(member):
+                message = f"{member.filename} in the workbook declares a DOCTYPE."
+                raise StudyError([issue("unsafe-file", message, place=place)])
 
 
 def _cell_text(cell: object) -> str:

@@ -68,7 +68,7 @@ def test_neither_home_nor_user_nor_host_are_written(monkeypatch: pytest.MonkeyPa
     assert found["parameters"]["out"] == "~/study"
     assert found["parameters"]["text"] == "--out=~/x"
     assert found["parameters"]["root"] == "~"
-    assert found["parameters"]["o"] == "/home/somebody2/x"
+    assert found["parameters"]["other"] == "/home/somebody2/x"
     assert list(found["inputs"]) == ["~/raw/a.tif"]
     assert socket.gethostname() not in json.dumps(made()["libraries"])
     assert set(found) == {
