@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.rates import neuron_rates
+from nwbswitch.analysis.rates import PAIR, neuron_rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -95,16 +95,37 @@ def animals_figure(
     return figure
 
 
-def neurons_figure(cells: pd.DataFrame, arm: str, *, colour: str = INK) -> Figure:
-    """Show the event rate of every neuron in the baseline and in the drug window of one arm."""
-    rates = neuron_rates(cells[cells["arm"] == arm])
+def window_pair(cells: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the two windows to compare: baseline and drug, else the pseudo-injection pair, else None."""
+    there = set(cells["window"])
+    pairs = (("baseline", "drug"), ("pseudo_baseline", "pseudo_drug"))
+    return next((pair for pair in pairs if there.issuperset(pair)), None)
+
+
+def neurons_figure(
+    cells: pd.DataFrame, title: str, *, windows: tuple[str, str] = PAIR, colour: str = INK
+) -> Figure:
+    """Show the event rate of every neuron before and after, for the cells of one arm.
+
+    Parameters
+    ----------
+    cells
+        Cells table of one arm.
+    title
+        Name of the arm.
+    windows
+        The two windows, earlier first.
+    colour
+        Colour of the points.
+    """
+    rates = neuron_rates(cells, windows=windows)
     sums = rates.groupby(["neuron", "window"], observed=True)[["n_events", "exposure_min"]].sum()
     per_min = (sums["n_events"] / sums["exposure_min"]).unstack("window")
     figure, axes = _figure(3.4, 3.4)
     rng = np.random.default_rng(0)
     before, after = (
         np.sqrt(np.clip(per_min[window] + rng.uniform(-0.04, 0.04, len(per_min)), 0, None))
-        for window in ("baseline", "drug")
+        for window in windows
     )
     top = max(1.0, float(np.nanmax([before.max(), after.max()])) * 1.05)
     axes.plot([0, top], [0, top], color="#9aa5b1", lw=0.8)
@@ -112,9 +133,9 @@ def neurons_figure(cells: pd.DataFrame, arm: str, *, colour: str = INK) -> Figur
     ticks = np.array([tick for tick in (0, 0.5, 2, 5, 10, 20, 40, 80) if np.sqrt(tick) <= top])
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.sqrt(ticks), [f"{tick:g}" for tick in ticks])
-    axes.set(xlim=(-0.05, top), ylim=(-0.05, top), title=arm or "no drug")
-    axes.set_xlabel("Baseline (events per min)")
-    axes.set_ylabel("Drug window (events per min)")
+    axes.set(xlim=(-0.05, top), ylim=(-0.05, top), title=title)
+    axes.set_xlabel(f"{windows[0].replace('_', ' ')} (events per min)")
+    axes.set_ylabel(f"{windows[1].replace('_', ' ')} (events per min)")
     axes.set_aspect("equal")
     return figure
 

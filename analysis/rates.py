@@ -8,9 +8,7 @@ import pandas as pd
 from nwbswitch.schemas.tables import CELLS
 
 PAIR = ("baseline", "drug")
-FORMULA = (
-    "sqrt_rate ~ arm * window + (1 + window + arm:window || animal) + (1 + window | session) + (1 | neuron)"
-)
+FORMULA = "sqrt_rate ~ arm * window + (1 + window | animal) + (1 + window | session) + (1 | neuron)"
 
 
 def neuron_rates(cells: pd.DataFrame, *, windows: tuple[str, str] = PAIR) -> pd.DataFrame:

@@ -1,0 +1,371 @@
+"""One self-contained HTML page from a folder of results."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nwbswitch.analysis import figures
+from nwbswitch.analysis.report_text import VERDICT_WORDS, failed_controls, headline, methods
+from nwbswitch.analysis.results_folder import (
+    CELLS_FILE,
+    ESTIMATES_FILE,
+    FIT_FILE,
+    META_FILE,
+    RESULT,
+    read_json,
+)
+from nwbswitch.analysis.table_file import read_parameters, read_table
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
+from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.tables import CELLS, ESTIMATES
+from nwbswitch.schemas.version import __version__
+
+_ESTIMANDS = ("rho_star", "M", "SW", "R_act", "R_sil", "G", "tau_c")
+_NAIVE = {
+    "down_pct": "naive % down",
+    "up_pct": "naive % up",
+    "p_active_after_silent": "P(active after | silent before)",
+    "corr": "correlation of change with baseline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a results folder holds; ``fit`` and ``meta`` are None when they were not made."""
+
+    cells: pd.DataFrame
+    estimates: pd.DataFrame
+    result: dict[str, Any]
+    fit: dict[str, Any] | None
+    meta: dict[str, Any] | None
+    measured: dict[str, Any]
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms, the reference first."""
+        reference = self.result["reference"]
+        return sorted(self.result["arms"], key=lambda name: (name != reference, name))
+
+    @property
+    def reference(self) -> str:
+        """The reference arm, or the first arm when there is none."""
+        return self.result["reference"] or self.arms[0]
+
+
+def report(results: Path | str, out: Path | str, *, overwrite: bool = False) -> Path:
+    """Write the report of a results folder and return its path.
+
+    Parameters
+    ----------
+    results
+        Folder with ``cells.parquet``, ``estimates.csv`` and ``result.json``; ``fit.json`` and ``meta.json``
+        are shown when they are there.
+    out
+        HTML file to write.
+    overwrite
+        Replace a report of other results. The same results may always be written again.
+
+    Raises
+    ------
+    InputFileError
+        If a file of the folder is missing or damaged.
+    ExistingOutputError
+        If ``out`` is another report and ``overwrite`` is false.
+    """
+    folder, target = Path(results), Path(out)
+    text = render(read_results(folder))
+    if target.exists() and not overwrite:
+        if target.read_text(encoding="utf-8", errors="replace") == text:
+            return target
+        raise ExistingOutputError(f"{target} is another report. Choose another name or give --overwrite.")
+    with replaced(target) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return target
+
+
+def read_results(folder: Path) -> Results:
+    """Return the content of a results folder.
+
+    Raises
+    ------
+    InputFileError
+        If a file that must be there is missing or damaged.
+    """
+    result = read_json(folder / RESULT)
+    needed = {"arms", "reference", "margin", "seed", "cell_type", "design", "simulated", "tau_c_limits"}
+    if missing := needed - set(result):
+        raise InputFileError(folder / RESULT, f"lacks {', '.join(sorted(missing))}.", "Run nwbswitch switch.")
+    cells, estimates = folder / CELLS_FILE, folder / ESTIMATES_FILE
+    return Results(
+        cells=CELLS.checked(read_table(cells), file=cells),
+        estimates=ESTIMATES.checked(read_table(estimates), file=estimates),
+        result=result,
+        fit=read_json(folder / FIT_FILE) if (folder / FIT_FILE).exists() else None,
+        meta=read_json(folder / META_FILE) if (folder / META_FILE).exists() else None,
+        measured=read_parameters(cells),
+    )
+
+
+def render(results: Results) -> str:
+    """Return the HTML page; all text in it is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = package_files("nwbswitch.analysis").joinpath("templates/report.html.j2").read_text("utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(template).render(page=_page(results))
+
+
+def _page(results: Results) -> dict[str, Any]:
+    result = results.result
+    primary = results.estimates[results.estimates["cell_type"] == result["cell_type"]]
+    failed = failed_controls(result)
+    facts = [
+        {"value": result["n_animals"], "label": "animals"},
+        {"value": result["n_sessions"], "label": "recording sessions"},
+        {"value": result["n_neurons"], "label": f"{result['cell_type']} neurons"},
+        {"value": len(failed), "label": "failed controls", "bad": bool(failed)},
+    ]
+    return {
+        "title": f"{result['dataset']}: {headline(result)}",
+        "simulated": bool(result["simulated"]),
+        "study": result["dataset"],
+        "sentence": headline(result),
+        "facts": facts,
+        "failed": failed,
+        "main_figures": _main_figures(results, primary),
+        "main_caption": _main_caption(results),
+        "design": result["design"],
+        "arms": [_arm(name, result["arms"][name]) for name in results.arms],
+        "estimate_tables": [_estimate_table(name, result["arms"][name]) for name in results.arms],
+        "naive": _naive(results),
+        "neuron_figures": _neuron_figures(results),
+        "control_figures": _control_figures(results, primary),
+        "controls": _controls(results),
+        "forest": _forest(results, primary),
+        "forest_missing": "Nothing was pooled: an effect against a reference arm in two animals or "
+        "more is needed.",
+        "model": _model(results.fit),
+        "model_missing": "No mixed model was fitted here. Run nwbswitch fit with -o fit.json in the "
+        "results folder.",
+        "methods": methods(result, results.measured, __version__),
+        "provenance": json.dumps(result.get("provenance", {}), indent=1, ensure_ascii=False),
+        "sources": _sources(results.cells),
+        "estimates_uri": _csv_uri(results.estimates),
+    }
+
+
+def _main_figures(results: Results, estimates: pd.DataFrame) -> list[dict[str, str]]:
+    drawn = []
+    for estimand, margin in (("rho_star", results.result["margin"]), ("SW", None)):
+        figure = figures.animals_figure(
+            estimates, estimand, arms=results.arms, reference=results.reference, margin=margin
+        )
+        words = f"{figures.LABELS[estimand]} of every animal in {' and '.join(results.arms)}."
+        drawn.append({"svg": figures.svg(figure, description=words)})
+    return drawn
+
+
+def _main_caption(results: Results) -> str:
+    joined = "Lines join the recordings of one animal. " if len(results.arms) > 1 else ""
+    return (
+        f"One dot is one animal. {joined}Diamonds are the estimate of the arm with its 95 % interval. "
+        "ρ* is 1 when the same neurons stay active, 0 when activity is dealt anew and negative when "
+        "active and "
+        f"silent neurons change places; the band is the margin of ±{results.result['margin']:g}. SW "
+        "is 0 under "
+        "any common gain."
+    )
+
+
+def _arm(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
+    reasons = [
+        f"{VERDICT_WORDS.get(each['rule'], each['rule'])}? {'Yes' if each['held'] else 'No'}: "
+        f"{each['sentence']}."
+        for each in arm["reasons"]
+    ]
+    return {"name": name, "verdict_words": VERDICT_WORDS[arm["verdict"]], "reasons": reasons}
+
+
+def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
+    window = "drug window" if arm["contrast"] == "drug" else "pseudo-injection"
+    against = arm["against_reference"]
+    rows = []
+    for estimand in _ESTIMANDS:
+        own = arm["estimands"].get(estimand)
+        difference = against.get(estimand)
+        if own is None and difference is None:
+            continue
+        label = figures.LABELS[estimand]
+        if estimand == "tau_c" and own is not None:
+            label += f", k = {own['k']}"
+        own = None if estimand == "M" else own
+        rows.append([label, _interval(own), _interval(difference), _p(difference or own)])
+    return {
+        "caption": f"{name}: {window} against baseline, {arm['n_animals']} animals, "
+        f"{arm['n_neurons']} neurons",
+        "head": ["Estimand", "Estimate (95 % CI)", f"Against {arm['reference'] or 'nothing'} (95 % CI)", "P"],
+        "rows": rows,
+    }
+
+
+def _naive(results: Results) -> dict[str, Any]:
+    rows = []
+    for key, label in _NAIVE.items():
+        values = [results.result["arms"][arm]["naive"].get(key) for arm in results.arms]
+        digits = 0 if key.endswith("pct") else 2
+        rows.append([label, *("–" if value is None else f"{value:.{digits}f}" for value in values)])
+    return {"head": ["Naive measure", *results.arms], "rows": rows}
+
+
+def _neuron_figures(results: Results) -> list[dict[str, str]]:
+    colours = figures.arm_colours(results.arms, results.reference)
+    drawn = []
+    for arm in results.arms:
+        label = "" if arm == "none" else arm
+        own = results.cells[results.cells["arm"] == label]
+        windows = figures.window_pair(own)
+        if windows is None:
+            continue
+        figure = figures.neurons_figure(own, arm, windows=windows, colour=colours[arm])
+        words = f"Event rate of every neuron before and after, {arm}."
+        drawn.append({"svg": figures.svg(figure, description=words)})
+    return drawn
+
+
+def _control_figures(results: Results, estimates: pd.DataFrame) -> list[dict[str, str]]:
+    drawn = []
+    for estimand in ("rho_star", "SW"):
+        figure = figures.controls_figure(estimates, estimand, arms=results.arms, reference=results.reference)
+        words = f"{figures.LABELS[estimand]} in the drug window and in the pseudo-injection of each arm."
+        drawn.append({"svg": figures.svg(figure, description=words)})
+    return drawn
+
+
+def _controls(results: Results) -> list[dict[str, str]]:
+    css = {"failed": "failed-word", "passed": "passed"}
+    return [
+        {
+            "name": name,
+            "arm": arm,
+            "outcome": control["outcome"],
+            "css": css.get(control["outcome"], "impossible"),
+            "sentence": control["sentence"],
+        }
+        for arm in results.arms
+        for name, control in results.result["arms"][arm]["controls"].items()
+    ]
+
+
+def _forest(results: Results, estimates: pd.DataFrame) -> dict[str, str] | None:
+    if results.meta is None:
+        return None
+    meta = results.meta
+    rows = estimates[
+        (estimates["level"] == "animal")
+        & (estimates["estimand"] == meta["estimand"])
+        & (estimates["arm"] == meta["arm"])
+        & (estimates["contrast"] == f"vs_{results.reference}")
+    ].dropna(subset=["estimate", "se"])
+    figure = figures.forest_figure(
+        list(rows["animal"]),
+        rows["estimate"].to_numpy(),
+        rows["se"].to_numpy(),
+        pooled=_triple(meta, "estimate", "ci_low", "ci_high"),
+        prediction=(_number(meta["pi_low"]), _number(meta["pi_high"])),
+        xlabel=f"{figures.LABELS[meta['estimand']]}, {meta['arm']} against {results.reference}",
+    )
+    caption = (
+        f"Animals pooled by {meta['method'].upper()} with {_TESTS[meta['test']]}: "
+        f"{_interval(meta)}, τ² = {_plain(meta['tau2'])}, I² = {_plain(meta['i2'])} %, k = "
+        f"{meta['k']} animals. "
+        "Squares: animals with 95 % intervals; diamond: pooled estimate; thin line: prediction interval."
+    )
+    words = f"Forest plot of {meta['estimand']} of {meta['arm']} against {results.reference}."
+    return {"svg": figures.svg(figure, description=words), "caption": caption}
+
+
+_TESTS = {"knha": "Knapp-Hartung t intervals", "t": "t intervals", "z": "normal intervals"}
+
+
+def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if fit is None:
+        return None
+    rows = [
+        [
+            row["term"],
+            _plain(row["estimate"]),
+            _plain(row["se"]),
+            _plain(row["df"]),
+            _p(row),
+        ]
+        for row in fit["fixed"]
+    ]
+    info = fit["info"]
+    singular = " The fit is singular: a variance component is zero." if info.get("singular") else ""
+    return {
+        "formula": info.get("formula", ""),
+        "sentence": f"Linear mixed model, {info.get('method', 'reml').upper()}, Satterthwaite "
+        "degrees of freedom, "
+        f"{fit['n']} rows; response: square root of the event rate per minute.{singular}",
+        "head": ["Term", "Estimate", "SE", "df", "P"],
+        "rows": rows,
+        "warnings": list(info.get("warnings", [])),
+    }
+
+
+def _sources(cells: pd.DataFrame) -> list[dict[str, Any]]:
+    keyed = cells.assign(key=cells["plane"] + "/" + cells["neuron"].astype(str))
+    grouped = keyed.groupby(["source", "source_digest", "arm"], sort=True)["key"].nunique()
+    return [
+        {"file": Path(source).name, "digest": digest, "arm": arm or "none", "neurons": int(count)}
+        for (source, digest, arm), count in grouped.items()
+    ]
+
+
+def _csv_uri(frame: pd.DataFrame) -> str:
+    text = frame.to_csv(index=False, float_format="%.10g")
+    return "data:text/csv;base64," + base64.b64encode(text.encode()).decode()
+
+
+def _interval(value: Mapping[str, Any] | None) -> str:
+    if value is None:
+        return "–"
+    if value.get("estimate") is None:
+        return str(value.get("status") or "not estimable")
+    if value.get("ci_low") is None:
+        return _signed(value["estimate"])
+    return f"{_signed(value['estimate'])} ({_signed(value['ci_low'])} to {_signed(value['ci_high'])})"
+
+
+def _signed(value: float) -> str:
+    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+
+
+def _p(value: Mapping[str, Any] | None) -> str:
+    p = None if value is None else value.get("p")
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _triple(value: Mapping[str, Any], *names: str) -> tuple[float, float, float]:
+    first, second, third = (_number(value[name]) for name in names)
+    return first, second, third

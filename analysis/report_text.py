@@ -1,0 +1,112 @@
+"""The words of the report: the headline, the facts beside it and the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+VERDICT_WORDS = {
+    "switch": "switch",
+    "reshuffle": "reshuffle",
+    "partial": "partial remapping",
+    "stable": "stable",
+    "not_separable": "reshuffle or switch, not separable with these ROIs",
+    "undecided": "undecided",
+    "not_enough_animals": "not enough animals for a verdict",
+}
+_DID = {
+    "switch": "switched the network: active neurons fell silent and silent ones became active",
+    "reshuffle": "reshuffled the network: which neurons are active was dealt anew, beyond nothing "
+    "but not a switch",
+    "partial": "remapped part of the network: some neurons changed, others kept their activity",
+    "stable": "left the pattern of activity stable",
+    "not_separable": "changed which neurons are active, but these ROIs cannot tell a reshuffle from a switch",
+    "undecided": "did something that these data cannot decide",
+    "not_enough_animals": "was given to too few animals for a verdict",
+}
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """Return one sentence with what every arm shows, the tested arms first."""
+    arms: Mapping[str, Any] = result["arms"]
+    reference = result["reference"]
+    tested = [name for name in arms if name != reference and name != "none"]
+    parts = [f"{_capital(name)} {_DID[arms[name]['verdict']]}{_evidence(arms[name])}" for name in tested]
+    if reference in arms and tested:
+        verdict = arms[reference]["verdict"]
+        failed = " (a negative control failed)" if any(_failed(arms[name]) for name in tested) else ""
+        parts.append(f"under {reference} it was {VERDICT_WORDS[verdict]}{failed}")
+    elif reference in arms:
+        parts.append(f"{_capital(reference)} {_DID[arms[reference]['verdict']]}")
+    if "none" in arms and not parts:
+        words = VERDICT_WORDS[arms["none"]["verdict"]]
+        parts.append(f"No drug was given; the pseudo-injection inside the recording is all there is: {words}")
+    return "; ".join(parts) + "."
+
+
+def failed_controls(result: Mapping[str, Any]) -> list[str]:
+    """Return the sentence of every failed negative control."""
+    return [
+        control["sentence"]
+        for arm in result["arms"].values()
+        for control in arm["controls"].values()
+        if control["outcome"] == "failed"
+    ]
+
+
+def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str) -> list[str]:
+    """Return the methods as paragraphs to put into a paper.
+
+    Parameters
+    ----------
+    result
+        Content of ``result.json``.
+    measured
+        Parameters of `measure`; may be empty when the cells table does not state them.
+    version
+        Version of nwbswitch.
+    """
+    threshold = measured.get("threshold_sd", 3.0)
+    block = measured.get("block_s", 30.0)
+    neuropil = measured.get("neuropil_coefficient", 0.7)
+    limits = ", ".join(str(k) for k in result["tau_c_limits"]) or "none"
+    reference = result["reference"] or "the pseudo-injection of the same recording"
+    return [
+        f"Activity was measured with nwbswitch {version}. An event is an upward crossing of "
+        f"{threshold:g} times "
+        "the noise of a neuron's baseline in dF/F, one absolute level per neuron for all windows (neuropil "
+        f"coefficient {neuropil:g}); events and exposure were summed in blocks of {block:g} s.",
+        f"Estimates concern {result['cell_type']} neurons. G is the log2 ratio of population event "
+        "rates; R_act "
+        "and R_sil are the log2 responses of the top 25 % and bottom 50 % of neurons, selected on "
+        "one interleaved "
+        "half of the baseline and compared with the other half; SW is their difference; rho* is the "
+        "correlation of "
+        "square-root rates before and after, corrected for attenuation by split-half covariances; M "
+        "is the loss of "
+        f"rho* against {reference}; tau_c is the conditional Kendall correlation (detection limits: "
+        f"{limits}).",
+        "The animal is the unit: values are ratios of sums over animals with a jackknife over "
+        "animals and t "
+        "intervals, P values are exact sign flips over animals and are given only where the number "
+        "of animals "
+        f"supports them. The equivalence margin was {result['margin']:g}; the seed was {result['seed']}.",
+        "Negative controls: N1 compares a pseudo-injection inside the baseline at the same lag, N2 "
+        "the reference "
+        "arm with its own pseudo-injection. A failed control turns the verdict into undecided.",
+    ]
+
+
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]
+
+
+def _failed(arm: Mapping[str, Any]) -> bool:
+    return any(control["outcome"] == "failed" for control in arm["controls"].values())
+
+
+def _evidence(arm: Mapping[str, Any]) -> str:
+    rho = arm["estimands"].get("rho_star", {})
+    if arm["verdict"] == "not_enough_animals" or rho.get("ci_low") is None:
+        return ""
+    return f" (ρ* = {rho['estimate']:.2f}, 95 % CI {rho['ci_low']:.2f} to {rho['ci_high']:.2f})"

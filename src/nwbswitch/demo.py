@@ -1,0 +1,101 @@
+"""The main job: a simulated raw study, taken through every step to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nwbswitch.schemas.errors import IssuesError, NwbswitchError
+
+
+def demo(
+    out: Path | str,
+    *,
+    world: str = "switch",
+    animals: int = 12,
+    seed: int = 0,
+    workers: int = 2,
+    overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Simulate a ketamine/saline crossover and analyse it; return the path of the report.
+
+    Every step keeps what it finished, so that a run that was stopped goes on where it stopped.
+
+    Parameters
+    ----------
+    out
+        Folder to fill: ``raw/``, ``study.yaml``, ``nwb/``, ``results/`` and ``report.html``.
+    world
+        What the drug does: null, drift, gain, reshuffle, swap or switch.
+    animals
+        Number of mice, each recorded under saline and under ketamine.
+    seed
+        Seed of the simulation and of the analysis.
+    workers
+        Number of processes.
+    overwrite
+        Replace a study that was made with other parameters.
+    say
+        Receives one line per step.
+
+    Raises
+    ------
+    ExistingOutputError
+        If ``out`` holds a study made with other parameters and ``overwrite`` is false.
+    """
+    from nwbswitch.analysis.measure import measure
+    from nwbswitch.analysis.models import fit_drug_effect, pool_animals
+    from nwbswitch.analysis.report import report
+    from nwbswitch.analysis.results_folder import (
+        CELLS_FILE,
+        ESTIMATES_FILE,
+        FIT_FILE,
+        META_FILE,
+        estimate_switch,
+        save_json,
+    )
+    from nwbswitch.converters.check import check
+    from nwbswitch.converters.convert import convert
+    from nwbswitch.converters.simulate import simulate_study
+    from nwbswitch.schemas.study_file import load_study
+
+    out = Path(out)
+    results = out / "results"
+
+    say(f"1/7 Simulating a raw study of {animals} mice, world {world!r}: {out / 'raw'}")
+    study_path = simulate_study(
+        out, world=world, animals=animals, seed=seed, workers=workers, overwrite=overwrite
+    )
+
+    say(f"2/7 Converting to NWB: {out / 'nwb'}")
+    loaded = load_study(study_path)
+    converted = convert(loaded.study, out / "nwb", workers=workers, overwrite=overwrite)
+    if not converted.ok:
+        raise IssuesError(converted.issues)
+
+    say("3/7 Checking the files")
+    checked = check([out / "nwb"], workers=workers)
+    if not checked.ok:
+        raise IssuesError(checked.issues)
+
+    say("4/7 Measuring every neuron")
+    measured = measure([out / "nwb"], out=results / CELLS_FILE, workers=workers, overwrite=overwrite)
+    if not measured.ok:
+        raise IssuesError(measured.issues)
+
+    say("5/7 Estimating the switch")
+    result = estimate_switch(
+        results / CELLS_FILE, results / ESTIMATES_FILE, seed=seed, overwrite=overwrite
+    )
+    say(result.summary())
+
+    say("6/7 Fitting the mixed model and pooling across animals")
+    for name, make in ((FIT_FILE, lambda: fit_drug_effect(measured.cells)), (META_FILE, lambda: pool_animals(result.table()))):
+        try:
+            save_json(results / name, make().as_dict(), overwrite=overwrite)
+        except NwbswitchError as error:
+            say(f"{name}: not made: {error}")
+
+    say("7/7 Writing the report")
+    return report(results, out / "report.html", overwrite=overwrite)
