@@ -22,13 +22,15 @@ from nwbswitch.schemas.units import convert
 
 STUB_ROWS = 100
 NOT_STATED = "n/a"
+# NWB's word for a unit that is not known.
+NOT_AVAILABLE = "n.a."
 MODULE_DESCRIPTION = "Behaviour of the animal."
 
-# SI units that a quantity may have: along the wheel's surface or as an angle.
-SI_UNITS: dict[str, tuple[str, ...]] = {
-    "speed": ("m/s", "rad/s"),
-    "position": ("m", "rad"),
-    "distance": ("m", "rad"),
+# SI units that a quantity may have, along the wheel's surface or as an angle: UCUM and NWB's name.
+SI_UNITS: dict[str, tuple[tuple[str, str], ...]] = {
+    "speed": (("m/s", "m/s"), ("rad/s", "rad/s")),
+    "position": (("m", "meters"), ("rad", "radians")),
+    "distance": (("m", "meters"), ("rad", "radians")),
 }
 # Two intervals count as equal within this many seconds: a regular series gets a rate, not timestamps.
 REGULAR_WITHIN_S = 1e-9
@@ -132,7 +134,7 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
         unit, conversion = self.scales[signal.column]
         comments = (
             "The source does not state the unit of this signal."
-            if unit == NOT_STATED
+            if unit == NOT_AVAILABLE
             else f"Values as read, in {signal.unit}; data times conversion is in {unit}."
         )
         timing: dict[str, Any] = (
@@ -164,11 +166,11 @@ def _container(module: Any, kind: type) -> Any:
 def _si(path: Path, signal: Signal) -> tuple[str, float]:
     """Return the SI unit of a signal and the factor that leads to it."""
     if signal.unit == NOT_STATED:
-        return NOT_STATED, 1.0
+        return NOT_AVAILABLE, 1.0
     reasons = []
-    for unit in SI_UNITS[signal.quantity]:
+    for unit, name in SI_UNITS[signal.quantity]:
         try:
-            return unit, float(convert(1.0, signal.unit, unit))
+            return name, float(convert(1.0, signal.unit, unit))
         except ValueError as error:
             reasons.append(str(error))
     raise TableError(
@@ -177,7 +179,7 @@ def _si(path: Path, signal: Signal) -> tuple[str, float]:
                 "bad-unit",
                 f"{signal.unit!r} is no unit of {signal.quantity}: {reasons[0]}",
                 place=Place(path, item=signal.column),
-                remedy=f"Expected e.g. {SI_UNITS[signal.quantity][0]}, or {NOT_STATED!r} if it is not known.",
+                remedy=f"Expected e.g. {SI_UNITS[signal.quantity][0][0]}, or {NOT_STATED!r} if not known.",
             )
         ]
     )

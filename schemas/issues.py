@@ -29,7 +29,7 @@ class Place:
     def __str__(self) -> str:
         where = str(self.file) if self.file else ""
         if self.line is not None:
-            where += f":{self.line}"
+            where += f":{self.line}" if where else f"line {self.line}"
         if self.item:
             where += f" ({self.item})" if where else self.item
         return where
@@ -106,17 +106,24 @@ CATALOGUE: dict[str, Kind] = {
     "epoch-outside-recording": Kind(_E, "An analysis window reaches beyond the recording."),
     "epochs-overlap": Kind(_E, "Two analysis windows that must be apart overlap."),
     "rate-differs": Kind(_E, "Two sources state different frame rates for one recording."),
+    "epoch-order": Kind(
+        _E, "The baseline does not end before the administration and the drug window after it."
+    ),
     "length-differs": Kind(_E, "Two streams that must be equally long are not."),
     "placeholder": Kind(_W, "A value that the source does not state was filled with a marked placeholder."),
+    "session-failed": Kind(_E, "A recording session that could not be converted, with the reason."),
     # checking NWB
     "nwb-invalid": Kind(_E, "pynwb finds that the file breaks the NWB schema."),
     "inspector-critical": Kind(_E, "nwbinspector finds something that must be mended before upload."),
     "inspector-advice": Kind(_W, "nwbinspector recommends a change."),
+    "inspector-suggestion": Kind(_N, "nwbinspector suggests an improvement that is a matter of choice."),
     "inspector-allowed": Kind(_N, "An nwbinspector finding that is a known false alarm here."),
     "dandi-metadata": Kind(_E, "A field that DANDI needs is missing or malformed."),
     # measuring and estimating
     "no-activity": Kind(_E, "The file holds no fluorescence traces."),
     "no-epochs": Kind(_E, "The file holds no analysis windows."),
+    "traces-transposed": Kind(_W, "Traces stored ROIs first instead of frames first; read as meant."),
+    "neuron-left-out": Kind(_W, "Neurons without a usable baseline were not measured."),
     "session-left-out": Kind(_W, "A recording session that could not be used, with the reason."),
     "false-events": Kind(_W, "Negative transients show that many events may be noise."),
 }
@@ -134,6 +141,6 @@ def has_errors(issues: Iterable[Issue]) -> bool:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return a hint naming the valid word most like ``word``, or an empty string."""
-    by_fold = {each.casefold(): each for each in words}
+    by_fold = {each.casefold(): str(each) for each in words}
     close = get_close_matches(word.casefold(), list(by_fold), n=1, cutoff=0.6)
     return f"Did you mean {by_fold[close[0]]!r}?" if close else ""

@@ -53,7 +53,7 @@ def test_unknown_unit_is_said(tmp_path: Path) -> None:
     signal = {"column": "corridor/x", "quantity": "position", "unit": "n/a"}
     interface = WheelCsvInterface(file_path=path, signals=[signal], rate_hz=7.0)
     series = behavior(interface, tmp_path).processing["behavior"]["Position"]["corridor_x"]
-    assert (series.unit, series.conversion) == ("n/a", 1.0)
+    assert (series.unit, series.conversion) == ("n.a.", 1.0)
     assert "does not state the unit" in series.comments
 
 
