@@ -43,7 +43,11 @@ def findings(error: ValidationError, places: Places, *, prefix: KeyPath = ()) ->
     prefix
         Path of the validated value within ``places``.
     """
-    return [_finding(each, places, prefix, error.title) for each in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    inner = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
+    # A list whose entries are refused is also called too short.
+    kept = [each for each in details if not (each["type"] == "too_short" and each["loc"] in inner)]
+    return [_finding(each, places, prefix, error.title) for each in kept]
 
 
 def unknown_key(key: str, place: Place, known: Iterable[str], *, within: str = "") -> Issue:
@@ -96,12 +100,32 @@ def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
             place = place_of(places, full)
             return issue("unknown-word", f"{name} is {shown(value)}.", place=place, remedy=remedy)
         case _:
-            message = str(detail["msg"]).removeprefix("Value error, ")
-            for start in ("Input should be ", "String should ", "Tuple should "):
-                if message.startswith(start):
-                    message = f"expected {message.removeprefix(start)}"
+            message = _expectation(str(detail["type"]), str(detail["msg"]))
             text = f"{name or 'The entry'} is {shown(value)}; {message}."
             return issue("wrong-value", text, place=place_of(places, full), remedy=_meaning(raw, title))
+
+
+_EXPECTED = {
+    "bool_parsing": "expected true or false",
+    "float_parsing": "expected a number",
+    "int_parsing": "expected a whole number",
+    "model_type": "expected a mapping",
+    "dict_type": "expected a mapping",
+    "model_attributes_type": "expected a mapping",
+    "tuple_type": "expected a list",
+    "string_type": "expected text",
+    "path_type": "expected a path",
+    "string_pattern_mismatch": "expected another form",
+}
+
+
+def _expectation(kind: str, message: str) -> str:
+    """Return what pydantic expected, in the words of YAML instead of Python."""
+    text = message.removeprefix("Value error, ")
+    for start in ("Input should be ", "String should ", "Tuple should "):
+        if text.startswith(start):
+            text = f"expected {text.removeprefix(start)}"
+    return _EXPECTED.get(kind, text)
 
 
 def _model(path: KeyPath, title: str) -> type[BaseModel] | None:

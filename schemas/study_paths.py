@@ -68,13 +68,12 @@ def one_match(root: Path, pattern: str, place: Place, *, folder: bool) -> tuple[
         more = ", …" if len(present) > _MAX_LISTED else ""
         message = f"The pattern {wanted!r} matches {len(present)} {kind}s: {listed}{more}."
         return None, [issue("ambiguous-file", message, place=place, remedy="Write it so that one matches.")]
-    other = (
-        f" (there is a {'file' if folder else 'folder'} of that name)"
-        if any(each.exists() for each in matches)
-        else ""
-    )
-    message = f"There is no {kind} {wanted!r} below {root}{other}."
-    return None, [issue("missing-file", message, place=place, remedy=_neighbour(root / wanted))]
+    message = f"There is no {kind} {wanted!r} below {root}"
+    if any(each.exists() for each in matches):
+        remedy = f"What has that name is a {'file' if folder else 'folder'}."
+    else:
+        remedy = _neighbour(root / wanted)
+    return None, [issue("missing-file", f"{message}.", place=place, remedy=remedy)]
 
 
 def _neighbour(path: Path) -> str:

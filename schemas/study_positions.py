@@ -16,7 +16,7 @@ Places = dict[KeyPath, Place]
 
 MAX_BYTES = 5_000_000
 MAX_ALIASES = 100
-MAX_VALUES = 200_000
+MAX_VALUES = 100_000
 
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}"
@@ -133,18 +133,19 @@ def read_yaml(path: Path) -> Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's composer with a limit to aliases, which otherwise can stand for billions of values."""
+    """PyYAML's composer with limits to values, and to aliases, which can stand for billions of them."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._aliases = 0
+        self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-            if self._aliases > MAX_ALIASES:
-                mark = self.get_mark()
-                raise yaml.MarkedYAMLError(problem=f"more than {MAX_ALIASES} aliases", problem_mark=mark)
+        self._aliases += self.check_event(yaml.AliasEvent)
+        self._nodes += 1
+        if self._aliases > MAX_ALIASES or self._nodes > MAX_VALUES:
+            many = f"{MAX_ALIASES} aliases" if self._aliases > MAX_ALIASES else f"{MAX_VALUES} values"
+            raise yaml.MarkedYAMLError(problem=f"more than {many}", problem_mark=self.get_mark())
         return super().compose_node(parent, index)
 
 
@@ -168,8 +169,8 @@ class _Reader:
         self.places.setdefault(path, place)
         self.count += 1
         if self.count > MAX_VALUES or id(node) in self.open:
-            why = "refers to itself" if id(node) in self.open else f"stands for more than {MAX_VALUES} values"
-            raise StudyError([issue("yaml-syntax", f"An alias {why}.", place=place)])
+            why = "An alias refers to itself." if id(node) in self.open else f"More than {MAX_VALUES} values."
+            raise StudyError([issue("yaml-syntax", why, place=place)])
         if node.tag not in _PLAIN_TAGS:
             message = f"The tag {node.tag!r} is not used in study files."
             self.issues.append(

@@ -125,8 +125,9 @@ class StudyReader:
             if key in known or key in used:
                 continue
             place = place_of(row.places, (key,))
+            place = Place(place.file, 1, key) if table else place
             if table and not nearest(key, known):
-                self.report("unknown-column", f"The column {key!r} is not used.", Place(place.file, 1, key))
+                self.report("unknown-column", f"The column {key!r} is not used.", place)
             else:
                 self.issues.append(unknown_key(key, place, known))
 

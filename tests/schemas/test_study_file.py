@@ -352,8 +352,8 @@ MISTAKES: dict[str, tuple[str, str, str, str, int, str]] = {
     "not finite": ("study.yaml", "rate_hz: 5", "rate_hz: inf", "wrong-value", 12, "'inf'"),
     "not positive": ("study.yaml", "rate_hz: 5", "rate_hz: -5", "wrong-value", 12, "greater than 0"),
     "not a bool": ("study.yaml", "  title", "  simulated: perhaps\n  title", "wrong-value", 3, "'perhaps'"),
-    "not a list": ("study.yaml", '["Doe, Jane"]', "Doe", "wrong-value", 4, "tuple"),
-    "not a mapping": ("study.yaml", "{offset_s: 0.35}", "0.35", "wrong-value", 10, "clocks.treadmill"),
+    "not a list": ("study.yaml", '["Doe, Jane"]', "Doe", "wrong-value", 4, "expected a list"),
+    "not a mapping": ("study.yaml", "{offset_s: 0.35}", "0.35", "wrong-value", 10, "expected a mapping"),
     "window": ("study.yaml", "window: baseline", "window: basline", "unknown-word", 23, "'baseline'"),
     "window backwards": ("study.yaml", "stop_s: -60", "stop_s: -700", "wrong-value", 23, "after start_s"),
     "windows overlap": ("study.yaml", "start_s: 60", "start_s: -90", "epochs-overlap", 24, "[1290, 2040)"),
@@ -368,7 +368,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, int, str]] = {
     "no timezone": ("study.yaml", "timezone: Europe/Berlin\n", "\n", "wrong-value", 2, "UTC offset"),
     "missing table": ("study.yaml", "subjects.csv", "subject.csv", "missing-file", 25, "'subjects.csv'"),
     "missing file": ("study.yaml", "movie.tif", "move.tif", "missing-file", 12, "'movie.tif'"),
-    "folder for file": ("study.yaml", "movie.tif", "suite2p", "missing-file", 12, "folder of that name"),
+    "folder for file": ("study.yaml", "movie.tif", "suite2p", "missing-file", 12, "is a folder"),
     "name in a path": ("study.yaml", "{session_id}/m", "{sesion_id}/m", "unknown-key", 12, "'session_id'"),
     "parent": ("study.yaml", "raw/{subject_id}/{session_id}/m", "../raw/m", "unsafe-path", 12, "data_root"),
     "absolute": (
@@ -402,7 +402,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, int, str]] = {
     "no rows": ("subjects.csv", SUBJECTS, SUBJECTS.splitlines()[0], "missing-value", 1, "no rows"),
     "start time": ("sessions.csv", "2026-03-01T", "01.03.2026 ", "wrong-value", 2, "ISO 8601"),
     "clock change": ("sessions.csv", "2026-03-01T10", "2026-10-25T02", "wrong-value", 2, "twice or never"),
-    "similar column": ("sessions.csv", "start_time", "start_tim", "unknown-key", 2, "'start_time'"),
+    "similar column": ("sessions.csv", "start_time", "start_tim", "unknown-key", 1, "'start_time'"),
     "dotted column": ("sessions.csv", "imaging.depth_um", "imaging.dept", "unknown-key", 4, "'depth_um'"),
     "bad cell": ("sessions.csv", ",250", ",deep", "wrong-value", 4, "'deep'"),
     "comma as point": ("sessions.csv", ",250", ',"2,5"', "wrong-value", 4, "'2,5'"),
@@ -521,7 +521,8 @@ MALFORMED: dict[str, bytes] = {
     "merge of text": b"<<: text\nstudy: a\n",
     "sections of the wrong kind": b"study: 3\ndefaults: [1]\nsubjects: {a: 1}\nsessions: 5\ndrug_log: {}\n",
     "lists of the wrong kind": b"study: {}\nsubjects: [1, [2]]\nsessions: [null, a]\ndrug_log: [3]\n",
-    "settings of the wrong kind": b"study: {name: a, title: b}\ndefaults: {imaging: 1, streams: [1], clocks: x,"
+    "settings of the wrong kind": b"study: {name: a, title: b}\n"
+    b"defaults: {imaging: 1, streams: [1], clocks: x,"
     b" "
     b"epochs: {a: 1}}\nsubjects: [{subject_id: a, imaging: 3, streams: 4}]\n"
     b"sessions: [{subject_id: a, session_id: b, epochs: [1, null], clocks: [], subject: 3, drug_log: 3}]\n",
@@ -569,6 +570,12 @@ def test_large_missing_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert refused(tmp_path)[0].code == "missing-file"
     (tmp_path / "study.yaml").mkdir()
     assert "folder" in str(refused(tmp_path)[0])
+
+
+def test_a_file_of_endless_values_is_refused_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nwbswitch.schemas.study_positions.MAX_VALUES", 1000)
+    (tmp_path / "study.yaml").write_bytes(b"[" + b"a," * 1_000_000 + b"a]")
+    assert "more than 1000 values" in str(refused(tmp_path)[0])
 
 
 @pytest.mark.parametrize("table", ["subjects.csv", "sessions.csv", "drug_log.csv"])
