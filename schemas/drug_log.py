@@ -7,7 +7,8 @@ are computed in `nwbswitch.schemas.doses`, never typed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -239,3 +240,35 @@ def administration_from_values(values: Mapping[str, Any]) -> Administration:
         else:
             fields[column.field] = str(value)
     return Administration(**fields, missing=missing)
+
+
+def pharmacology_line(rows: Iterable[Administration]) -> str:
+    """Return the drug log as one readable line, in order of time.
+
+    For example ``Ketamine hydrochloride (racemic) 10 mg/kg i.p. at 1380 s; Saline i.p. at 2400 s``.
+    """
+    ordered = sorted(rows, key=lambda row: row.timestamp_s)
+    return "; ".join(_phrase(row) for row in ordered)
+
+
+def _phrase(row: Administration) -> str:
+    known = row.stereochemistry not in (Stereochemistry.UNKNOWN, Stereochemistry.ACHIRAL)
+    words = [
+        row.substance[:1].upper() + row.substance[1:],
+        row.salt,
+        f"({row.stereochemistry})" if known else "",
+        f"{row.dose:g} {row.dose_unit}".strip() if row.dose is not None else "",
+        "(as free base)" if row.salt and row.dose_basis is DoseBasis.FREE_BASE else "",
+        row.route,
+        f"into {row.target_structure}" if row.target_structure else "",
+        f"at {row.timestamp_s:.10g} s",
+        f"for {row.duration_s:.10g} s" if row.duration_s else "",
+    ]
+    line = " ".join(word for word in words if word)
+    return re.sub(r"[;\s]+", " ", line)
+
+
+def drug_keywords(rows: Iterable[Administration]) -> list[str]:
+    """Return the names of all substances given, once each, in order of time."""
+    ordered = sorted(rows, key=lambda row: row.timestamp_s)
+    return list(dict.fromkeys(row.substance for row in ordered))

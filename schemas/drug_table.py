@@ -27,6 +27,8 @@ from nwbswitch.schemas.drug_log import (
     DoseBasis,
     Role,
     Stereochemistry,
+    drug_keywords,
+    pharmacology_line,
 )
 from nwbswitch.schemas.errors import MissingExtraError
 from nwbswitch.schemas.files import replaced
@@ -101,38 +103,6 @@ def missing_reasons(row: Administration) -> dict[str, str]:
     if dose_umol_per_kg(row) is None:
         reasons["dose_umol_per_kg"] = "not derivable"
     return reasons
-
-
-def pharmacology_line(rows: Iterable[Administration]) -> str:
-    """Return the drug log as one readable line, in order of time.
-
-    For example ``Ketamine hydrochloride (racemic) 10 mg/kg i.p. at 1380 s; Saline i.p. at 2400 s``.
-    """
-    ordered = sorted(rows, key=lambda row: row.timestamp_s)
-    return "; ".join(_phrase(row) for row in ordered)
-
-
-def _phrase(row: Administration) -> str:
-    known = row.stereochemistry not in (Stereochemistry.UNKNOWN, Stereochemistry.ACHIRAL)
-    words = [
-        row.substance[:1].upper() + row.substance[1:],
-        row.salt,
-        f"({row.stereochemistry})" if known else "",
-        f"{row.dose:g} {row.dose_unit}".strip() if row.dose is not None else "",
-        "(as free base)" if row.salt and row.dose_basis is DoseBasis.FREE_BASE else "",
-        row.route,
-        f"into {row.target_structure}" if row.target_structure else "",
-        f"at {row.timestamp_s:.10g} s",
-        f"for {row.duration_s:.10g} s" if row.duration_s else "",
-    ]
-    line = " ".join(word for word in words if word)
-    return re.sub(r"[;\s]+", " ", line)
-
-
-def drug_keywords(rows: Iterable[Administration]) -> list[str]:
-    """Return the names of all substances given, once each, in order of time."""
-    ordered = sorted(rows, key=lambda row: row.timestamp_s)
-    return list(dict.fromkeys(row.substance for row in ordered))
 
 
 _KEYS = ("subject_id", "session_id")
@@ -316,7 +286,7 @@ def _read_row(cells: dict[str, str], line: int, reading: _Reading, *, extra: Seq
         elif text:
             values[name] = _value(name, text, line, reading)
     if len(reading.issues) > before:
-        if values.get("substance") is not None:
+        if values.get("substance"):
             reading.issues += check_administration(_readable_part(values, missing), Place(reading.file, line))
         return
     subject, session = values.pop("subject_id"), values.pop("session_id")

@@ -8,7 +8,8 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import date
+from pathlib import Path, PurePath
 from typing import Any
 
 _CHUNK = 1 << 20
@@ -50,9 +51,26 @@ def sha256_file(path: Path | str) -> str:
 
 
 def digest(value: Any) -> str:
-    """Return the SHA-256 of a JSON-like value, independent of the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    """Return the SHA-256 of a JSON-like value, independent of the order of keys.
+
+    Raises
+    ------
+    TypeError
+        For an object whose text would not tell it from others or differs between runs.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON values for what `json` does not know, without loss."""
+    if isinstance(value, PurePath | date):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is no JSON-like value")
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -73,6 +91,6 @@ def _finite(value: Any) -> Any:
         return {str(key): _finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
-        return _finite(value.item())
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        return _finite(value.tolist())
     return value

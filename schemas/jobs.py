@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from nwbswitch.schemas.errors import NwbswitchError
 
@@ -79,8 +80,8 @@ def run_jobs(
         progress.close()
         return outcomes
     with _pool(executor, min(workers, len(items))) as pool:
-        futures: dict[Future[Value], int] = {
-            pool.submit(function, item): place for place, item in enumerate(items)
+        futures: dict[Future[Outcome[Item, Value]], int] = {
+            pool.submit(_attempt_afar, function, item): place for place, item in enumerate(items)
         }
         found: dict[int, Outcome[Item, Value]] = {}
         try:
@@ -92,7 +93,8 @@ def run_jobs(
                 elif error is not None:
                     raise error
                 else:
-                    found[place] = Outcome(items[place], value=future.result())
+                    afar = future.result()
+                    found[place] = Outcome(items[place], value=afar.value, error=afar.error)
                 progress.finished(describe(items[place]), found[place].reason)
         except BaseException:
             for future in futures:
@@ -108,6 +110,20 @@ def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Val
         return Outcome(item, value=function(item))
     except Exception as error:
         return Outcome(item, error=error)
+
+
+def _attempt_afar(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:
+    """Run a job on an executor; an error that cannot travel back is replaced by one that can.
+
+    An exception that pickles but does not unpickle would break the whole pool, and with it all other jobs.
+    """
+    outcome = _attempt(function, item)
+    if outcome.error is not None:
+        try:
+            pickle.loads(pickle.dumps(outcome.error))  # noqa: S301 (made in this line)
+        except Exception:
+            outcome = Outcome(item, error=RuntimeError(outcome.reason))
+    return Outcome(cast("Item", None), value=outcome.value, error=outcome.error)
 
 
 def _pool(executor: Executor | None, workers: int) -> AbstractContextManager[Executor]:

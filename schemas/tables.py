@@ -56,6 +56,11 @@ class TableSpec:
                         )
                     )
                 continue
+            if list(frame.columns).count(column.name) > 1:
+                found.append(
+                    issue("duplicate-id", f"The column {column.name!r} is there twice.", place=place)
+                )
+                continue
             found += _column_issues(frame[column.name], column, place)
         return found
 
@@ -87,22 +92,44 @@ def _column_issues(values: pd.Series, column: Column, place: Place) -> list[Issu
     if column.dtype == "str":
         return []
     present = values[~missing]
-    numbers = pd.to_numeric(present, errors="coerce")
-    bad = numbers.isna() | (~np.isfinite(numbers.to_numpy(dtype=float)) & (column.dtype == "int"))
-    if column.dtype in ("int", "bool"):
-        bad |= numbers != np.floor(numbers)
+    bad = ~_fits(present, column.dtype)
     if not bad.any():
         return []
-    row = int(np.flatnonzero((~missing).to_numpy())[int(np.flatnonzero(bad.to_numpy())[0])])
+    row = int(np.flatnonzero((~missing).to_numpy())[int(np.flatnonzero(bad)[0])])
     return [
         issue(
             "bad-cell",
-            f"Row {row + 1} of {column.name!r} holds {values.iloc[row]!r}, expected {_WORDS[column.dtype]}.",
+            f"Row {row + 1} of {column.name!r} holds {_shown(values.iloc[row])}, "
+            f"expected {_WORDS[column.dtype]}.",
             place=place,
         )
     ]
 
 
+def _fits(present: pd.Series, dtype: Dtype) -> np.ndarray:
+    """Return which values can be read as ``dtype`` without loss; dates and complex numbers never can."""
+    if present.dtype.kind in "mMc":
+        return np.zeros(len(present), dtype=bool)
+    numbers = pd.to_numeric(present, errors="coerce")
+    if numbers.dtype.kind == "c":
+        numbers = numbers.where(numbers.to_numpy().imag == 0).to_numpy().real
+        numbers = pd.Series(numbers)
+    if numbers.dtype.kind not in "biuf":
+        numbers = numbers.astype("float64")
+    floats = numbers.to_numpy(dtype="float64", na_value=np.nan)
+    fits = ~np.isnan(floats)
+    if dtype == "int":
+        fits &= (np.abs(floats) < _INT_LIMIT) & (floats == np.floor(floats))
+    elif dtype == "bool":
+        fits &= (floats == 0) | (floats == 1)
+    return np.asarray(fits, dtype=bool)
+
+
+def _shown(value: object) -> str:
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+_INT_LIMIT = 2.0**63
 _WORDS: dict[str, str] = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 

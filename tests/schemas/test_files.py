@@ -1,0 +1,139 @@
+"""Files appear whole or not at all; digests tell contents apart and are the same in every run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nwbswitch.schemas.files import digest, remove_partials, replaced, sha256_file, write_json
+
+
+def test_replaced_writes_whole(tmp_path: Path) -> None:
+    final = tmp_path / "new" / "sub-a.nwb"
+    with replaced(final) as partial:
+        assert partial.parent == final.parent
+        assert partial.suffix == ".nwb"
+        partial.write_text("x")
+        assert not final.exists()
+    assert final.read_text() == "x"
+    assert [each.name for each in final.parent.iterdir()] == ["sub-a.nwb"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
+    final = tmp_path / "a.txt"
+    final.write_text("old")
+
+    def write() -> None:
+        with replaced(final) as partial:
+            partial.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert final.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_writing_nothing_is_an_error_and_keeps_the_old_file(tmp_path: Path) -> None:
+    final = tmp_path / "a.txt"
+    final.write_text("old")
+    with pytest.raises(FileNotFoundError), replaced(final):
+        pass
+    assert final.read_text() == "old"
+
+
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    final = tmp_path / "a.txt"
+    with replaced(final) as one, replaced(final) as two:
+        assert one != two
+        one.write_text("1")
+        two.write_text("2")
+    assert final.read_text() == "1"
+    assert list(tmp_path.iterdir()) == [final]
+
+
+def test_remove_partials(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    keep = tmp_path / "deep" / "kept.txt"
+    keep.write_text("x")
+    for name in (".partial-1f3a-a.nwb", "deep/.partial-00-b.csv"):
+        (tmp_path / name).write_text("x")
+    remove_partials(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [keep]
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1])
+def test_sha256_file(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+    (tmp_path / "a").write_bytes(content[:size])
+    assert sha256_file(tmp_path / "a") == hashlib.sha256(content[:size]).hexdigest()
+
+
+def test_digest_does_not_depend_on_order() -> None:
+    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
+    assert digest([1, 2]) != digest([2, 1])
+    assert digest({"a": 1}) != digest({"a": "1"})
+    assert digest(Path("x") / "y") == digest("x/y".replace("/", os.sep))
+
+
+def test_digest_tells_long_arrays_apart() -> None:
+    one = np.arange(5000)
+    other = one.copy()
+    other[2500] = 0
+    assert digest(one) != digest(other)
+    assert digest(one) == digest(one.tolist())
+
+
+def test_digest_is_the_same_in_another_run() -> None:
+    code = "from nwbswitch.schemas.files import digest; print(digest({'words': {'a', 'b', 'c', 'd', 'e'}}))"
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert runs == {digest({"words": ["a", "b", "c", "d", "e"]}) + "\n"}
+
+
+def test_digest_refuses_what_has_no_stable_text() -> None:
+    with pytest.raises(TypeError, match="object"):
+        digest({"a": object()})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": float("nan"), "b": [float("inf"), -float("inf"), 1.5]}, {"a": None, "b": [None, None, 1.5]}),
+        ({"x": np.float32(0.5), "n": np.int64(3), "t": np.bool_(True)}, {"x": 0.5, "n": 3, "t": True}),
+        ({"v": np.array([1.0, np.nan])}, {"v": [1.0, None]}),
+        ({1: (1, 2)}, {"1": [1, 2]}),
+        ({"p": Path("a"), "d": datetime(2026, 1, 2)}, {"p": "a", "d": "2026-01-02 00:00:00"}),
+        (None, None),
+    ],
+)
+def test_write_json(tmp_path: Path, value: Any, expected: Any) -> None:
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == expected
+    assert text.endswith("\n")
+
+
+def test_write_json_keeps_long_arrays_whole_and_letters_readable(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"v": np.arange(3000), "µ": "é"})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert len(json.loads(text)["v"]) == 3000
+    assert "é" in text
