@@ -112,8 +112,8 @@ def _fits(present: pd.Series, dtype: Dtype) -> np.ndarray:
         return np.zeros(len(present), dtype=bool)
     numbers = pd.to_numeric(present, errors="coerce")
     if numbers.dtype.kind == "c":
-        numbers = numbers.where(numbers.to_numpy().imag == 0).to_numpy().real
-        numbers = pd.Series(numbers)
+        plain = numbers.to_numpy()
+        numbers = pd.Series(np.where(plain.imag == 0, plain.real, np.nan))
     if numbers.dtype.kind not in "biuf":
         numbers = numbers.astype("float64")
     floats = numbers.to_numpy(dtype="float64", na_value=np.nan)
