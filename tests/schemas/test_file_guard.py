@@ -256,6 +256,21 @@ PROGRAMS = {
     "list as key": b"}]K\x01s",
     "odd items": b"}(K\x01u",
     "a tuple of tuples as key": b"}))\x85\x85K\x01s",
+    "deep tuple as a class": RECONSTRUCT + b")" + b"\x85" * 300_000 + b"K\x00\x85C\x01b\x87R",
+    "a list as a name": b"]" + text("x") + b"\x93",
+    "doubling lists as a call": b"".join(
+        [
+            b"]\x94",
+            *(b"(" + b"j" + struct.pack("<I", n) + b"j" + struct.pack("<I", n) + b"l\x94" for n in range(60)),
+        ]
+    )
+    + b")R",
+    "a dtype of text": name("numpy", "dtype")
+    + b"X"
+    + struct.pack("<I", 300_000)
+    + b"i4," * 100_000
+    + b"\x85R",
+    "a key of a million bits": b"}\x8b" + struct.pack("<i", 1 << 17) + b"\x01" * (1 << 17) + b"Ns",
     "utf-8": b"\x8c\x02\xff\xff",
     "deep import": name("os.path", "os.system"),
     "dotted name": name("builtins", "set.__class__"),
