@@ -56,7 +56,7 @@ def _varies(variable: Coded, codes: np.ndarray, n_groups: int) -> bool:
 
 def _warning(term: Term, part: Term, group: str) -> str:
     without, with_slope = COST_OF_RESPONSE if part == term else COST_AT_ASSIGNMENT
-    where = " in animals that differ in their response" if part == term else ""
+    where = " that differ in their response" if part == term else ""
     return (
         f"{term_name(part)} varies within {group}, and the formula has no random slope "
         f"({term_name(part)} | {group}), so the test of {term_name(term)} may reject too often: in a "

@@ -203,10 +203,9 @@ class _Walker:
             hint = nearest(name, map(str, self._frame.columns))
             known = hint or f"Columns are {', '.join(map(str, self._frame.columns[:20]))}."
             raise self._refuse(f"names the column {name!r}, which the table does not have. {known}")
-        column = self._frame[name]
-        if isinstance(column, pd.DataFrame):
+        if int(np.sum(self._frame.columns == name)) > 1:
             raise self._refuse(f"names the column {name!r}, which the table has more than once.")
-        return column_values(column)
+        return column_values(self._frame[name])
 
     def _numeric(self, node: ast.expr) -> Values:
         found = self.value(node)

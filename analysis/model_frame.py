@@ -111,11 +111,11 @@ def complete_rows(
     effects = {name for term in formula.fixed for name in term}
     effects |= {name for bar in formula.random for term in bar.terms for name in term}
     found = {"": coded(formula.response, data)}
-    for name, variable in formula.variables.items():
+    for name, asked in formula.variables.items():
         if name in effects:
-            found[name] = coded(variable, data)
+            found[name] = coded(asked, data)
         if name in groups:
-            found[GROUP + name] = coded(variable, data, grouping=True)
+            found[GROUP + name] = coded(asked, data, grouping=True)
     missing = np.zeros(len(data), dtype=bool)
     for variable in found.values():
         missing |= variable.missing
@@ -216,7 +216,7 @@ def _hierarchy(random: Sequence[RandomTerm], variables: dict[str, Coded], n_rows
                 raise FitError(
                     f"The groups {names[0]!r} and {above!r} are crossed: some {names[0]} occurs in several "
                     f"{above}, and the other way round. The nested engine cannot hold crossed factors yet. "
-                    f"If they are nested and only labels repeat, write ({above}/{names[0]}) right of the bar."
+                    f"If they are nested and only labels repeat, write (1 | {above}/{names[0]})."
                 )
         assert parent is not None
         levels.append(Level(tuple(names), codes, labels, parent, tuple(own)))

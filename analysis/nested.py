@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 
 from nwbswitch.analysis.model_frame import ModelFrame
-from nwbswitch.analysis.summaries import Columns, Summary, columns_of, summarise
+from nwbswitch.analysis.summaries import Columns, Summary, columns_of, pseudo_inverse, summarise
 
 Method = Literal["reml", "ml"]
 LOG_2_PI: Final = float(np.log(2.0 * np.pi))
@@ -190,7 +190,7 @@ class _Bottom:
         self.per_kind = np.bincount(summary.kind, weights=summary.count, minlength=len(A))
         logs = np.linalg.slogdet(np.eye(len(psi)) + A @ psi)[1]
         self.log_det = float(self.per_kind @ logs)
-        rest = _pseudo_inverse_of(A) @ self.H
+        rest = pseudo_inverse(A) @ self.H
         self.rest = 0.5 * (rest + rest.transpose(0, 2, 1))
         self.sums = self._sums()
 
@@ -230,9 +230,3 @@ def _inverse_and_log_det(A: np.ndarray, psi: np.ndarray) -> tuple[np.ndarray, fl
     if len(psi) == 1:
         return 1.0 / M, float(np.log(M).sum())
     return np.linalg.inv(M), float(np.linalg.slogdet(M)[1].sum())
-
-
-def _pseudo_inverse_of(A: np.ndarray) -> np.ndarray:
-    if A.shape[1] == 1:
-        return np.divide(1.0, A, out=np.zeros_like(A), where=A > 0.0)
-    return np.linalg.pinv(A, rcond=1e-10, hermitian=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -136,7 +136,8 @@ class _Search:
 
         bounds = [(0.0, None) if each else (None, None) for each in self.diagonal]
         options = {"maxiter": 500, "maxfun": 2000, "ftol": 1e-14, "gtol": 1e-7, "maxcor": 20}
-        result = minimize(self.value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+        search: Any = minimize  # the stubs know no function that returns its gradient too
+        result = search(self.value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         self.iterations += int(result.nit)
         return np.asarray(result.x), float(result.fun)
 
@@ -166,7 +167,7 @@ class _Search:
         def slope(part: np.ndarray) -> np.ndarray:
             full = theta.copy()
             full[free] = part
-            return self.value(full)[1][free]
+            return np.asarray(self.value(full)[1][free])
 
         hessian = jacobian_of(slope, theta[free])
         values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))

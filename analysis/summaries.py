@@ -148,7 +148,7 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
         for j in range(i + 1):
             A[:, i, j] = A[:, j, i] = np.add.reduceat(Z[:, i] * Z[:, j], starts)
     kind, kinds = _distinct(A)
-    fitted = _pseudo_inverse(kinds)[kind] @ D.transpose(0, 2, 1)
+    fitted = pseudo_inverse(kinds)[kind] @ D.transpose(0, 2, 1)
     rest = W - np.einsum("nk,nkm->nm", Z, fitted[codes])
     parent_starts = starts[np.flatnonzero(np.r_[True, parent_of_group[1:] != parent_of_group[:-1]])]
     within = np.empty((n_parents, n_columns, n_columns))
@@ -186,7 +186,8 @@ def _distinct(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return code, A[first]
 
 
-def _pseudo_inverse(A: np.ndarray) -> np.ndarray:
+def pseudo_inverse(A: np.ndarray) -> np.ndarray:
+    """Return the Moore-Penrose inverse of every symmetric matrix of (kinds, k, k)."""
     if A.shape[1] == 1:
         return np.divide(1.0, A, out=np.zeros_like(A), where=A > 0.0)
-    return np.linalg.pinv(A, rcond=1e-10, hermitian=True)
+    return np.asarray(np.linalg.pinv(A, rcond=1e-10, hermitian=True))
