@@ -10,9 +10,11 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis import figures
+from nwbswitch.analysis.measure import read_record
 from nwbswitch.analysis.report_text import VERDICT_WORDS, failed_controls, headline, methods
 from nwbswitch.analysis.results_folder import (
     CELLS_FILE,
@@ -22,7 +24,7 @@ from nwbswitch.analysis.results_folder import (
     RESULT,
     read_json,
 )
-from nwbswitch.analysis.table_file import read_parameters, read_table
+from nwbswitch.analysis.table_file import read_table
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.files import replaced
 from nwbswitch.schemas.tables import CELLS, ESTIMATES
@@ -110,8 +112,14 @@ def read_results(folder: Path) -> Results:
         result=result,
         fit=read_json(folder / FIT_FILE) if (folder / FIT_FILE).exists() else None,
         meta=read_json(folder / META_FILE) if (folder / META_FILE).exists() else None,
-        measured=read_parameters(cells),
+        measured=_measured(cells),
     )
+
+
+def _measured(cells: Path) -> dict[str, Any]:
+    """Return the parameters with which the cells were measured; empty when the file does not say."""
+    parameters = read_record(cells).get("provenance", {}).get("parameters", {})
+    return dict(parameters) if isinstance(parameters, dict) else {}
 
 
 def render(results: Results) -> str:
@@ -151,7 +159,7 @@ def _page(results: Results) -> dict[str, Any]:
         "neuron_figures": _neuron_figures(results),
         "control_figures": _control_figures(results, primary),
         "controls": _controls(results),
-        "forest": _forest(results, primary),
+        "forest": _forest(results),
         "forest_missing": "Nothing was pooled: an effect against a reference arm in two animals or "
         "more is needed.",
         "model": _model(results.fit),
@@ -266,32 +274,29 @@ def _controls(results: Results) -> list[dict[str, str]]:
     ]
 
 
-def _forest(results: Results, estimates: pd.DataFrame) -> dict[str, str] | None:
+def _forest(results: Results) -> dict[str, str] | None:
     if results.meta is None:
         return None
     meta = results.meta
-    rows = estimates[
-        (estimates["level"] == "animal")
-        & (estimates["estimand"] == meta["estimand"])
-        & (estimates["arm"] == meta["arm"])
-        & (estimates["contrast"] == f"vs_{results.reference}")
-    ].dropna(subset=["estimate", "se"])
+    studies = meta["studies"]
     figure = figures.forest_figure(
-        list(rows["animal"]),
-        rows["estimate"].to_numpy(),
-        rows["se"].to_numpy(),
+        [each["label"] for each in studies],
+        np.array([each["effect"] for each in studies]),
+        np.sqrt([each["variance"] for each in studies]),
         pooled=_triple(meta, "estimate", "ci_low", "ci_high"),
         prediction=(_number(meta["pi_low"]), _number(meta["pi_high"])),
-        xlabel=f"{figures.LABELS[meta['estimand']]}, {meta['arm']} against {results.reference}",
+        xlabel=meta["info"]["effect"],
     )
     caption = (
-        f"Animals pooled by {meta['method'].upper()} with {_TESTS[meta['test']]}: "
-        f"{_interval(meta)}, τ² = {_plain(meta['tau2'])}, I² = {_plain(meta['i2'])} %, k = "
-        f"{meta['k']} animals. "
-        "Squares: animals with 95 % intervals; diamond: pooled estimate; thin line: prediction interval."
+        f"{meta['info']['where'] or 'All rows'}: pooled by {meta['method'].upper()} with "
+        f"{_TESTS[meta['test']]}: {_interval(meta)}, τ² = {_plain(meta['tau2'])}, "
+        f"I² = {_plain(meta['i2'])} %, k = {meta['k']}. Squares: effects with 95 % intervals; "
+        "diamond: pooled estimate; thin line: prediction interval."
     )
-    words = f"Forest plot of {meta['estimand']} of {meta['arm']} against {results.reference}."
-    return {"svg": figures.svg(figure, description=words), "caption": caption}
+    return {
+        "svg": figures.svg(figure, description=f"Forest plot of {meta['k']} effects."),
+        "caption": caption,
+    }
 
 
 _TESTS = {"knha": "Knapp-Hartung t intervals", "t": "t intervals", "z": "normal intervals"}

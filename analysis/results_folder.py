@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RESULT = "result.json"
 CELLS_FILE = "cells.parquet"
 ESTIMATES_FILE = "estimates.csv"
+RATES_FILE = "rates.parquet"
 FIT_FILE = "fit.json"
 META_FILE = "meta.json"
 
@@ -30,7 +31,10 @@ def estimate_switch(
     seed: int = 0,
     overwrite: bool = False,
 ) -> SwitchResult:
-    """Estimate the switch from a cells file; write ``out`` (CSV) and ``result.json`` beside it.
+    """Estimate the switch from a cells file; write ``out`` (CSV), with two files beside it.
+
+    ``result.json`` holds verdicts, controls and provenance; ``rates.parquet`` one row per neuron, window and
+    half, ready for a mixed model (see `nwbswitch.analysis.rates`).
 
     Parameters
     ----------
@@ -48,11 +52,13 @@ def estimate_switch(
     ExistingOutputError
         If results of other work are there and ``overwrite`` is false.
     """
+    from nwbswitch.analysis.rates import PAIR, neuron_rates
     from nwbswitch.analysis.switch import switch
-    from nwbswitch.analysis.table_file import read_table, write_csv
+    from nwbswitch.analysis.table_file import read_table, write_csv, write_parquet
 
     parameters = {"reference": reference, "margin": margin, "cell_type": cell_type}
-    result = switch(read_table(cells), reference=reference, margin=margin, cell_type=cell_type, seed=seed)
+    table = read_table(cells)
+    result = switch(table, reference=reference, margin=margin, cell_type=cell_type, seed=seed)
     if out is None:
         return result
     work = record(
@@ -61,6 +67,10 @@ def estimate_switch(
     target = out.parent / RESULT
     if target.exists() and not overwrite:
         refuse_other_work(target, work)
+        if out.exists():
+            return result
+    if set(PAIR) <= set(table["window"]):
+        write_parquet(neuron_rates(table), out.parent / RATES_FILE)
     write_csv(result.table(), out)
     write_json(target, {**result.as_dict(), "provenance": work})
     return result

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,7 +10,6 @@ from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.files import replaced
 
 MAX_TEXT_BYTES = 2 << 30
-PROVENANCE_KEY = b"nwbswitch"
 
 
 def read_table(path: Path | str) -> pd.DataFrame:
@@ -56,18 +53,13 @@ def write_csv(frame: pd.DataFrame, path: Path | str) -> None:
         safe.to_csv(partial, index=False, float_format="%.10g", encoding="utf-8")
 
 
+def write_parquet(frame: pd.DataFrame, path: Path | str) -> None:
+    """Write a table as Parquet, atomically; categories and their order are kept."""
+    with replaced(path) as partial:
+        frame.to_parquet(partial, index=False)
+
+
 def _inert(value: object) -> object:
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return value
-
-
-def read_parameters(path: Path | str) -> dict[str, Any]:
-    """Return the parameters with which a Parquet table was made; empty when it does not state them."""
-    path = Path(path)
-    if path.suffix.lower() != ".parquet":
-        return {}
-    from pyarrow.parquet import read_schema
-
-    held = (read_schema(path).metadata or {}).get(PROVENANCE_KEY)
-    return dict(json.loads(held).get("parameters", {})) if held else {}

@@ -207,14 +207,15 @@ def fit(
 
 @commands.command()
 @click.argument("table", type=_TABLE)
-@click.option("--effect", required=True, help="Column with the effects.")
-@click.option("--variance", required=True, help="Column with their sampling variances.")
+@click.option("--effect", required=True, help="Column with the effects, or an expression of columns.")
+@click.option("--variance", required=True, help="Column with their sampling variances, or e.g. 'se**2'.")
 @click.option(
     "--method", type=click.Choice(_TAU2), default="reml", show_default=True, help="Estimator of tau2."
 )
 @click.option("--test", type=click.Choice(("z", "t", "knha")), default="knha", show_default=True)
 @click.option("--moderators", help="Right side of a formula, e.g. 'dose + route'.")
 @click.option("--where", help="Rows to use, e.g. \"estimand == 'M' and level == 'animal'\".")
+@click.option("--slab", help="Column with the labels of the studies.")
 @click.option("-o", "--out", type=_TABLE, help="Also write the JSON to this file.")
 @_overwrite
 @_json
@@ -226,6 +227,7 @@ def meta(
     test: str,
     moderators: str | None,
     where: str | None,
+    slab: str | None,
     out: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -243,6 +245,7 @@ def meta(
         test=test,
         moderators=moderators,
         where=where,
+        slab=slab,
     )
     if out is not None:
         save_json(out, result.as_dict(), overwrite=overwrite)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nwbswitch.schemas.errors import IssuesError, NwbswitchError
+from nwbswitch.schemas.errors import FitError, IssuesError
+
+if TYPE_CHECKING:
+    from nwbswitch.analysis.meta import MetaFit
+    from nwbswitch.analysis.mixed import MixedFit
+
+POOLED_ROWS = "level == 'animal' and contrast == 'vs_saline' and arm == 'ketamine' and estimand == 'M'"
+"""Rows of the estimates table that the demo pools: excess remapping of every animal."""
 
 
 def demo(
@@ -45,16 +53,20 @@ def demo(
         If ``out`` holds a study made with other parameters and ``overwrite`` is false.
     """
     from nwbswitch.analysis.measure import measure
-    from nwbswitch.analysis.models import fit_drug_effect, pool_animals
+    from nwbswitch.analysis.meta import meta
+    from nwbswitch.analysis.mixed import fit
+    from nwbswitch.analysis.rates import FORMULA
     from nwbswitch.analysis.report import report
     from nwbswitch.analysis.results_folder import (
         CELLS_FILE,
         ESTIMATES_FILE,
         FIT_FILE,
         META_FILE,
+        RATES_FILE,
         estimate_switch,
         save_json,
     )
+    from nwbswitch.analysis.table_file import read_table
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
     from nwbswitch.converters.simulate import simulate_study
@@ -85,17 +97,22 @@ def demo(
         raise IssuesError(measured.issues)
 
     say("5/7 Estimating the switch")
-    result = estimate_switch(
-        results / CELLS_FILE, results / ESTIMATES_FILE, seed=seed, overwrite=overwrite
-    )
+    result = estimate_switch(results / CELLS_FILE, results / ESTIMATES_FILE, seed=seed, overwrite=overwrite)
     say(result.summary())
 
     say("6/7 Fitting the mixed model and pooling across animals")
-    for name, make in ((FIT_FILE, lambda: fit_drug_effect(measured.cells)), (META_FILE, lambda: pool_animals(result.table()))):
+    rates, estimates = read_table(results / RATES_FILE), read_table(results / ESTIMATES_FILE)
+    steps: dict[str, Callable[[], MixedFit | MetaFit]] = {
+        FIT_FILE: lambda: fit(rates, FORMULA),
+        META_FILE: lambda: meta(
+            estimates, effect="estimate", variance="se**2", where=POOLED_ROWS, slab="animal"
+        ),
+    }
+    for name, step in steps.items():
         try:
-            save_json(results / name, make().as_dict(), overwrite=overwrite)
-        except NwbswitchError as error:
-            say(f"{name}: not made: {error}")
+            save_json(results / name, step().as_dict(), overwrite=overwrite)
+        except FitError as error:
+            say(f"{results / name} is not made: {error}")
 
     say("7/7 Writing the report")
     return report(results, out / "report.html", overwrite=overwrite)
