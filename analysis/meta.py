@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.coding import Design, design
+from nwbswitch.analysis.expressions import evaluate
 from nwbswitch.analysis.formula import Formula, Variable, read_formula
 from nwbswitch.analysis.meta_tau2 import ESTIMATORS, Method, Studies, Tau2, at_tau2, tau2_where_q_is
 from nwbswitch.analysis.mixed import Coefficient
@@ -32,6 +33,7 @@ class MetaFit:
     Q-profile interval; ``prediction`` the interval for the true effect of a new study, None with moderators
     or equal effects; ``qm`` tests all coefficients but the intercept (chi-square with test z, else F), with
     ``qm_df`` its degrees of freedom; ``r2`` is the part of tau^2 that moderators explain, in percent.
+    ``studies`` has one row per study used: label, effect, variance.
     """
 
     method: Method
@@ -54,6 +56,7 @@ class MetaFit:
     prediction: tuple[float, float] | None
     k: int
     has_moderators: bool
+    studies: pd.DataFrame
     info: Mapping[str, Any]
 
     def table(self) -> pd.DataFrame:
@@ -95,6 +98,7 @@ class MetaFit:
                 "test": self.test,
                 "level": self.level,
                 "formula": self.formula,
+                "studies": self.studies.to_dict("records"),
                 "info": dict(self.info),
             }
         )
@@ -115,6 +119,8 @@ def meta(
     method: Method = "reml",
     test: Test = "knha",
     moderators: str | None = None,
+    where: str | None = None,
+    slab: str | None = None,
     level: float = 0.95,
 ) -> MetaFit:
     """Pool effects of independent studies, or regress them on moderators.
@@ -124,7 +130,8 @@ def meta(
     data
         One row per study; it is not changed. Rows with missing values are left out and counted.
     effect, variance
-        Columns with the effect and its sampling variance (the squared standard error).
+        Columns with the effect and its sampling variance (the squared standard error), or expressions of
+        columns such as ``"se**2"``.
     method
         Estimator of tau^2: ``reml``, ``dl``, ``pm``, ``ml``, ``he``, ``hs``, ``sj``, ``eb``, or ``ee`` for
         equal effects (tau^2 = 0).
@@ -133,6 +140,10 @@ def meta(
         usual standard errors with that t; ``z``: the normal distribution.
     moderators
         Right side of a formula, e.g. ``"dose + species"``.
+    where
+        Condition that chooses rows, e.g. ``"level == 'animal'"``.
+    slab
+        Column with the labels of the studies; by default they are numbered by row.
     level
         Of all intervals. The prediction interval is estimate +- c sqrt(se^2 + tau^2) with the quantile c of
         the same distribution as the confidence interval, as metafor has it (Higgins et al. 2009 have
@@ -153,24 +164,45 @@ def meta(
         raise ValueError(f"test is {test!r}; available are {', '.join(get_args(Test))}.")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level!r}; expected a number between 0 and 1, e.g. 0.95.")
-    studies, columns, n_missing, formula = _studies(data, effect, variance, moderators)
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError(f"data must be a pandas DataFrame, not {type(data).__name__}.")
+    numbers = _with_column(_with_column(data, effect), variance)
+    studies, columns, rows, n_missing, formula = _studies(numbers, effect, variance, moderators, where)
+    labels = _labels(data, slab, rows)
     tau2 = ESTIMATORS[method](studies)
-    return _model(studies, columns, tau2, method, test, level, n_missing, formula)
+    info = {"effect": effect, "variance": variance, "where": where, "n_missing": n_missing}
+    return _model(studies, columns, labels, tau2, method, test, level, info, formula)
+
+
+def _with_column(data: pd.DataFrame, text: str) -> pd.DataFrame:
+    """Return a table that has a column called ``text``: its own, or the value of that expression."""
+    if text in data.columns:
+        return data
+    if text.isidentifier():
+        hint = nearest(text, map(str, data.columns))
+        raise FormulaError(f"The table has no column {text!r}. {hint}".rstrip())
+    values = evaluate(text, data)
+    if values.kind != "number":
+        raise FormulaError(f"{text!r} gives {values.kind}s, expected numbers.")
+    return data.assign(**{text: np.where(values.missing, np.nan, values.data)})
+
+
+def _labels(data: pd.DataFrame, slab: str | None, rows: np.ndarray) -> list[str]:
+    if slab is None:
+        return [str(row + 1) for row in rows]
+    if slab not in data.columns:
+        hint = nearest(slab, map(str, data.columns))
+        raise FormulaError(f"The table has no column {slab!r}. {hint}".rstrip())
+    return [str(each) for each in data[slab].iloc[rows]]
 
 
 def _studies(
-    data: pd.DataFrame, effect: str, variance: str, moderators: str | None
-) -> tuple[Studies, Design, int, Formula]:
-    if not isinstance(data, pd.DataFrame):
-        raise TypeError(f"data must be a pandas DataFrame, not {type(data).__name__}.")
-    for name in (effect, variance):
-        if name not in data.columns:
-            hint = nearest(name, map(str, data.columns))
-            raise FormulaError(f"The table has no column {name!r}. {hint}".rstrip())
+    data: pd.DataFrame, effect: str, variance: str, moderators: str | None, where: str | None
+) -> tuple[Studies, Design, np.ndarray, int, Formula]:
     right = (moderators or "1").strip().removeprefix("~")
     asked = read_formula(f"effect ~ {right}", bars=False)
     formula = Formula(right.strip(), Variable(effect, f"`{effect}`"), asked.fixed, (), asked.variables)
-    found, rows, _, n_missing = complete_rows(data, formula, extra=(variance,))
+    found, rows, _, n_missing = complete_rows(data, formula, where=where, extra=(variance,))
     if len(rows) < 2:
         raise FitError(f"There are {len(rows)} complete studies; a meta-analysis needs at least two.")
     y = found[""].numbers
@@ -179,7 +211,7 @@ def _studies(
     v = _variances(data[variance].iloc[rows], variance, rows)
     columns = design(formula.fixed, found, len(rows))
     check_rank(columns)
-    return Studies(y, v, columns.matrix), columns, n_missing, formula
+    return Studies(y, v, columns.matrix), columns, rows, n_missing, formula
 
 
 def _variances(values: pd.Series, name: str, rows: np.ndarray) -> np.ndarray:
@@ -197,11 +229,12 @@ def _variances(values: pd.Series, name: str, rows: np.ndarray) -> np.ndarray:
 def _model(
     studies: Studies,
     columns: Design,
+    labels: list[str],
     tau2: Tau2,
     method: Method,
     test: Test,
     level: float,
-    n_missing: int,
+    info: Mapping[str, Any],
     formula: Formula,
 ) -> MetaFit:
     from scipy.stats import chi2, norm
@@ -254,12 +287,13 @@ def _model(
         prediction=prediction,
         k=studies.k,
         has_moderators=has_moderators,
+        studies=pd.DataFrame({"label": labels, "effect": studies.effect, "variance": studies.variance}),
         info={
             "engine": "meta",
             "method": method,
             "test": test,
             "converged": True,
-            "n_missing": n_missing,
+            **info,
             "warnings": _warnings(studies.k, prediction is not None),
         },
     )
