@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -45,7 +46,7 @@ class FileState(BaseModel):
 
 
 class ConversionRecord(BaseModel):
-    """What one NWB file was made from."""
+    """What one NWB file was made from; ``provenance`` holds all facts needed to make it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +55,7 @@ class ConversionRecord(BaseModel):
     inputs: tuple[FileState, ...]
     output: FileState
     identifier: str
-    written: str
+    provenance: dict[str, Any]
 
     def differences(self, study: Study, session: Session, output: Path, *, stub: bool) -> list[str]:
         """Return in what way a file differs from what would be made now; empty when it is the same."""

@@ -24,6 +24,7 @@ from nwbswitch.converters.conversion_record import (
 from nwbswitch.converters.session import (
     add_parts,
     close_parts,
+    facts,
     make_nwbfile,
     open_parts,
     output_path,
@@ -33,6 +34,7 @@ from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, Issues
 from nwbswitch.schemas.files import remove_partials, replaced, write_json
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
 from nwbswitch.schemas.jobs import Outcome, run_jobs
+from nwbswitch.schemas.provenance import record as provenance
 from nwbswitch.schemas.study import Session, Study
 from nwbswitch.schemas.version import __version__
 
@@ -302,7 +304,12 @@ def _write(job: _Job, nwbfile: Any, inputs: Sequence[FileState]) -> int:
             inputs=tuple(inputs),
             output=state,
             identifier=nwbfile.identifier,
-            written=now(),
+            provenance=provenance(
+                command="convert",
+                parameters={**facts(job.study, job.session), "stub": job.stub},
+                inputs={each.name: each.sha256 for each in inputs},
+                seed=None,
+            ),
         )
         write_record(record_path(job.out_dir, job.relative), made)
     return state.size

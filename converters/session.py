@@ -17,7 +17,6 @@ from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.study import (
     SESSION_CLOCK,
     Session,
-    Stream,
     Study,
     Suite2pFolder,
     TiffMovie,
@@ -217,7 +216,9 @@ def open_parts(session: Session) -> list[Part]:
     from nwbswitch.converters.drug_log import DrugLogInterface
     from nwbswitch.converters.epochs import EpochsInterface
 
-    imaging = {name: each for name, each in session.streams.items() if not isinstance(each, WheelCsv)}
+    imaging: dict[str, TiffMovie | Suite2pFolder] = {
+        name: each for name, each in session.streams.items() if not isinstance(each, WheelCsv)
+    }
     _check_description(session, imaging)
     parts: list[Part] = []
     try:
@@ -225,20 +226,20 @@ def open_parts(session: Session) -> list[Part]:
             parts.append(Part(name, _open(session, name, stream), cuttable=True))
         _check_agreement(session, parts)
         clocking = parts[-1].interface if parts else None
-        for name, stream in session.streams.items():
-            if isinstance(stream, WheelCsv):
-                parts.append(Part(name, _open_wheel(session, stream, clocking), cuttable=True))
+        for name, table in session.streams.items():
+            if isinstance(table, WheelCsv):
+                parts.append(Part(name, _open_wheel(session, table, clocking), cuttable=True))
+        rows = [row.model_dump(mode="json") for row in session.drug_log]
+        parts.append(Part("drug log", DrugLogInterface(administrations=rows), cuttable=False))
+        zero = deciding_row(session.drug_log)
+        epochs = EpochsInterface(
+            epochs=[epoch.model_dump(mode="json") for epoch in session.epochs],
+            administration_s=None if zero is None else zero.timestamp_s,
+        )
+        parts.append(Part("epochs", epochs, cuttable=False))
     except BaseException:
         close_parts(parts)
         raise
-    rows = [row.model_dump(mode="json") for row in session.drug_log]
-    parts.append(Part("drug log", DrugLogInterface(administrations=rows), cuttable=False))
-    zero = deciding_row(session.drug_log)
-    epochs = EpochsInterface(
-        epochs=[epoch.model_dump(mode="json") for epoch in session.epochs],
-        administration_s=None if zero is None else zero.timestamp_s,
-    )
-    parts.append(Part("epochs", epochs, cuttable=False))
     return parts
 
 
@@ -260,14 +261,13 @@ def close_parts(parts: Sequence[Part]) -> None:
             part.interface.close()
 
 
-def _open(session: Session, name: str, stream: Stream) -> BaseDataInterface:
+def _open(session: Session, name: str, stream: TiffMovie | Suite2pFolder) -> BaseDataInterface:
     from nwbswitch.converters.registry import INTERFACES
 
     start_s = _offset_s(session, stream.clock)
     source: dict[str, Any] = {"start_s": start_s, "rate_hz": stream.rate_hz, "metadata_key": name}
     if isinstance(stream, TiffMovie):
         return INTERFACES[stream.format](file_path=stream.path, **source)
-    assert isinstance(stream, Suite2pFolder)
     assert session.imaging is not None
     return INTERFACES[stream.format](
         folder_path=stream.path,
@@ -321,7 +321,7 @@ def _offset_s(session: Session, clock: str) -> float:
     )
 
 
-def _check_description(session: Session, imaging: Mapping[str, Stream]) -> None:
+def _check_description(session: Session, imaging: Mapping[str, TiffMovie | Suite2pFolder]) -> None:
     found = []
     place = Place(item=f"{session.subject.subject_id}/{session.session_id}")
     if imaging and session.imaging is None:

@@ -72,7 +72,8 @@ class TraceChunks(GenericDataChunkIterator):  # type: ignore[misc]
         return self._shape
 
     def _get_dtype(self) -> np.dtype[Any]:
-        return self._traces.dtype.newbyteorder("=")
+        dtype: np.dtype[Any] = self._traces.dtype
+        return dtype.newbyteorder("=")
 
 
 class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]

@@ -1,0 +1,273 @@
+"""Studies to files: outcomes per session, resuming, refusing, and nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from pynwb import NWBHDF5IO
+
+from nwbswitch.converters.convert import convert
+from nwbswitch.schemas.errors import ExistingOutputError, IssuesError
+from nwbswitch.schemas.files import PARTIAL
+from nwbswitch.schemas.study import Session, Study
+
+Make = Callable[..., Session]
+MakeStudy = Callable[..., Study]
+
+
+@pytest.fixture
+def study(
+    raw: Path, tmp_path: Path, make_raw: Callable[..., None], session_of: Make, make_study: MakeStudy
+) -> Study:
+    make_raw(tmp_path / "raw2", seed=1)
+    second = session_of(tmp_path / "raw2", session_id="day8", drug="saline")
+    return make_study(session_of(raw), second)
+
+
+def states(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in sorted(folder.rglob("*.nwb"))
+    }
+
+
+def test_every_session_gets_a_file(study: Study, tmp_path: Path) -> None:
+    result = convert(study, tmp_path / "out")
+    assert result.ok
+    assert [each.status for each in result.sessions] == ["converted", "converted"]
+    assert sorted(states(tmp_path / "out")) == [
+        "sub-m1/sub-m1_ses-day1_behavior+ophys.nwb",
+        "sub-m1/sub-m1_ses-day8_behavior+ophys.nwb",
+    ]
+    assert result.table()["session_id"].tolist() == ["day1", "day8"]
+    assert json.loads(json.dumps(result.as_dict()))["ok"] is True
+    assert result.summary().startswith("2 converted in ")
+    with h5py.File(result.paths[0]) as file:
+        text = "".join(map(str, _strings(file)))
+    assert str(tmp_path) not in text
+    assert "/home/lab" not in text
+
+
+def _strings(file: h5py.File) -> list[object]:
+    found: list[object] = []
+
+    def visit(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        found.extend(item.attrs.values())
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "O":
+            found.append(item[()])
+
+    file.visititems(visit)
+    return found
+
+
+def test_the_same_call_finds_its_work_done(study: Study, tmp_path: Path) -> None:
+    convert(study, tmp_path / "out")
+    before = states(tmp_path / "out")
+    again = convert(study, tmp_path / "out")
+    assert [each.status for each in again.sessions] == ["present", "present"]
+    assert states(tmp_path / "out") == before
+
+
+def test_a_touched_input_is_the_same_input(study: Study, raw: Path, tmp_path: Path) -> None:
+    convert(study, tmp_path / "out")
+    os.utime(raw / "movie.tif", (1, 1))
+    assert convert(study, tmp_path / "out").sessions[0].status == "present"
+
+
+def test_a_missing_output_is_made_again(study: Study, tmp_path: Path) -> None:
+    first = convert(study, tmp_path / "out")
+    first.paths[1].unlink()
+    again = convert(study, tmp_path / "out")
+    assert [each.status for each in again.sessions] == ["present", "converted"]
+
+
+def test_other_parameters_are_refused(study: Study, tmp_path: Path) -> None:
+    result = convert(study, tmp_path / "out")
+    before = states(tmp_path / "out")
+    other = study.model_copy(update={"title": "Another title"})
+    with pytest.raises(ExistingOutputError, match="the study file says something else") as caught:
+        convert(other, tmp_path / "out")
+    assert caught.value.exit_status == 2
+    assert all(str(path) in str(caught.value) for path in result.paths)
+    with pytest.raises(ExistingOutputError, match="--stub"):
+        convert(study, tmp_path / "out", stub=True)
+    assert states(tmp_path / "out") == before
+    overwritten = convert(other, tmp_path / "out", overwrite=True)
+    assert [each.status for each in overwritten.sessions] == ["converted", "converted"]
+    with NWBHDF5IO(overwritten.paths[0], "r") as io:
+        assert "Another title" in io.read().experiment_description
+
+
+def test_a_changed_input_is_refused(study: Study, raw: Path, tmp_path: Path) -> None:
+    convert(study, tmp_path / "out")
+    np.save(raw / "suite2p/plane0/F.npy", np.ones((3, 300), np.float32))
+    with pytest.raises(ExistingOutputError, match=r"traces/F\.npy has changed"):
+        convert(study, tmp_path / "out")
+
+
+def test_a_changed_or_foreign_output_is_refused(study: Study, tmp_path: Path) -> None:
+    result = convert(study, tmp_path / "out")
+    with h5py.File(result.paths[0], "r+") as file:
+        file.attrs["mine"] = 1
+    with pytest.raises(ExistingOutputError, match="changed after it was made"):
+        convert(study, tmp_path / "out")
+    foreign = tmp_path / "foreign" / result.paths[1].relative_to(tmp_path / "out")
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"mine")
+    with pytest.raises(ExistingOutputError, match="nothing tells from what it was made"):
+        convert(study, tmp_path / "foreign")
+    assert foreign.read_bytes() == b"mine"
+
+
+def test_one_failing_session_does_not_stop_the_others(study: Study, raw: Path, tmp_path: Path) -> None:
+    whole = (raw / "movie.tif").read_bytes()
+    (raw / "movie.tif").write_bytes(whole[: len(whole) // 2])
+    result = convert(study, tmp_path / "out")
+    assert [each.status for each in result.sessions] == ["failed", "converted"]
+    assert not result.ok
+    assert "movie.tif" in result.sessions[0].reason
+    assert [each.code for each in result.issues] == ["unreadable-file"]
+    assert len(states(tmp_path / "out")) == 1
+    assert not list((tmp_path / "out").rglob(f"{PARTIAL}*"))
+    log = json.loads((tmp_path / "out/.nwbswitch/convert.json").read_text())
+    assert "InputFileError" in "".join(log["sessions"][0]["traceback"])
+    (raw / "movie.tif").write_bytes(whole)
+    mended = convert(study, tmp_path / "out")
+    assert [each.status for each in mended.sessions] == ["converted", "present"]
+
+
+def test_a_failure_while_writing_leaves_nothing(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("disk on fire")
+
+    monkeypatch.setattr("pynwb.NWBHDF5IO.write", fail)
+    result = convert(study, tmp_path / "out")
+    assert [each.code for each in result.issues] == ["session-failed"] * 2
+    assert "disk on fire" in result.sessions[0].reason
+    assert [path.name for path in (tmp_path / "out").rglob("*.nwb")] == []
+
+
+def test_a_crafted_pickle_is_refused_and_nothing_written(study: Study, raw: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(tmp_path / "bomb"),)
+
+    payload = np.empty((), dtype=object)
+    payload[()] = Bomb()
+    np.save(raw / "suite2p/plane0/ops.npy", payload, allow_pickle=True)
+    result = convert(study, tmp_path / "out", sessions=["day1"])
+    assert [each.code for each in result.issues] == ["unsafe-file"]
+    assert not (tmp_path / "bomb").exists()
+    assert list((tmp_path / "out").rglob("*.nwb")) == []
+
+
+def test_chosen_sessions(study: Study, tmp_path: Path) -> None:
+    result = convert(study, tmp_path / "out", sessions=["day8"])
+    assert [each.session_id for each in result.sessions] == ["day8"]
+    with pytest.raises(IssuesError, match="Did you mean 'day8'"):
+        convert(study, tmp_path / "out", sessions=["day 8"])
+
+
+def test_dry_run_checks_everything_and_writes_nothing(study: Study, raw: Path, tmp_path: Path) -> None:
+    (raw / "wheel.csv").unlink()
+    result = convert(study, tmp_path / "out", dry_run=True)
+    assert [each.status for each in result.sessions] == ["failed", "planned"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_sessions_with_one_output_are_refused(
+    raw: Path, session_of: Make, make_study: MakeStudy, tmp_path: Path
+) -> None:
+    with pytest.raises(IssuesError, match="duplicate-id"):
+        convert(make_study(session_of(raw), session_of(raw)), tmp_path / "out")
+
+
+def test_worker_processes_write_the_same(study: Study, tmp_path: Path) -> None:
+    alone = convert(study, tmp_path / "one")
+    together = convert(study, tmp_path / "two", workers=2)
+    assert together.ok
+    for left, right in zip(alone.paths, together.paths, strict=True):
+        with h5py.File(left) as one, h5py.File(right) as two:
+            assert one["identifier"][()] == two["identifier"][()]
+            name = "processing/ophys/Fluorescence/RoiResponseSeries/data"
+            assert np.array_equal(one[name][:], two[name][:])
+
+
+_SCRIPT = """
+import pickle, sys, time
+from pathlib import Path
+import nwbswitch.converters.tiff_movie as tiff_movie
+from nwbswitch.converters.convert import convert
+
+study, out, mark = map(Path, sys.argv[1:])
+read = tiff_movie.TiffFrames.read
+
+def slow_for_the_second(self, start, stop):
+    if "raw2" in str(self.path):
+        mark.touch()
+        time.sleep(60)
+    return read(self, start, stop)
+
+tiff_movie.TiffFrames.read = slow_for_the_second
+convert(pickle.loads(study.read_bytes()), out)
+"""
+
+
+def test_a_killed_run_leaves_finished_files_and_resumes(study: Study, tmp_path: Path) -> None:
+    import pickle
+
+    (tmp_path / "study.pickle").write_bytes(pickle.dumps(study))
+    arguments = [str(tmp_path / name) for name in ("study.pickle", "out", "writing")]
+    process = subprocess.Popen([sys.executable, "-c", _SCRIPT, *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "writing").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "writing").exists()
+    finished = [path for path in (tmp_path / "out").rglob("*.nwb") if not path.name.startswith(PARTIAL)]
+    assert [path.name for path in finished] == ["sub-m1_ses-day1_behavior+ophys.nwb"]
+    assert list((tmp_path / "out").rglob(f"{PARTIAL}*"))
+    result = convert(study, tmp_path / "out")
+    assert [each.status for each in result.sessions] == ["present", "converted"]
+    assert not list((tmp_path / "out").rglob(f"{PARTIAL}*"))
+
+
+def test_the_real_recording(treadmill: Study, tmp_path: Path, shared: Path) -> None:
+    result = convert(treadmill, tmp_path / "out")
+    assert result.ok
+    assert [each.code for each in result.issues] == ["placeholder"] * 5
+    source = shared / "data/two_photon_mouse_treadmill"
+    with NWBHDF5IO(result.paths[0], "r") as io:
+        nwbfile = io.read()
+        movie = nwbfile.acquisition["TwoPhotonSeries"]
+        assert movie.rate == 7.0
+        assert movie.data[:].transpose(0, 2, 1).tobytes() == tifffile.imread(source / "movie.tif").tobytes()
+        ophys = nwbfile.processing["ophys"]
+        table = ophys["ImageSegmentation"]["PlaneSegmentation"]
+        assert len(table) == 48
+        assert int(np.sum(table["accepted"][:])) == 32
+        traces = ophys["Fluorescence"]["RoiResponseSeries"]
+        assert np.array_equal(traces.data[:], np.load(source / "suite2p/plane0/F.npy").T)
+        speed = nwbfile.processing["behavior"]["BehavioralTimeSeries"]["runningSpeed"]
+        assert (speed.rate, speed.starting_time) == (traces.rate, traces.starting_time) == (7.0, 0.0)
+        assert len(speed.data) == len(traces.data) == 500
+        assert speed.unit == "n.a."
+        # the mean image is that of the movie, up to the registration of a few pixels
+        mean = ophys["SegmentationImages"]["mean_image"].data[:]
+        own = movie.data[:].mean(axis=0)
+        assert np.corrcoef(mean.ravel(), own.ravel())[0, 1] > 0.9
+        assert np.corrcoef(mean.T.ravel(), own.ravel())[0, 1] < 0.8
