@@ -41,9 +41,21 @@ def type_three_contrasts(frame: ModelFrame) -> dict[Term, np.ndarray]:
     mapping[np.abs(mapping) < 1e-10 * np.abs(mapping).max(axis=0)] = 0.0
     found = {}
     for index, term in enumerate(own.terms):
-        if term != INTERCEPT:
-            found[term] = mapping[balanced.term_of == index]
+        if term == INTERCEPT:
+            continue
+        columns = np.flatnonzero(own.term_of == index)
+        contrasts = np.eye(own.matrix.shape[1])[columns]
+        if any(_contains(other, term, frame) for other in own.terms):
+            rows = mapping[balanced.term_of == index]
+            contrasts = np.linalg.solve(rows[:, columns], rows)
+        found[term] = contrasts
     return found
+
+
+def _contains(other: Term, term: Term, frame: ModelFrame) -> bool:
+    """Return whether ``other`` is ``term`` crossed with factors."""
+    extra = frozenset(other) - frozenset(term)
+    return frozenset(term) < frozenset(other) and all(frame.variables[name].is_factor for name in extra)
 
 
 def type_three(

@@ -60,6 +60,6 @@ def _warning(term: Term, part: Term, group: str) -> str:
     return (
         f"{term_name(part)} varies within {group}, and the formula has no random slope "
         f"({term_name(part)} | {group}), so the test of {term_name(term)} may reject too often: in a "
-        f"simulated crossover of 6 animals{where}, leaving this slope out rejected {without:.1%} of true "
-        f"nulls at the 5 % level, keeping it {with_slope:.1%}."
+        f"simulated crossover of 6 animals{where}, leaving this slope out rejected {100.0 * without:g} % "
+        f"of true nulls at the 5 % level, keeping it {100.0 * with_slope:g} %."
     )

@@ -32,7 +32,7 @@ class Studies:
     @property
     def df(self) -> int:
         """Studies minus coefficients."""
-        return len(self.effect) - self.design.shape[1]
+        return len(self.effect) - int(self.design.shape[1])
 
 
 class Tau2(NamedTuple):
