@@ -15,7 +15,7 @@ import pandas as pd
 
 from nwbswitch.analysis import figures
 from nwbswitch.analysis.measure import read_record
-from nwbswitch.analysis.report_text import VERDICT_WORDS, failed_controls, headline, methods
+from nwbswitch.analysis.report_text import VERDICT_WORDS, failed_controls, headline, methods, signed
 from nwbswitch.analysis.results_folder import (
     CELLS_FILE,
     ESTIMATES_FILE,
@@ -285,7 +285,7 @@ def _forest(results: Results) -> dict[str, str] | None:
         np.sqrt([each["variance"] for each in studies]),
         pooled=_triple(meta, "estimate", "ci_low", "ci_high"),
         prediction=(_number(meta["pi_low"]), _number(meta["pi_high"])),
-        xlabel=meta["info"]["effect"],
+        xlabel=_effect_name(meta["info"]),
     )
     caption = (
         f"{meta['info']['where'] or 'All rows'}: pooled by {meta['method'].upper()} with "
@@ -299,6 +299,12 @@ def _forest(results: Results) -> dict[str, str] | None:
     }
 
 
+def _effect_name(info: Mapping[str, Any]) -> str:
+    """Return the label of the estimand that the pooled rows were chosen by, else the effect's column."""
+    chosen = [name for name in figures.LABELS if f"'{name}'" in (info["where"] or "")]
+    return figures.LABELS[chosen[0]] if len(chosen) == 1 else str(info["effect"])
+
+
 _TESTS = {"knha": "Knapp-Hartung t intervals", "t": "t intervals", "z": "normal intervals"}
 
 
@@ -310,7 +316,7 @@ def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
             row["term"],
             _plain(row["estimate"]),
             _plain(row["se"]),
-            _plain(row["df"]),
+            "–" if row["df"] is None else f"{row['df']:.1f}",
             _p(row),
         ]
         for row in fit["fixed"]
@@ -318,7 +324,7 @@ def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
     info = fit["info"]
     singular = " The fit is singular: a variance component is zero." if info.get("singular") else ""
     return {
-        "formula": info.get("formula", ""),
+        "formula": fit["formula"],
         "sentence": f"Linear mixed model, {info.get('method', 'reml').upper()}, Satterthwaite "
         "degrees of freedom, "
         f"{fit['n']} rows; response: square root of the event rate per minute.{singular}",
@@ -348,12 +354,8 @@ def _interval(value: Mapping[str, Any] | None) -> str:
     if value.get("estimate") is None:
         return str(value.get("status") or "not estimable")
     if value.get("ci_low") is None:
-        return _signed(value["estimate"])
-    return f"{_signed(value['estimate'])} ({_signed(value['ci_low'])} to {_signed(value['ci_high'])})"
-
-
-def _signed(value: float) -> str:
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+        return signed(value["estimate"])
+    return f"{signed(value['estimate'])} ({signed(value['ci_low'])} to {signed(value['ci_high'])})"
 
 
 def _p(value: Mapping[str, Any] | None) -> str:

@@ -97,6 +97,11 @@ def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str
     ]
 
 
+def signed(value: float) -> str:
+    """Return a number with two decimals, a true minus sign and no negative zero."""
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+
+
 def _capital(word: str) -> str:
     return word[:1].upper() + word[1:]
 
@@ -109,4 +114,4 @@ def _evidence(arm: Mapping[str, Any]) -> str:
     rho = arm["estimands"].get("rho_star", {})
     if arm["verdict"] == "not_enough_animals" or rho.get("ci_low") is None:
         return ""
-    return f" (ρ* = {rho['estimate']:.2f}, 95 % CI {rho['ci_low']:.2f} to {rho['ci_high']:.2f})"
+    return f" (ρ* = {signed(rho['estimate'])}, 95 % CI {signed(rho['ci_low'])} to {signed(rho['ci_high'])})"
