@@ -107,7 +107,13 @@ REGISTRIES: dict[str, tuple[str, str]] = {
 
 
 class DrugLogInterface(BaseDataInterface):  # type: ignore[misc]
-    """The administrations of one session."""
+    """The administrations of one session.
+
+    Parameters
+    ----------
+    administrations : list of dict
+        One per administration, with the fields of nwbswitch.schemas.drug_log.Administration.
+    """
 
     display_name = "Drug log"
     keywords = ("drug", "pharmacology", "events")
@@ -115,13 +121,7 @@ class DrugLogInterface(BaseDataInterface):  # type: ignore[misc]
     info = "Writes the drug log of a session as an events table."
 
     def __init__(self, *, administrations: list[dict[str, Any]]) -> None:
-        """Check the rows.
-
-        Parameters
-        ----------
-        administrations : list of dict
-            One per administration, with the fields of nwbswitch.schemas.drug_log.Administration.
-        """
+        """Check the rows."""
         super().__init__(administrations=administrations)
         rows = [Administration.model_validate(each) for each in administrations]
         self.rows = sorted(rows, key=lambda row: row.timestamp_s)

@@ -53,22 +53,22 @@ def absolute(epochs: Sequence[Epoch], administration_s: float | None) -> list[tu
 
 
 class EpochsInterface(BaseDataInterface):  # type: ignore[misc]
-    """Analysis windows of a session."""
+    """Analysis windows of a session.
+
+    Parameters
+    ----------
+    epochs : list of dict
+        One per window: window, start_s, stop_s, relative_to (session or administration).
+    administration_s : float, optional
+        Session time of the administration that windows may count from, s.
+    """
 
     display_name = "Analysis epochs"
     keywords = ("intervals", "drug")
     info = "Writes named analysis windows."
 
     def __init__(self, *, epochs: list[dict[str, Any]], administration_s: float | None = None) -> None:
-        """Resolve the windows to the session clock.
-
-        Parameters
-        ----------
-        epochs : list of dict
-            One per window: window, start_s, stop_s, relative_to (session or administration).
-        administration_s : float, optional
-            Session time of the administration that windows may count from, s.
-        """
+        """Resolve the windows to the session clock."""
         super().__init__(epochs=epochs, administration_s=administration_s)
         self.rows = absolute([Epoch.model_validate(each) for each in epochs], administration_s)
 

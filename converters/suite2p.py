@@ -77,7 +77,25 @@ class TraceChunks(GenericDataChunkIterator):  # type: ignore[misc]
 
 
 class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
-    """One plane of Suite2p output; its pickles are read without running code."""
+    """One plane of Suite2p output; its pickles are read without running code.
+
+    Parameters
+    ----------
+    folder_path : DirectoryPath
+        The plane folder, the folder suite2p, or the folder around it.
+    rate_hz : float, optional
+        Frame rate, Hz; needed when the folder has no ops.npy or settings.npy.
+    start_s : float
+        Session time of the first frame, s.
+    roi_basis : str
+        How ROIs were found: activity, anatomical or unknown.
+    cell_type : str
+        Cell type of all ROIs.
+    depth_um : float, optional
+        Depth of the plane below the pia, um.
+    metadata_key : str
+        Key of this plane in metadata["Ophys"]["PlaneSegmentations"].
+    """
 
     display_name = "Suite2p"
     keywords = ("segmentation", "roi", "fluorescence")
@@ -95,25 +113,7 @@ class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
         depth_um: float | None = None,
         metadata_key: str = "suite2p",
     ) -> None:
-        """Open the folder and check that its files fit together.
-
-        Parameters
-        ----------
-        folder_path : DirectoryPath
-            The plane folder, the folder suite2p, or the folder around it.
-        rate_hz : float, optional
-            Frame rate, Hz; needed when the folder has no ops.npy or settings.npy.
-        start_s : float
-            Session time of the first frame, s.
-        roi_basis : str
-            How ROIs were found: activity, anatomical or unknown.
-        cell_type : str
-            Cell type of all ROIs.
-        depth_um : float, optional
-            Depth of the plane below the pia, um.
-        metadata_key : str
-            Key of this plane in metadata["Ophys"]["PlaneSegmentations"].
-        """
+        """Open the folder and check that its files fit together."""
         super().__init__(
             folder_path=folder_path,
             rate_hz=rate_hz,
@@ -151,7 +151,7 @@ class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
         metadata = super().get_metadata()
         own = default_plane_metadata()
         own["Ophys"]["PlaneSegmentations"] = {self.metadata_key: self._defaults()}
-        metadata.deep_update(own)
+        metadata.deep_update(DeepDict(own))
         return metadata
 
     def _defaults(self) -> dict[str, str]:

@@ -283,7 +283,19 @@ class MovieChunks(GenericDataChunkIterator):  # type: ignore[misc]
 
 
 class TiffMovieInterface(BaseDataInterface):  # type: ignore[misc]
-    """Single-plane TIFF movie; stored as (frames, x, y), the transpose of the TIFF's (y, x) pages."""
+    """Single-plane TIFF movie; stored as (frames, x, y), the transpose of the TIFF's (y, x) pages.
+
+    Parameters
+    ----------
+    file_path : FilePath
+        The TIFF file.
+    rate_hz : float
+        Frame rate, Hz.
+    start_s : float
+        Session time of the first frame, s.
+    metadata_key : str
+        Key of this movie in metadata["Ophys"]["MicroscopySeries"].
+    """
 
     display_name = "TIFF movie"
     keywords = ("two-photon", "movie")
@@ -293,19 +305,7 @@ class TiffMovieInterface(BaseDataInterface):  # type: ignore[misc]
     def __init__(
         self, *, file_path: FilePath, rate_hz: float, start_s: float = 0.0, metadata_key: str = "movie"
     ) -> None:
-        """Examine the file; nothing is read yet.
-
-        Parameters
-        ----------
-        file_path : FilePath
-            The TIFF file.
-        rate_hz : float
-            Frame rate, Hz.
-        start_s : float
-            Session time of the first frame, s.
-        metadata_key : str
-            Key of this movie in metadata["Ophys"]["MicroscopySeries"].
-        """
+        """Examine the file; nothing is read yet."""
         if not rate_hz > 0:
             raise ValueError(f"rate_hz must be positive, not {rate_hz}")
         super().__init__(file_path=file_path, rate_hz=rate_hz, start_s=start_s, metadata_key=metadata_key)
@@ -328,7 +328,7 @@ class TiffMovieInterface(BaseDataInterface):  # type: ignore[misc]
         metadata = super().get_metadata()
         own = default_plane_metadata()
         own["Ophys"]["MicroscopySeries"] = {self.metadata_key: self._defaults()}
-        metadata.deep_update(own)
+        metadata.deep_update(DeepDict(own))
         return metadata
 
     def _defaults(self) -> dict[str, str]:

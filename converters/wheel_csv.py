@@ -37,7 +37,21 @@ REGULAR_WITHIN_S = 1e-9
 
 
 class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
-    """Signals of a treadmill or wheel in a CSV file."""
+    """Signals of a treadmill or wheel in a CSV file.
+
+    Parameters
+    ----------
+    file_path : FilePath
+        The CSV file.
+    signals : list of dict
+        One per column: column, quantity (speed, position or distance), unit (UCUM), description.
+    time_column : str, optional
+        Column with the time, s, on the clock of this file.
+    rate_hz : float, optional
+        Rows per second when there is no time column.
+    start_s : float
+        Session time of zero on the clock of this file; without a time column, of the first row, s.
+    """
 
     display_name = "Wheel CSV"
     keywords = ("behavior", "speed", "treadmill", "wheel")
@@ -53,21 +67,7 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
         rate_hz: float | None = None,
         start_s: float = 0.0,
     ) -> None:
-        """Read the table.
-
-        Parameters
-        ----------
-        file_path : FilePath
-            The CSV file.
-        signals : list of dict
-            One per column: column, quantity (speed, position or distance), unit (UCUM), description.
-        time_column : str, optional
-            Column with the time, s, on the clock of this file.
-        rate_hz : float, optional
-            Rows per second when there is no time column.
-        start_s : float
-            Session time of zero on the clock of this file; without a time column, of the first row, s.
-        """
+        """Read the table."""
         super().__init__(
             file_path=file_path, signals=signals, time_column=time_column, rate_hz=rate_hz, start_s=start_s
         )
