@@ -105,15 +105,15 @@ def read_sessions(cells: pd.DataFrame) -> list[SessionCounts]:
 
 def _session(dataset: str, animal: str, session: str, cell_type: str, rows: pd.DataFrame) -> SessionCounts:
     place = f"animal {animal}, session {session}"
-    plain = rows["plane"] + "/" + rows["neuron"].astype(str)
-    codes, names = pd.factorize(plain, sort=False)
+    codes = rows.groupby(["plane", "neuron"], sort=True).ngroup().to_numpy()
     first = np.unique(codes, return_index=True)[1]
+    names = (rows["plane"] + "/" + rows["neuron"].astype(str)).to_numpy(dtype=str)[first]
     tracking = rows["tracking_id"].to_numpy(dtype=str)[first]
     identity = np.where(tracking != "", tracking, [f"{session}/{name}" for name in names])
     if len(set(identity)) < len(identity):
         raise TableError([_bad(f"{place}: two neurons share a tracking id.", "cells.tracking_id")])
     windows = {
-        str(window): _window(codes[part], len(names), rows[part], f"{place}, window {window}")
+        str(window): _window(codes[part], names.size, rows[part], f"{place}, window {window}")
         for window in rows["window"].unique()
         for part in [(rows["window"] == window).to_numpy()]
     }
