@@ -205,7 +205,9 @@ def _described_columns(rows: Sequence[Administration]) -> list[VectorData]:
     for column in DRUG_LOG_COLUMNS:
         name = column.name
         cells = [each[name] for each in values]
-        reasons = [_reason(column, cell, each) for cell, each in zip(cells, stated, strict=True)]
+        reasons = [
+            _reason(column, cell, each, row) for cell, each, row in zip(cells, stated, rows, strict=True)
+        ]
         present = any(not _is_missing(cell) for cell in cells) or any(name in each for each in stated)
         if name not in ALWAYS and not present:
             continue
@@ -229,12 +231,14 @@ def _is_missing(cell: str | float) -> bool:
     return cell == "" or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _reason(column: DrugLogColumn, cell: str | float, stated: Mapping[str, str]) -> str:
+def _reason(column: DrugLogColumn, cell: str | float, stated: Mapping[str, str], row: Administration) -> str:
+    """Return why a cell is empty. A dose that is missing without a reason stays a finding of the check."""
     if not _is_missing(cell):
         return ""
     if column.name in stated:
         return stated[column.name]
-    return "" if column.name in _EMPTY_IS_A_VALUE else NOT_RECORDED
+    silent = column.name in _EMPTY_IS_A_VALUE or (column.name == "dose" and not row.is_control)
+    return "" if silent else NOT_RECORDED
 
 
 def _meanings(column: VectorData, words: Mapping[str, str]) -> MeaningsTable:

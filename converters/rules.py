@@ -145,9 +145,9 @@ def drug_log_has_its_columns(recording: Recording) -> Iterator[Issue]:
 
 
 def missing_values_have_reasons(recording: Recording) -> Iterator[Issue]:
-    """A missing value of an event or a dose says why it is missing."""
+    """A missing value says why it is missing; a missing dose itself is judged with its row."""
     for number, values in enumerate(recording.values):
-        for name in ("dose", "dose_unit", "route", "dose_basis", "time_uncertainty_s"):
+        for name in ("dose_unit", "dose_basis", "route", "time_uncertainty_s"):
             value = values.get(name, "")
             missing = value == "" or (isinstance(value, float) and math.isnan(value))
             if missing and not values.get(f"{name}_missing_reason"):
@@ -192,10 +192,11 @@ def pharmacology_agrees(recording: Recording) -> Iterator[Issue]:
     """The readable text names every substance and every stated dose of the drug log."""
     text = recording.nwbfile.pharmacology or ""
     for number, row in enumerate(recording.rows):
-        words = [row.substance, *([] if row.dose is None else [f"{row.dose:g}"])]
-        absent = [
-            word for word in words if not re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.]*\w)", text, re.I)
-        ]
+        patterns = {row.substance: rf"(?<!\w){re.escape(row.substance)}(?!\w)"}
+        if row.dose is not None:
+            dose = f"{row.dose:g}"
+            patterns[dose] = rf"(?<![\d.]){re.escape(dose)}(?!\.?\d)"
+        absent = [word for word, pattern in patterns.items() if not re.search(pattern, text, re.IGNORECASE)]
         if absent:
             yield issue(
                 "pharmacology-differs",
