@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from nwbswitch.analysis.animal_sums import (
     AnimalSums,
     difference_variance,
@@ -42,7 +44,9 @@ def _own(
     sums: AnimalSums, place: int, sessions: list[SessionCounts], contrast: Contrast
 ) -> dict[Key, Estimate]:
     variances = neuron_variance(sessions, contrast, sums.layout)
-    variances["rho_star", 0] = time_variance(sessions, contrast)
+    variances["rho_star", 0] = _larger(
+        variances.get(("rho_star", 0), math.nan), time_variance(sessions, contrast)
+    )
     found = {}
     for key in keys(sums.layout):
         state, value = _value(sums, place, key)
@@ -59,7 +63,8 @@ def _difference(arm: ArmResult, animal: str) -> dict[Key, Estimate]:
     others = by_animal(arm.compared_sessions)[animal]
     contrast = arm.compared_contrast
     variances = difference_variance(own, DRUG, others, contrast, one.layout)
-    variances["rho_star", 0] = time_variance(own, DRUG) + time_variance(others, contrast)
+    in_time = time_variance(own, DRUG) + time_variance(others, contrast)
+    variances["rho_star", 0] = _larger(variances.get(("rho_star", 0), math.nan), in_time)
     n_sessions = one.n_sessions[first] + two.n_sessions[second]
     n_neurons = len(one.neurons[first] | two.neurons[second])
     found = {}
@@ -73,6 +78,16 @@ def _difference(arm: ArmResult, animal: str) -> dict[Key, Estimate]:
         -rho.estimate, rho.se, status=rho.status, n_animals=1, n_sessions=n_sessions, n_neurons=n_neurons
     )
     return found
+
+
+def _larger(over_neurons: float, over_time: float) -> float:
+    """Return the larger variance of rho*, or the one there is.
+
+    Blocks of time alone miss which neurons were sampled: of 60 neurons that are reshuffled, rho* varies
+    with SD .13, and the jackknife gives .04 over blocks and .14 over neurons. Where nothing changes it is
+    the other way round, .01 against .02 and .02.
+    """
+    return float(np.fmax(over_neurons, over_time))
 
 
 def _value(sums: AnimalSums, place: int, key: Key) -> tuple[str, float]:

@@ -1,8 +1,8 @@
 """Sums per animal, and the sampling variance of an animal's own estimate.
 
 The variance within an animal is a delete-a-group jackknife over neurons, by tracking id so that a neuron
-followed over sessions leaves all of them at once; that of rho* is a jackknife over blocks of time, which
-leaves one block of each window out. With at most `MAX_GROUPS` neurons each group is one neuron.
+followed over sessions leaves all of them at once; that of rho* has beside it a jackknife over blocks of
+time, which leaves one block of each window out. With at most `MAX_GROUPS` neurons each group is one neuron.
 """
 
 from __future__ import annotations

@@ -165,6 +165,7 @@ class SwitchResult:
             "seed": info.seed,
             "draws": info.draws,
             "cell_type": info.cell_type,
+            "primary_test": "M",
             "tau_c_limits": list(info.limits[info.cell_type]),
             "n_animals": len(by_animal(self.sessions)),
             "n_sessions": len(self.sessions),
