@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from nwbswitch.schemas.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from nwbswitch.schemas.issues import Issue
 
@@ -91,7 +92,8 @@ def convert(
         dry_run=dry_run,
         stub=stub,
     )
-    issues = [*loaded.warnings, *result.issues]
+    already_said = "placeholder"
+    issues = [*loaded.warnings, *(each for each in result.issues if each.code != already_said)]
     _emit(
         {**result.as_dict(), "issues": [each.as_dict() for each in issues]}, as_json, result.summary(), issues
     )
@@ -167,9 +169,16 @@ def switch(
     """Estimate the switch from a cells table: estimands, controls and a verdict per arm."""
     from nwbswitch.analysis.results_folder import estimate_switch
 
-    result = estimate_switch(
-        cells, out, reference=reference, margin=margin, cell_type=cell_type, seed=seed, overwrite=overwrite
-    )
+    with _wrong_argument_is_wrong_usage():
+        result = estimate_switch(
+            cells,
+            out,
+            reference=reference,
+            margin=margin,
+            cell_type=cell_type,
+            seed=seed,
+            overwrite=overwrite,
+        )
     _emit(result.as_dict(), as_json, result.summary())
 
 
@@ -261,6 +270,14 @@ def report(results: Path, out: Path, overwrite: bool) -> None:
     from nwbswitch.analysis.report import report as run_report
 
     click.echo(run_report(results, out, overwrite=overwrite))
+
+
+@contextmanager
+def _wrong_argument_is_wrong_usage() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _emit(value: dict[str, Any], as_json: bool, text: str, issues: Iterable[Issue] = ()) -> None:

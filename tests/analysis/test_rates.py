@@ -1,0 +1,47 @@
+"""Rates for mixed models: sums of blocks, the stabilised rate, reference levels first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nwbswitch.analysis.rates import neuron_rates
+from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.schemas.errors import TableError
+
+
+@pytest.fixture(scope="module")
+def cells():
+    rng = np.random.default_rng(3)
+    return cells_table(simulate_study(SCENARIOS["switch"], n_animals=2, n_neurons=5, rng=rng))
+
+
+def test_events_and_exposure_are_sums_over_blocks(cells) -> None:
+    rates = neuron_rates(cells)
+    pair = cells[cells["window"].isin(("baseline", "drug"))]
+    assert rates["n_events"].sum() == pair["n_events"].sum()
+    assert rates["exposure_min"].sum() == pytest.approx(pair["exposure_s"].sum() / 60)
+    assert len(rates) == 2 * 2 * 5 * 2 * 2  # animals, arms, neurons, windows, halves
+
+
+def test_response_is_the_stabilised_rate_per_minute(cells) -> None:
+    rates = neuron_rates(cells)
+    expected = np.sqrt((rates["n_events"] + 0.375) / rates["exposure_min"])
+    np.testing.assert_allclose(rates["sqrt_rate"], expected)
+
+
+def test_the_reference_is_the_first_level(cells) -> None:
+    rates = neuron_rates(cells)
+    assert list(rates["arm"].cat.categories) == ["saline", "ketamine"]
+    assert list(rates["window"].cat.categories) == ["baseline", "drug"]
+
+
+def test_sessions_and_neurons_are_unique_over_animals(cells) -> None:
+    rates = neuron_rates(cells)
+    assert rates["session"].nunique() == 4
+    assert rates["neuron"].nunique() == 20
+
+
+def test_a_missing_column_is_named(cells) -> None:
+    with pytest.raises(TableError, match="n_events"):
+        neuron_rates(cells.drop(columns="n_events"))

@@ -1,0 +1,159 @@
+"""The report: what it says, that it is one safe page, and that it is refused over another."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from nwbswitch.analysis.meta import meta
+from nwbswitch.analysis.mixed import fit
+from nwbswitch.analysis.rates import neuron_rates
+from nwbswitch.analysis.report import report
+from nwbswitch.analysis.report_text import headline, signed
+from nwbswitch.analysis.results_folder import estimate_switch, save_json
+from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
+
+
+def _results(folder, scenario: str, animals: int):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(8)
+    cells = cells_table(simulate_study(SCENARIOS[scenario], n_animals=animals, n_neurons=40, rng=rng))
+    cells.to_parquet(folder / "cells.parquet")
+    result = estimate_switch(folder / "cells.parquet", folder / "estimates.csv")
+    return cells, result
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("switched")
+    cells, result = _results(folder, "switch", 8)
+    model = fit(neuron_rates(cells), "sqrt_rate ~ arm * window + (1 | animal) + (1 | neuron)")
+    save_json(folder / "fit.json", model.as_dict(), overwrite=False)
+    where = "level == 'animal' and contrast == 'vs_saline' and estimand == 'M'"
+    pooled = meta(result.table(), effect="estimate", variance="se**2", where=where, slab="animal")
+    save_json(folder / "meta.json", pooled.as_dict(), overwrite=False)
+    return folder
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_first_screen_answers_and_counts(switched) -> None:
+    text = report(switched, switched / "report.html").read_text()
+    head = text[text.index("<header>") : text.index("</header>")]
+    assert "Ketamine switched the network" in head
+    assert "under saline it was stable" in head
+    for fact in (
+        "<b>8</b><span>animals",
+        "<b>16</b><span>recording sessions",
+        "<b>0</b><span>failed controls",
+    ):
+        assert fact in head
+    assert "SIMULATED" in text[: text.index("<main>")]
+
+
+def test_every_part_is_there(switched) -> None:
+    text = report(switched, switched / "report.html").read_text()
+    for part in (
+        "naive % down",
+        "N1 impossible here",
+        "Knapp-Hartung",
+        "armketamine:windowdrug",
+        "nwbswitch 0.",
+    ):
+        assert part in text
+    assert text.count("<svg") == 7
+    assert all(
+        animal in text
+        for animal in json.loads((switched / "meta.json").read_text())["studies"][0].values()
+        if isinstance(animal, str)
+    )
+
+
+def test_nothing_is_fetched_and_nothing_runs(switched) -> None:
+    text = report(switched, switched / "report.html").read_text()
+    page = _Page(text)
+    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object", "embed")]
+    links = [
+        value
+        for _, attributes in page.tags
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href")
+    ]
+    assert links
+    assert all(value.startswith(("#", "data:")) for value in links)
+    assert not re.search(r"url\((?!#)", text)
+
+
+def test_every_figure_has_words(switched) -> None:
+    page = _Page(report(switched, switched / "report.html").read_text())
+    figures = [attributes for tag, attributes in page.tags if tag == "svg"]
+    assert all(each.get("role") == "img" and each.get("aria-label") for each in figures)
+
+
+def test_text_from_files_is_escaped(tmp_path) -> None:
+    _results(tmp_path, "no effect", 3)
+    evil = "<script>alert(1)</script>"
+    path = tmp_path / "result.json"
+    result = json.loads(path.read_text())
+    result["dataset"] = result["design"] = evil
+    path.write_text(json.dumps(result))
+    text = report(tmp_path, tmp_path / "r.html").read_text()
+    assert evil not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_few_animals_get_no_verdict(tmp_path) -> None:
+    _results(tmp_path, "switch", 3)
+    text = report(tmp_path, tmp_path / "r.html").read_text()
+    assert "too few animals for a verdict" in text
+    assert "3 animals, 6 needed" in text
+    assert "No mixed model was fitted" in text
+
+
+def test_another_report_is_not_replaced(switched, tmp_path) -> None:
+    target = tmp_path / "r.html"
+    assert report(switched, target) == report(switched, target)
+    target.write_text("mine")
+    with pytest.raises(ExistingOutputError):
+        report(switched, target)
+    assert target.read_text() == "mine"
+    assert report(switched, target, overwrite=True).read_text() != "mine"
+
+
+@pytest.mark.parametrize("missing", ["cells.parquet", "estimates.csv", "result.json"])
+def test_a_missing_file_is_named(tmp_path, missing) -> None:
+    _results(tmp_path, "no effect", 2)
+    (tmp_path / missing).unlink()
+    with pytest.raises(InputFileError, match=missing):
+        report(tmp_path, tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_headline_names_a_failed_control() -> None:
+    rho = {"estimate": 0.5, "ci_low": 0.4, "ci_high": 0.6}
+    arm = {
+        "verdict": "undecided",
+        "estimands": {"rho_star": rho},
+        "controls": {"N1": {"outcome": "failed", "sentence": "x"}},
+    }
+    reference = {"verdict": "stable", "estimands": {}, "controls": {}}
+    sentence = headline({"arms": {"ketamine": arm, "saline": reference}, "reference": "saline"})
+    assert "a negative control failed" in sentence
+
+
+def test_signed_numbers() -> None:
+    assert signed(-0.001) == "0.00"
+    assert signed(-1.5) == "\u22121.50"

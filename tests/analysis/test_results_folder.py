@@ -1,0 +1,73 @@
+"""A results folder recognises work that is done and refuses to replace other work."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nwbswitch.analysis.results_folder import estimate_switch, read_json, save_json
+from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
+
+
+@pytest.fixture
+def cells(tmp_path):
+    rng = np.random.default_rng(5)
+    table = cells_table(simulate_study(SCENARIOS["switch"], n_animals=3, n_neurons=20, rng=rng))
+    table.to_parquet(tmp_path / "cells.parquet")
+    return tmp_path / "cells.parquet"
+
+
+def test_switch_leaves_estimates_result_and_rates(cells) -> None:
+    out = cells.parent / "estimates.csv"
+    estimate_switch(cells, out, seed=2)
+    result = json.loads((cells.parent / "result.json").read_text())
+    assert result["simulated"] is True
+    assert result["arms"]["ketamine"]["verdict"] == "not_enough_animals"
+    assert result["provenance"]["seed"] == 2
+    assert set(result["arms"]["ketamine"]["estimands"]["rho_star"]) >= {"estimate", "ci_low", "ci_high", "p"}
+    assert set(pd.read_csv(out)["arm"]) == {"ketamine", "saline"}
+    assert len(pd.read_parquet(cells.parent / "rates.parquet")) == 3 * 2 * 20 * 2 * 2
+
+
+def test_the_same_work_again_changes_nothing(cells) -> None:
+    out = cells.parent / "estimates.csv"
+    estimate_switch(cells, out)
+    before = {path: path.stat().st_mtime_ns for path in cells.parent.iterdir()}
+    estimate_switch(cells, out)
+    assert {path: path.stat().st_mtime_ns for path in cells.parent.iterdir()} == before
+
+
+def test_other_parameters_are_refused_and_nothing_is_lost(cells) -> None:
+    out = cells.parent / "estimates.csv"
+    estimate_switch(cells, out)
+    before = {path: path.read_bytes() for path in cells.parent.iterdir()}
+    with pytest.raises(ExistingOutputError, match="--overwrite"):
+        estimate_switch(cells, out, margin=0.1)
+    assert {path: path.read_bytes() for path in cells.parent.iterdir()} == before
+    estimate_switch(cells, out, margin=0.1, overwrite=True)
+    assert read_json(cells.parent / "result.json")["margin"] == 0.1
+
+
+def test_nothing_is_written_without_an_output(cells) -> None:
+    estimate_switch(cells)
+    assert [path.name for path in cells.parent.iterdir()] == ["cells.parquet"]
+
+
+def test_save_json_takes_the_same_value_twice_and_refuses_another(tmp_path) -> None:
+    path = tmp_path / "x.json"
+    save_json(path, {"a": float("nan")}, overwrite=False)
+    save_json(path, {"a": float("nan")}, overwrite=False)
+    with pytest.raises(ExistingOutputError):
+        save_json(path, {"a": 1}, overwrite=False)
+    assert read_json(path) == {"a": None}
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "\x00"])
+def test_damaged_json_is_named(tmp_path, content) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputFileError, match="x.json"):
+        read_json(tmp_path / "x.json")
