@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nwbswitch.analysis.arm_analysis import ArmResult, analyse_arms
 from nwbswitch.analysis.controls import Outcome
-from nwbswitch.analysis.counts import read_sessions
+from nwbswitch.analysis.counts import SessionCounts, read_sessions
 from nwbswitch.analysis.simulate_counts import SCENARIOS, Scenario, cells_table, simulate_study
 from nwbswitch.analysis.switch import switch, switch_sessions
 from nwbswitch.analysis.switch_result import SwitchResult
@@ -25,6 +26,10 @@ def _cells(scenario: str | Scenario = "switch", *, animals: int = 6, neurons: in
     truth = SCENARIOS[scenario] if isinstance(scenario, str) else scenario
     rng = np.random.default_rng(11)
     return cells_table(simulate_study(truth, n_animals=animals, n_neurons=neurons, rng=rng))
+
+
+def _ketamine(study: list[SessionCounts]) -> ArmResult:
+    return analyse_arms(study, reference="saline", margin=0.25, limits=None, draws=5, seed=0)["ketamine"]
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +65,14 @@ def test_a_switch_is_found_and_saline_is_stable(result: SwitchResult) -> None:
 )
 def test_every_other_world_has_its_own_word(scenario: str, word: Word) -> None:
     study = simulate_study(SCENARIOS[scenario], n_animals=12, n_neurons=60, rng=np.random.default_rng(4))
-    assert switch_sessions(study, draws=5).verdicts["ketamine"].word is word
+    assert _ketamine(study).verdict.word is word
 
 
 def test_detection_by_activity_never_makes_a_switch_of_a_reshuffle() -> None:
     rng = np.random.default_rng(4)
     for _ in range(5):
         study = simulate_study(SCENARIOS["reshuffle, detected"], n_animals=6, n_neurons=80, rng=rng)
-        arm = switch_sessions(study, draws=5).arms["ketamine"]
+        arm = _ketamine(study)
         assert arm.verdict.word is not Word.SWITCH
         assert arm.drug_estimates["rho_star", 0].estimate < 0
 
@@ -307,20 +312,19 @@ def test_a_partial_change_seen_through_activity_based_rois_is_not_called_a_reshu
     rng = np.random.default_rng(8)
     for _ in range(4):
         study = simulate_study(SCENARIOS["swap, detected"], n_animals=12, n_neurons=80, rng=rng)
-        word = switch_sessions(study, draws=2).verdicts["ketamine"].word
-        assert word in (Word.PARTIAL, Word.UNDECIDED)
+        assert _ketamine(study).verdict.word in (Word.PARTIAL, Word.UNDECIDED)
 
 
 def test_false_events_cannot_make_the_silent_response_of_a_switch() -> None:
     scenario = Scenario(World.SWITCH)
     study = simulate_study(scenario, n_animals=8, n_neurons=50, rng=np.random.default_rng(9))
-    assert switch_sessions(study, draws=5).verdicts["ketamine"].word is Word.SWITCH
+    assert _ketamine(study).verdict.word is Word.SWITCH
     noisy = []
     for session in study:
         drug = session.windows["drug"]
         windows = session.windows | {"drug": replace(drug, negative=drug.events)}
         noisy.append(replace(session, windows=windows) if session.arm == "ketamine" else session)
-    verdict = switch_sessions(noisy, draws=5).verdicts["ketamine"]
+    verdict = _ketamine(noisy).verdict
     assert verdict.word is Word.UNDECIDED
     assert any("false events could make R_sil" in reason.sentence for reason in verdict.reasons)
 
