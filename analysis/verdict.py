@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -187,7 +188,7 @@ def _anticorrelated(
     pattern = replicates(r_act, r_sil)
     agree = all(each.p < ALPHA for each in (rho, r_act, r_sil))
     against = f"against {evidence.reference}"
-    parts = [f"rho* = {rho.estimate:.2f} (95% CI {low:.2f} to {high:.2f}, permutation P {rho.p:.3g}) below 0"]
+    parts = [f"rho* = {rho.estimate:.2f} (95% CI {low:.2f} to {high:.2f}, {_p_words(rho)}) below 0"]
     if high < 0 and none:
         parts[0] += (
             f", but no further than the margin (90% CI {low90:.2f} to {high90:.2f} inside +-{margin:g})"
@@ -195,12 +196,16 @@ def _anticorrelated(
     for name, each, side in (("R_act", r_act, "below"), ("R_sil", r_sil, "above")):
         first, last = each.interval()
         parts.append(
-            f"{name} = {each.estimate:.2f} (95% CI {first:.2f} to {last:.2f}, permutation P {each.p:.3g}) "
+            f"{name} = {each.estimate:.2f} (95% CI {first:.2f} to {last:.2f}, {_p_words(each)}) "
             f"{side} 0 {against}"
         )
     if below and pattern and not evidence.r_sil_above_noise:
         parts.append("but false events could make R_sil: it is not above 0 without the negative transients")
     return below and pattern and agree and evidence.r_sil_above_noise, ", ".join(parts)
+
+
+def _p_words(estimate: Estimate) -> str:
+    return f"permutation P {estimate.p:.3g}" if math.isfinite(estimate.p) else "no permutation P"
 
 
 def _order_kept(evidence: Evidence) -> tuple[bool, str]:

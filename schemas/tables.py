@@ -185,7 +185,7 @@ ESTIMATES = TableSpec(
         Column("dataset", "str", "Name of the study or dandiset."),
         Column("arm", "str", "Treatment arm."),
         Column("cell_type", "str", "Cell type the sums run over."),
-        Column("contrast", "str", "drug (window against baseline), pseudo (N1) or vs_<arm> (difference)."),
+        Column("contrast", "str", "drug (window against baseline), pseudo (N1), vs_<arm> or vs_pseudo."),
         Column("level", "str", "animal or arm."),
         Column("animal", "str", "Subject identifier at animal level, else empty."),
         Column("estimand", "str", "G, R_act, R_sil, SW, rho_star, tau_c, M or naive_*."),
