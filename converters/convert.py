@@ -22,14 +22,12 @@ from nwbswitch.converters.conversion_record import (
     write_record,
 )
 from nwbswitch.converters.session import (
-    add_parts,
-    close_parts,
     facts,
     make_nwbfile,
-    open_parts,
     output_path,
     placeholder_issues,
 )
+from nwbswitch.converters.session_streams import add_parts, close_parts, open_parts
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError, UnsafeFileError
 from nwbswitch.schemas.files import remove_partials, replaced, write_json
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from pynwb import NWBFile
 
+from nwbswitch.converters.session import make_nwbfile
+from nwbswitch.converters.session_streams import Part, add_parts, close_parts, open_parts
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.study import (
@@ -181,3 +184,19 @@ def treadmill(shared: Path) -> Study:
         placeholders=("subject.age", "subject.sex", "start_time", "imaging.indicator", "drug_log"),
     )
     return Study(name="treadmill", title="Tactile navigation", sessions=(session,))
+
+
+@pytest.fixture
+def build() -> Iterator[Callable[..., NWBFile]]:
+    """A function that returns the first session of a study in memory; its files are closed at the end."""
+    opened: list[Part] = []
+
+    def build_(study: Study, *, stub: bool = False) -> NWBFile:
+        session = study.sessions[0]
+        nwbfile = make_nwbfile(study, session, stub=stub)
+        opened.extend(open_parts(session))
+        add_parts(nwbfile, session, opened, stub=stub)
+        return nwbfile
+
+    yield build_
+    close_parts(opened)

@@ -1,0 +1,122 @@
+"""The streams of a session: one clock, no contradictions, and files cut short on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from pynwb import NWBHDF5IO, NWBFile
+
+from nwbswitch.converters.session_streams import close_parts, open_parts
+from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.study import Session, Study, Suite2pFolder, TiffMovie, WheelCsv
+
+Make = Callable[..., Session]
+MakeStudy = Callable[..., Study]
+Build = Callable[..., NWBFile]
+
+
+def test_every_stream_is_on_the_session_clock(
+    raw: Path, session_of: Make, make_study: MakeStudy, build: Build
+) -> None:
+    nwbfile = build(make_study(session_of(raw)))
+    assert nwbfile.acquisition["TwoPhotonSeries"].starting_time == 0.0
+    assert nwbfile.processing["ophys"]["Fluorescence"]["RoiResponseSeries"].starting_time == 0.0
+    speed = nwbfile.processing["behavior"]["BehavioralTimeSeries"]["speed"]
+    assert (speed.starting_time, speed.rate) == (pytest.approx(-4.0), pytest.approx(10.0))
+    windows = nwbfile.intervals["analysis_epochs"].to_dataframe()
+    assert windows["start_time"].tolist() == [0.0, 35.0]
+    assert nwbfile.events["drug_administrations"]["timestamp"][:] == [30.0]
+
+
+def test_rows_per_frame_take_the_clock_of_the_frames(raw: Path, session_of: Make) -> None:
+    session = session_of(raw)
+    (raw / "wheel.csv").write_text("speed\n" + "1\n" * 300, encoding="utf-8")
+    wheel = session.streams["wheel"].model_copy(update={"time_column": None})
+    parts = open_parts(session_of(raw, streams={**session.streams, "wheel": wheel}))
+    interface = next(part.interface for part in parts if part.name == "wheel")
+    assert (interface.start_s, interface.rate_hz) == (0.0, 5.0)
+    close_parts(parts)
+    (raw / "wheel.csv").write_text("speed\n" + "1\n" * 299, encoding="utf-8")
+    with pytest.raises(IssuesError, match=r"length-differs"):
+        open_parts(session_of(raw, streams={**session.streams, "wheel": wheel}))
+
+
+def broken(session: Session, raw: Path, what: str) -> dict[str, object]:
+    """Return the fields of a session whose streams contradict each other."""
+    streams = dict(session.streams)
+    match what:
+        case "rate":
+            streams["movie"] = TiffMovie(format="tiff_movie", path=raw / "movie.tif", rate_hz=9.0)
+        case "length":
+            tifffile.imwrite(raw / "movie.tif", np.zeros((299, 4, 5), np.uint8), photometric="minisblack")
+        case "clock":
+            return {"clocks": {}}
+        case "imaging":
+            return {"imaging": None}
+        case "planes":
+            streams["more"] = Suite2pFolder(format="suite2p", path=raw / "suite2p")
+        case "epochs":
+            return {"drug_log": ()}
+    return {"streams": streams}
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("rate", "rate-differs"),
+        ("length", "length-differs"),
+        ("clock", "clock 'wheel' is not described"),
+        ("imaging", "need the section imaging"),
+        ("planes", "several Suite2p folders"),
+        ("epochs", "drug log has none"),
+    ],
+)
+def test_contradictions_are_refused(raw: Path, session_of: Make, what: str, words: str) -> None:
+    fields = broken(session_of(raw), raw, what)
+    with pytest.raises(IssuesError, match=words):
+        open_parts(session_of(raw, **fields))
+
+
+def test_a_movie_in_two_files(raw: Path, session_of: Make, make_study: MakeStudy, build: Build) -> None:
+    movie = tifffile.imread(raw / "movie.tif")
+    tifffile.imwrite(raw / "a.tif", movie[:100], photometric="minisblack")
+    tifffile.imwrite(raw / "b.tif", movie[100:], photometric="minisblack")
+    session = session_of(raw)
+    streams = {
+        "a": TiffMovie(format="tiff_movie", path=raw / "a.tif", rate_hz=5.0),
+        "b": TiffMovie(format="tiff_movie", path=raw / "b.tif", rate_hz=5.0, clock="later"),
+        "traces": session.streams["traces"],
+    }
+    clocks = {"later": {"offset_s": 20.0}}
+    nwbfile = build(make_study(session_of(raw, streams=streams, clocks=clocks)))
+    assert nwbfile.acquisition["TwoPhotonSeries_a"].starting_time == 0.0
+    assert nwbfile.acquisition["TwoPhotonSeries_b"].starting_time == 20.0
+    assert len(nwbfile.imaging_planes) == 1
+
+
+def test_stub_is_short_and_marked(
+    raw: Path, session_of: Make, make_study: MakeStudy, build: Build, tmp_path: Path
+) -> None:
+    nwbfile = build(make_study(session_of(raw)), stub=True)
+    assert "STUB" in nwbfile.keywords
+    with NWBHDF5IO(tmp_path / "s.nwb", "w") as io:
+        io.write(nwbfile)
+    with NWBHDF5IO(tmp_path / "s.nwb", "r") as io:
+        read = io.read()
+        assert read.acquisition["TwoPhotonSeries"].data.shape == (100, 9, 6)
+        assert read.processing["ophys"]["Fluorescence"]["Neuropil"].data.shape == (100, 3)
+        assert read.session_description.startswith("STUB")
+
+
+def test_streams_without_imaging_need_no_plane(
+    raw: Path, session_of: Make, make_study: MakeStudy, build: Build
+) -> None:
+    streams = {"wheel": session_of(raw).streams["wheel"]}
+    assert isinstance(streams["wheel"], WheelCsv)
+    nwbfile = build(make_study(session_of(raw, streams=streams, imaging=None)))
+    assert not nwbfile.imaging_planes
+    assert "speed" in nwbfile.processing["behavior"]["BehavioralTimeSeries"].time_series
