@@ -53,13 +53,14 @@ class MeasureResult:
 
     def summary(self) -> str:
         """Return what was measured in one line."""
-        sessions = self.cells.groupby(["dataset", "animal", "session"], sort=False)
-        neurons = self.cells.groupby(["dataset", "animal", "session", "plane", "neuron"], sort=False)
-        n_animals = self.cells.groupby(["dataset", "animal"], sort=False).ngroups
+        animals = ["dataset", "animal"]
+        n_animals = len(self.cells[animals].drop_duplicates())
+        sessions = self.cells[[*animals, "session"]].drop_duplicates()
+        neurons = self.cells[[*animals, "session", "plane", "neuron"]].drop_duplicates()
         where = f" in {self.out}" if self.out else ""
         return (
-            f"{len(self.cells)} blocks of {neurons.ngroups} neurons in {sessions.ngroups} recording sessions "
-            f"of {n_animals} animals{where}"
+            f"{len(self.cells)} blocks of {len(neurons)} neurons in {len(sessions)} recording sessions "
+            f"of {n_animals} animals (a neuron counts in each session){where}"
         )
 
 
