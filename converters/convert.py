@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +29,13 @@ from nwbswitch.converters.session import (
     placeholder_issues,
 )
 from nwbswitch.converters.session_streams import add_parts, close_parts, open_parts
-from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError, UnsafeFileError
+from nwbswitch.schemas.errors import (
+    ExistingOutputError,
+    InputFileError,
+    IssuesError,
+    MissingExtraError,
+    UnsafeFileError,
+)
 from nwbswitch.schemas.files import remove_partials, replaced, write_json
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
 from nwbswitch.schemas.jobs import Outcome, run_jobs
@@ -196,7 +203,10 @@ def convert(
         A file is there that was made differently, and ``overwrite`` is not given. Nothing was changed.
     IssuesError
         ``sessions`` names one that the study does not have, or two sessions have the same output.
+    MissingExtraError
+        neuroconv or tifffile is not installed.
     """
+    _require_readers()
     folder = Path(out_dir).absolute()
     jobs = []
     conflicts = []
@@ -222,6 +232,12 @@ def convert(
     if not dry_run:
         _write_log(folder, result, outcomes)
     return result
+
+
+def _require_readers() -> None:
+    for package in ("neuroconv", "tifffile"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "convert")
 
 
 def _describe(job: _Job) -> str:

@@ -18,7 +18,7 @@ import tifffile
 from pynwb import NWBHDF5IO
 
 from nwbswitch.converters.convert import convert
-from nwbswitch.schemas.errors import ExistingOutputError, IssuesError
+from nwbswitch.schemas.errors import ExistingOutputError, IssuesError, MissingExtraError
 from nwbswitch.schemas.files import PARTIAL
 from nwbswitch.schemas.study import Session, Study
 
@@ -193,6 +193,16 @@ def test_two_sessions_with_one_output_are_refused(
 ) -> None:
     with pytest.raises(IssuesError, match="duplicate-id"):
         convert(make_study(session_of(raw), session_of(raw)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("package", ["neuroconv", "tifffile"])
+def test_a_missing_extra_is_named(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf"{package}.*nwbswitch\[convert\]"):
+        convert(study, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_worker_processes_write_the_same(study: Study, tmp_path: Path) -> None:
