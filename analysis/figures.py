@@ -167,7 +167,7 @@ def forest_figure(
     places = np.arange(k, 0, -1)
     axes.axvline(0, color="#9aa5b1", lw=0.8)
     axes.errorbar(effects, places, xerr=1.96 * standard_errors, fmt="s", ms=4, color=INK, lw=1, capsize=2)
-    names, at = list(labels), list(places)
+    names, at = list(labels), [int(place) for place in places]
     if pooled is not None and np.isfinite(pooled).all():
         estimate, low, high = pooled
         if prediction is not None and np.isfinite(prediction).all():
@@ -241,9 +241,8 @@ def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     for spine in axes.spines.values():
         spine.set_color("#9aa5b1")
     axes.tick_params(colors=INK, labelsize=9)
-    axes.xaxis.label.set_size(10)
-    axes.yaxis.label.set_size(10)
-    axes.title.set_size(10)
+    for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        text.set_fontsize(10)
     return figure, axes
 
 

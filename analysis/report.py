@@ -335,11 +335,17 @@ def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _sources(cells: pd.DataFrame) -> list[dict[str, Any]]:
-    keyed = cells.assign(key=cells["plane"] + "/" + cells["neuron"].astype(str))
-    grouped = keyed.groupby(["source", "source_digest", "arm"], sort=True)["key"].nunique()
+    neuron = cells["plane"] + "/" + cells["neuron"].astype(str)
+    keys = ["source", "source_digest", "arm"]
+    counts = cells.assign(neuron=neuron).groupby(keys, sort=True)["neuron"].nunique().reset_index()
     return [
-        {"file": Path(source).name, "digest": digest, "arm": arm or "none", "neurons": int(count)}
-        for (source, digest, arm), count in grouped.items()
+        {
+            "file": Path(row["source"]).name,
+            "digest": row["source_digest"],
+            "arm": row["arm"] or "none",
+            "neurons": row["neuron"],
+        }
+        for row in counts.to_dict("records")
     ]
 
 

@@ -11,7 +11,7 @@ from nwbswitch.schemas.files import sha256_file, write_json
 from nwbswitch.schemas.provenance import record, same_work
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.switch import SwitchResult
+    from nwbswitch.analysis.switch_result import SwitchResult
 
 RESULT = "result.json"
 CELLS_FILE = "cells.parquet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -13,6 +13,8 @@ from nwbswitch.schemas.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from nwbswitch.analysis.meta import Test as MetaTest
+    from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
     from nwbswitch.schemas.issues import Issue
 
 _PATH = click.Path(path_type=Path)
@@ -197,8 +199,8 @@ def fit(
     table: Path,
     formula: str,
     where: str | None,
-    method: str,
-    ddf: str,
+    method: Literal["reml", "ml"],
+    ddf: Literal["satterthwaite", "none"],
     out: Path | None,
     overwrite: bool,
     as_json: bool,
@@ -232,8 +234,8 @@ def meta(
     table: Path,
     effect: str,
     variance: str,
-    method: str,
-    test: str,
+    method: MetaMethod,
+    test: MetaTest,
     moderators: str | None,
     where: str | None,
     slab: str | None,
