@@ -166,9 +166,8 @@ def _unusable(
 ) -> tuple[bool, str]:
     failed = [control for control in evidence.controls if control.outcome is Outcome.FAILED]
     if failed:
-        return True, "negative control failed: " + " ".join(control.sentence for control in failed).rstrip(
-            "."
-        )
+        sentences = " ".join(control.sentence for control in failed)
+        return True, f"negative control failed: {sentences.rstrip('.')}"
     needed = {"rho*": rho, "R_act": r_act, "R_sil": r_sil, "M": m}
     lost = [f"{name} {each.status}" for name, each in needed.items() if not each.estimable]
     if lost:
