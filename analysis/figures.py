@@ -44,13 +44,14 @@ def animals_figure(
     arms: Sequence[str],
     reference: str,
     margin: float | None = None,
+    contrast: str = "drug",
 ) -> Figure:
     """Show one estimand for every animal and arm, with the estimate and 95 % interval of each arm.
 
     Parameters
     ----------
     estimates
-        Estimates table of one cell type; rows of contrast ``drug`` are used.
+        Estimates table of one cell type.
     estimand
         Its name, e.g. ``rho_star``.
     arms
@@ -59,9 +60,13 @@ def animals_figure(
         The reference arm, drawn in grey.
     margin
         Equivalence margin, drawn as a band around zero.
+    contrast
+        ``drug`` or ``pseudo``.
     """
     figure, axes = _figure(3.9, 3.6)
-    rows = estimates[(estimates["contrast"] == "drug") & (estimates["estimand"] == estimand)]
+    rows = estimates[(estimates["contrast"] == contrast) & (estimates["estimand"] == estimand)]
+    if not np.isfinite(rows["estimate"]).any():
+        axes.text(0.5, 0.6, "not estimable", ha="center", transform=axes.transAxes, color=REFERENCE_COLOUR)
     colours = arm_colours(arms, reference)
     if margin is not None:
         axes.axhspan(-margin, margin, color="#eef1f4", zorder=0, lw=0)
@@ -186,10 +191,12 @@ def controls_figure(estimates: pd.DataFrame, estimand: str, *, arms: Sequence[st
     """Show the effect beside its negative controls: pseudo-injection (N1) and reference arm (N2)."""
     rows = estimates[(estimates["level"] == "arm") & (estimates["estimand"] == estimand)]
     colours = arm_colours(arms, reference)
+    there = set(zip(rows["arm"], rows["contrast"], strict=True))
     entries = [
-        (f"{arm}: {'drug window' if contrast == 'drug' else 'pseudo-injection'}", arm, contrast)
+        (f"{arm}: {words}", arm, contrast)
         for arm in arms
-        for contrast in ("drug", "pseudo")
+        for contrast, words in (("drug", "drug window"), ("pseudo", "pseudo-injection"))
+        if (arm, contrast) in there
     ]
     figure, axes = _figure(4.6, 0.9 + 0.36 * len(entries))
     axes.axvline(0, color="#9aa5b1", lw=0.8)

@@ -61,6 +61,20 @@ class Results:
         """The reference arm, or the first arm when there is none."""
         return self.result["reference"] or self.arms[0]
 
+    @property
+    def contrast(self) -> str:
+        """What the main figure shows: ``drug``, or ``pseudo`` when no arm has a drug window."""
+        arms = self.result["arms"].values()
+        return "drug" if any(arm["contrast"] == "drug" for arm in arms) else "pseudo"
+
+
+def _counted(n: int, noun: str) -> str:
+    return noun if n == 1 else noun + "s"
+
+
+def _cells(cell_type: str) -> str:
+    return "neurons of unknown type" if cell_type == "unknown" else f"{cell_type} neurons"
+
 
 def report(results: Path | str, out: Path | str, *, overwrite: bool = False) -> Path:
     """Write the report of a results folder and return its path.
@@ -138,9 +152,9 @@ def _page(results: Results) -> dict[str, Any]:
     primary = results.estimates[results.estimates["cell_type"] == result["cell_type"]]
     failed = failed_controls(result)
     facts = [
-        {"value": result["n_animals"], "label": "animals"},
-        {"value": result["n_sessions"], "label": "recording sessions"},
-        {"value": result["n_neurons"], "label": f"{result['cell_type']} neurons"},
+        {"value": result["n_animals"], "label": _counted(result["n_animals"], "animal")},
+        {"value": result["n_sessions"], "label": _counted(result["n_sessions"], "recording session")},
+        {"value": result["n_neurons"], "label": _cells(result["cell_type"])},
         {"value": len(failed), "label": "failed controls", "bad": bool(failed)},
     ]
     return {
@@ -176,7 +190,12 @@ def _main_figures(results: Results, estimates: pd.DataFrame) -> list[dict[str, s
     drawn = []
     for estimand, margin in (("rho_star", results.result["margin"]), ("SW", None)):
         figure = figures.animals_figure(
-            estimates, estimand, arms=results.arms, reference=results.reference, margin=margin
+            estimates,
+            estimand,
+            arms=results.arms,
+            reference=results.reference,
+            margin=margin,
+            contrast=results.contrast,
         )
         words = f"{figures.LABELS[estimand]} of every animal in {' and '.join(results.arms)}."
         drawn.append({"svg": figures.svg(figure, description=words)})
@@ -207,6 +226,7 @@ def _arm(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
 def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
     window = "drug window" if arm["contrast"] == "drug" else "pseudo-injection"
     against = arm["against_reference"]
+    animals = f"{arm['n_animals']} {_counted(arm['n_animals'], 'animal')}"
     rows = []
     for estimand in _ESTIMANDS:
         own = arm["estimands"].get(estimand)
@@ -219,8 +239,7 @@ def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
         own = None if estimand == "M" else own
         rows.append([label, _interval(own), _interval(difference), _p(difference or own)])
     return {
-        "caption": f"{name}: {window} against baseline, {arm['n_animals']} animals, "
-        f"{arm['n_neurons']} neurons",
+        "caption": f"{name}: {window} against baseline, {animals}, {arm['n_neurons']} neurons",
         "head": ["Estimand", "Estimate (95 % CI)", f"Against {arm['reference'] or 'nothing'} (95 % CI)", "P"],
         "rows": rows,
     }

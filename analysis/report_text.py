@@ -40,7 +40,10 @@ def headline(result: Mapping[str, Any]) -> str:
         parts.append(f"{_capital(reference)} {_DID[arms[reference]['verdict']]}")
     if "none" in arms and not parts:
         words = VERDICT_WORDS[arms["none"]["verdict"]]
-        parts.append(f"No drug was given; the pseudo-injection inside the recording is all there is: {words}")
+        parts.append(
+            "No drug was given, so all there is to see is the pseudo-injection inside the recording (N1): "
+            + words
+        )
     return "; ".join(parts) + "."
 
 
@@ -72,21 +75,23 @@ def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str
     limits = ", ".join(str(k) for k in result["tau_c_limits"]) or "none"
     reference = result["reference"] or "the pseudo-injection of the same recording"
     return [
-        f"Activity was measured with nwbswitch {version}. An event is an upward crossing, lasting at least "
-        f"0.4 s, of {threshold:g} times the noise of a neuron's baseline in dF/F, one absolute level per neuron "
-        f"for all windows (neuropil coefficient {neuropil:g}). Events and exposure were summed in blocks of "
-        f"{block:g} s.",
-        f"Estimates concern {result['cell_type']} neurons. G is the log2 ratio of population event rates. R_act "
-        "and R_sil are the log2 responses of the top 25 % and bottom 50 % of neurons, selected on one "
-        "interleaved half of the baseline and compared with the other half; SW is their difference. rho* is the "
-        "correlation of square-root rates before and after, corrected for attenuation by split-half "
-        f"covariances; M is the loss of rho* against {reference}. tau_c is the conditional Kendall correlation "
-        f"(detection limits: {limits}).",
-        "The animal is the unit: values are ratios of sums over animals with a jackknife over animals and t "
-        "intervals. P values are exact sign flips over animals, given only where the number of animals supports "
-        f"them. The equivalence margin was {result['margin']:g}; the seed was {result['seed']}.",
-        "Negative controls: N1 compares a pseudo-injection inside the baseline at the same lag between arms, N2 "
-        "the reference arm with its own pseudo-injection. A failed control turns the verdict into undecided.",
+        f"Activity was measured with nwbswitch {version}. An event is an upward crossing, lasting at "
+        f"least 0.4 s, of {threshold:g} times the noise of a neuron's baseline in dF/F, one absolute "
+        f"level per neuron for all windows (neuropil coefficient {neuropil:g}). Events and exposure "
+        f"were summed in blocks of {block:g} s.",
+        f"Estimates concern {result['cell_type']} neurons. G is the log2 ratio of population event "
+        "rates. R_act and R_sil are the log2 responses of the top 25 % and bottom 50 % of neurons, "
+        "selected on one interleaved half of the baseline and compared with the other half; SW is "
+        "their difference. rho* is the correlation of square-root rates before and after, corrected "
+        f"for attenuation by split-half covariances; M is the loss of rho* against {reference}. tau_c "
+        f"is the conditional Kendall correlation (detection limits: {limits}).",
+        "The animal is the unit: values are ratios of sums over animals with a jackknife over animals "
+        "and t intervals. P values are exact sign flips over animals, given only where the number of "
+        f"animals supports them. The equivalence margin was {result['margin']:g}; the seed was "
+        f"{result['seed']}.",
+        "Negative controls: N1 compares a pseudo-injection inside the baseline at the same lag between "
+        "arms, N2 the reference arm with its own pseudo-injection. A failed control turns the verdict "
+        "into undecided.",
     ]
 
 
