@@ -220,7 +220,7 @@ def _variances(values: pd.Series, name: str, rows: np.ndarray) -> np.ndarray:
     if bad.size:
         row = int(rows[bad[0]]) + 1
         raise FitError(
-            f"The variance {name!r} is {values.iloc[bad[0]]!r} in row {row}; every variance must be a "
+            f"The variance {name!r} is {values.iloc[bad[0]]} in row {row}; every variance must be a "
             "positive number (the squared standard error)."
         )
     return numbers

@@ -120,9 +120,9 @@ def joined_df(df: np.ndarray) -> float:
     2 E / (E - q) degrees of freedom (Fai and Cornelius 1996). With a df of 2 or less the mean
     does not exist, and 2 is returned.
     """
-    if np.ptp(df) < 1e-8:
+    if np.all(np.isinf(df)) or (np.all(np.isfinite(df)) and np.ptp(df) < 1e-8):
         return float(df.mean())
     if np.any(df <= 2.0):
         return 2.0
-    mean = float(np.sum(np.where(np.isinf(df), 1.0, df / (df - 2.0))))
+    mean = float(np.sum(1.0 / (1.0 - 2.0 / df)))  # df / (df - 2), also where df is infinite
     return 2.0 * mean / (mean - len(df))

@@ -189,5 +189,5 @@ def _distinct(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def pseudo_inverse(A: np.ndarray) -> np.ndarray:
     """Return the Moore-Penrose inverse of every symmetric matrix of (kinds, k, k)."""
     if A.shape[1] == 1:
-        return np.divide(1.0, A, out=np.zeros_like(A), where=A > 0.0)
+        return np.asarray(np.divide(1.0, A, out=np.zeros_like(A), where=A > 0.0))
     return np.asarray(np.linalg.pinv(A, rcond=1e-10, hermitian=True))
