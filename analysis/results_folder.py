@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.switch_result import SwitchResult
 
 RESULT = "result.json"
+CHECK_FILE = "check.json"
 CELLS_FILE = "cells.parquet"
 ESTIMATES_FILE = "estimates.csv"
 RATES_FILE = "rates.parquet"

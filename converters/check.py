@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nwbswitch.converters.allowances import allowed_because
+from nwbswitch.converters.check_record import check_work, read_findings, write_findings
 from nwbswitch.converters.rules import broken_rules
 from nwbswitch.schemas.errors import InputFileError, MissingExtraError, UnsafeFileError
 from nwbswitch.schemas.file_guard import check_hdf5
@@ -54,7 +55,13 @@ class CheckResult:
         return f"{len(self.files)} file{'s' * (len(self.files) != 1)} checked: {found}"
 
 
-def check(paths: Sequence[Path | str], *, workers: int = 1, executor: Executor | None = None) -> CheckResult:
+def check(
+    paths: Sequence[Path | str],
+    *,
+    out: Path | str | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+) -> CheckResult:
     """Check NWB files, or all below a folder, and return every finding.
 
     A file that could harm the reader is refused before anything else opens it. Findings of nwbinspector that
@@ -64,6 +71,9 @@ def check(paths: Sequence[Path | str], *, workers: int = 1, executor: Executor |
     ----------
     paths
         Files and folders.
+    out
+        JSON file for the findings. When it holds those of the same files, by digest, they are not checked
+        again.
     workers, executor
         As for `nwbswitch.schemas.jobs.run_jobs`.
 
@@ -75,9 +85,20 @@ def check(paths: Sequence[Path | str], *, workers: int = 1, executor: Executor |
         nwbinspector is not installed.
     """
     _require_inspector()
-    files = [file for path in paths for file in _files(Path(path))]
+    files = tuple(file for path in paths for file in _files(Path(path)))
+    if out is None:
+        return CheckResult(files, _findings(files, workers, executor))
+    work = check_work(files)
+    found = read_findings(Path(out), work)
+    if found is None:
+        found = _findings(files, workers, executor)
+        write_findings(Path(out), found, work)
+    return CheckResult(files, found)
+
+
+def _findings(files: Sequence[Path], workers: int, executor: Executor | None) -> tuple[Issue, ...]:
     outcomes = run_jobs(check_file, files, label="check", workers=workers, executor=executor, describe=_name)
-    return CheckResult(tuple(files), tuple(found for each in outcomes for found in _found(each)))
+    return tuple(found for each in outcomes for found in _found(each))
 
 
 def check_file(path: Path) -> tuple[Issue, ...]:

@@ -126,7 +126,7 @@ def drug_log_is_there(recording: Recording) -> Iterator[Issue]:
             "no-drug-log",
             "The file has no drug log.",
             place=Place(item=f"/events/{TABLE_NAME}"),
-            remedy="Add one with nwbswitch annotate.",
+            remedy="Name one in study.yaml (drug_log) and convert again.",
         )
 
 

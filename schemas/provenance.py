@@ -18,6 +18,7 @@ LIBRARIES = (
     "hdmf",
     "neuroconv",
     "numpy",
+    "nwbinspector",
     "pandas",
     "pydantic",
     "pynwb",

@@ -104,14 +104,19 @@ def convert(
 
 @commands.command()
 @click.argument("paths", type=_PATH, nargs=-1, required=True)
+@click.option(
+    "-o", "--out", type=_TABLE, help="JSON file for the findings; unchanged files are not checked again."
+)
+@click.option("--notes", is_flag=True, help="Show notes too: suggestions and known false alarms.")
 @_workers
 @_json
-def check(paths: tuple[Path, ...], workers: int, as_json: bool) -> int:
+def check(paths: tuple[Path, ...], out: Path | None, notes: bool, workers: int, as_json: bool) -> int:
     """Check NWB files (or folders of them) with pynwb, nwbinspector and our own rules."""
     from nwbswitch.converters.check import check as run_check
 
-    result = run_check(paths, workers=workers)
-    _emit(result.as_dict(), as_json, result.summary(), result.issues)
+    result = run_check(paths, out=out, workers=workers)
+    shown = [each for each in result.issues if notes or each.severity != "note"]
+    _emit(result.as_dict(), as_json, result.summary(), shown)
     return int(not result.ok)
 
 

@@ -59,6 +59,7 @@ def demo(
     from nwbswitch.analysis.report import report
     from nwbswitch.analysis.results_folder import (
         CELLS_FILE,
+        CHECK_FILE,
         ESTIMATES_FILE,
         FIT_FILE,
         META_FILE,
@@ -87,7 +88,7 @@ def demo(
         raise IssuesError(converted.issues)
 
     say("3/7 Checking the files")
-    checked = check([out / "nwb"], workers=workers)
+    checked = check([out / "nwb"], out=results / CHECK_FILE, workers=workers)
     if not checked.ok:
         raise IssuesError(checked.issues)
 
