@@ -15,10 +15,10 @@ fewer from 2 to 30 Hz. A transient of GCaMP6s of 0.5 dF/F over noise of 0.06 sta
 s.
 
 **What it costs.** Transients closer than their decay, about 1 s, count once. Of true events in simulated
-traces at 5 Hz, found / merged / missed were .92/.01/.07 below 1 per min, .88/.05/.08 at 1-3, .84/.11/.05 at
-3-6, .74/.23/.03 at 6-12, .60/.31/.09 at 12-24; found fell by .01 to .08 at 30 Hz. Some 3 % of transients
-count twice because they dither through the level as they decay. Arming only below a lower level, 2 SD,
-would avoid that and merge 4 to 12 % more events; silent neurons gain nothing from it.
+recordings at 5 Hz, found / merged / missed were .91/.02/.07 below 1 per min, .88/.05/.07 at 1-3, .81/.11/.08
+at 3-6, .75/.18/.07 at 6-12, .57/.37/.07 at 12-24; simpler traces at 30 Hz gave .02 to .08 fewer.
+Some 4 % of transients count twice because they dither through the level as they decay. Arming only below a
+lower level, 2 SD, would avoid that and merge 4 to 12 % more events; silent neurons gain nothing from it.
 """
 
 from __future__ import annotations

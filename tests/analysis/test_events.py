@@ -9,6 +9,7 @@ import pytest
 
 from nwbswitch.analysis import events as ev
 from nwbswitch.converters import simulate_traces as st
+from nwbswitch.schemas.worlds import World
 
 RATE_HZ = 5.0
 MINUTES = st.N_FRAMES / RATE_HZ / 60
@@ -79,6 +80,24 @@ def test_counts_follow_the_truth_across_neurons():
     _, _, up, _ = _measured(made)
     true = np.bincount(made.events.roi, minlength=60)
     assert np.corrcoef(np.sqrt(up.sum(axis=1)), np.sqrt(true))[0, 1] > 0.94
+
+
+@pytest.mark.parametrize("world", list(World))
+def test_counts_after_the_drug_follow_the_truth_in_every_world(world):
+    rng = np.random.default_rng(6)
+    neurons = st.make_neurons(60, 0, rng)
+    rates = st.block_rates(neurons, world, rng)
+    made = st.record(neurons, rates, st.treadmill_speed(st.N_FRAMES, RATE_HZ, rng), rng)
+    _, _, up, _ = _measured(made)
+    drug = slice(7200, 10_200)
+    events = made.events
+    true = np.bincount(events.roi[(events.time_s >= 1440) & (events.time_s < 2040)], minlength=60)
+    counted = up[:, drug].sum(axis=1)
+    assert np.corrcoef(np.sqrt(true), np.sqrt(counted))[0, 1] > 0.93
+    quiet = rates[:, -1] < 0.3
+    assert counted[quiet].sum() <= true[quiet].sum() + 0.05 * 10 * quiet.sum()
+    moderate = (rates[:, -1] > 0.5) & (rates[:, -1] < 6)
+    assert 0.75 < counted[moderate].sum() / true[moderate].sum() < 1.05
 
 
 @pytest.mark.parametrize(("rate_per_min", "most"), [(0.0, 1.05), (2.0, 1.06), (8.0, 1.15), (20.0, 1.3)])
