@@ -123,8 +123,9 @@ def simulate_study(
         )
     write_tables(folder / "raw", plans)
     study = folder / "study.yaml"
-    with replaced(study) as partial:
-        partial.write_text(study_yaml(world, seed=seed), encoding="utf-8")
+    if not study.exists():
+        with replaced(study) as partial:
+            partial.write_text(study_yaml(world, seed=seed), encoding="utf-8")
     return study
 
 

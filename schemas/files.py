@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from filecmp import cmp
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +21,8 @@ PARTIAL = ".partial-"
 def replaced(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any error.
 
+    A file that is there with the same bytes stays as it is, date included.
+
     The suffix is kept (``sub-a.nwb`` is written as ``.partial-1f3a-sub-a.nwb``), since some writers choose
     their format by it. Missing parent folders are made.
     """
@@ -30,7 +33,8 @@ def replaced(path: Path | str) -> Iterator[Path]:
         yield partial
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
-        partial.replace(final)
+        if not (final.is_file() and cmp(partial, final, shallow=False)):
+            partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -137,3 +137,16 @@ def test_write_json_keeps_long_arrays_whole_and_letters_readable(tmp_path: Path)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert len(json.loads(text)["v"]) == 3000
     assert "é" in text
+
+
+def test_the_same_content_leaves_the_file_and_its_date(tmp_path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("same")
+    before = path.stat()
+    with replaced(path) as partial:
+        partial.write_text("same")
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
+    with replaced(path) as partial:
+        partial.write_text("else")
+    assert path.read_text() == "else"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
