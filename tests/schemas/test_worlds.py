@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from nwbswitch.schemas import worlds
 from nwbswitch.schemas.worlds import World, baseline_rates, block_gains, rates_after
 
