@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 
 from nwbswitch.analysis.model_frame import ModelFrame
-from nwbswitch.analysis.summaries import Columns, Summary, columns_of, pseudo_inverse, summarise
+from nwbswitch.analysis.summaries import Columns, Summary, columns_of, summarise
 
 Method = Literal["reml", "ml"]
 LOG_2_PI: Final = float(np.log(2.0 * np.pi))
@@ -161,7 +161,8 @@ class _Step:
         self.level = level
         self.D = S @ level.effects
         self.A = level.effects.T @ self.D
-        self.H, self.log_det = _inverse_and_log_det(self.A, psi)
+        self.H, logs = _inverse_and_log_det(self.A, psi)
+        self.log_det = float(logs.sum())
         self.B = psi @ self.H
         self.sums = np.add.reduceat(S - self.D @ self.B @ self.D.transpose(0, 2, 1), level.starts, axis=0)
 
@@ -186,11 +187,10 @@ class _Bottom:
     def __init__(self, summary: Summary, psi: np.ndarray) -> None:
         self.summary = summary
         A = summary.kinds
-        self.H, _ = _inverse_and_log_det(A, psi)
+        self.H, logs = _inverse_and_log_det(A, psi)
         self.per_kind = np.bincount(summary.kind, weights=summary.count, minlength=len(A))
-        logs = np.linalg.slogdet(np.eye(len(psi)) + A @ psi)[1]
         self.log_det = float(self.per_kind @ logs)
-        rest = pseudo_inverse(A) @ self.H
+        rest = summary.inverses @ self.H
         self.rest = 0.5 * (rest + rest.transpose(0, 2, 1))
         self.sums = self._sums()
 
@@ -224,9 +224,15 @@ class _Bottom:
         return np.asarray(own.sum(axis=0))
 
 
-def _inverse_and_log_det(A: np.ndarray, psi: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return (I + A Psi)^-1 for every A, and the sum of log|I + A Psi|."""
+def _inverse_and_log_det(A: np.ndarray, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (I + A Psi)^-1 and log|I + A Psi| for every A of (groups, k, k)."""
     M = np.eye(len(psi)) + A @ psi
     if len(psi) == 1:
-        return 1.0 / M, float(np.log(M).sum())
-    return np.linalg.inv(M), float(np.linalg.slogdet(M)[1].sum())
+        return 1.0 / M, np.log(M[:, 0, 0])
+    if len(psi) == 2:  # written out: a library call per 2 by 2 matrix is most of the time of a large fit
+        determinant = M[:, 0, 0] * M[:, 1, 1] - M[:, 0, 1] * M[:, 1, 0]
+        inverse = np.empty_like(M)
+        inverse[:, 0, 0], inverse[:, 1, 1] = M[:, 1, 1], M[:, 0, 0]
+        inverse[:, 0, 1], inverse[:, 1, 0] = -M[:, 0, 1], -M[:, 1, 0]
+        return inverse / determinant[:, None, None], np.log(determinant)
+    return np.linalg.inv(M), np.linalg.slogdet(M)[1]

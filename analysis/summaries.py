@@ -49,11 +49,12 @@ class Summary:
     ``within`` is (parents, m, m). ``products`` is (cells, m, k, m, k), the sum over groups with equal Z'Z
     of vec(D) vec(D)', or ``slopes`` (groups, m, k) holds D itself; ``parent``, ``kind`` and ``count``
     belong to the cells (or groups): the parent, the row of ``kinds`` (kinds, k, k) = Z'Z, and how many
-    groups. Cells are sorted by parent.
+    groups; ``inverses`` are the pseudo-inverses of the kinds. Cells are sorted by parent.
     """
 
     within: np.ndarray
     kinds: np.ndarray
+    inverses: np.ndarray
     parent: np.ndarray
     kind: np.ndarray
     count: np.ndarray
@@ -148,7 +149,8 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
         for j in range(i + 1):
             A[:, i, j] = A[:, j, i] = np.add.reduceat(Z[:, i] * Z[:, j], starts)
     kind, kinds = _distinct(A)
-    fitted = pseudo_inverse(kinds)[kind] @ D.transpose(0, 2, 1)
+    inverses = pseudo_inverse(kinds)
+    fitted = inverses[kind] @ D.transpose(0, 2, 1)
     rest = W - np.einsum("nk,nkm->nm", Z, fitted[codes])
     parent_starts = starts[np.flatnonzero(np.r_[True, parent_of_group[1:] != parent_of_group[:-1]])]
     within = np.empty((n_parents, n_columns, n_columns))
@@ -159,7 +161,7 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
     cells, cell_of_group = np.unique(cell_key, return_inverse=True)
     if len(cells) * n_columns * n_effects > n_groups:
         ones = np.ones(n_groups)
-        return Summary(within, kinds, parent_of_group, kind, ones, None, D, order)
+        return Summary(within, kinds, inverses, parent_of_group, kind, ones, None, D, order)
     by_cell = np.argsort(cell_of_group, kind="stable")
     cell_starts = np.flatnonzero(np.r_[True, np.diff(cell_of_group[by_cell]) > 0])
     flat = D.reshape(n_groups, -1)[by_cell]
@@ -171,7 +173,9 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
     count = np.bincount(cell_of_group).astype(float)
     shape = (len(cells), n_columns, n_effects, n_columns, n_effects)
     cell_parent, cell_kind = np.divmod(cells, len(kinds))
-    return Summary(within, kinds, cell_parent, cell_kind, count, products.reshape(shape), None, order)
+    return Summary(
+        within, kinds, inverses, cell_parent, cell_kind, count, products.reshape(shape), None, order
+    )
 
 
 def _distinct(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
