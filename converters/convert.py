@@ -229,7 +229,7 @@ def convert(
         _convert_session, jobs, label=label, workers=workers, executor=executor, describe=_describe
     )
     result = ConvertResult(tuple(_session_result(outcome) for outcome in outcomes), folder)
-    if not dry_run:
+    if not dry_run and any(each.status != "present" for each in result.sessions):
         _write_log(folder, result, outcomes)
     return result
 
