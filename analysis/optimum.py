@@ -23,6 +23,8 @@ SMALL: Final = 1e-3
 ZERO_COST: Final = 1e-9
 # Converged: a Newton step would lower the criterion by less than this.
 EXPECTED_DECREASE: Final = 1e-8
+# Newton steps end here: the parameters are then steady to about ten digits.
+STEADY: Final = 1e-20
 _ESCAPES: Final = 5
 _NEWTON_STEPS: Final = 12
 
@@ -184,7 +186,7 @@ class _Search:
         value = self.value(theta)[0]
         for _ in range(_NEWTON_STEPS):
             step, decrease, _ = self._newton(theta)
-            if decrease < 1e-3 * EXPECTED_DECREASE * 1e-3:
+            if decrease < STEADY:
                 break
             self.iterations += 1
             for halving in range(8):
