@@ -26,7 +26,7 @@ from nwbswitch.analysis.results_folder import (
 )
 from nwbswitch.analysis.table_file import read_table
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
-from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.files import digest, replaced, sha256_file
 from nwbswitch.schemas.tables import CELLS, ESTIMATES
 from nwbswitch.schemas.version import __version__
 
@@ -97,14 +97,20 @@ def report(results: Path | str, out: Path | str, *, overwrite: bool = False) -> 
         If ``out`` is another report and ``overwrite`` is false.
     """
     folder, target = Path(results), Path(out)
-    text = render(read_results(folder))
+    results_digest = _digest(folder)
     if target.exists() and not overwrite:
-        if target.read_text(encoding="utf-8", errors="replace") == text:
+        if results_digest in target.read_text(encoding="utf-8", errors="replace"):
             return target
         raise ExistingOutputError(f"{target} is another report. Choose another name or give --overwrite.")
+    text = render(read_results(folder), results_digest=results_digest)
     with replaced(target) as partial:
         partial.write_text(text, encoding="utf-8")
     return target
+
+
+def _digest(folder: Path) -> str:
+    names = (RESULT, CELLS_FILE, ESTIMATES_FILE, FIT_FILE, META_FILE)
+    return digest({name: sha256_file(folder / name) for name in names if (folder / name).is_file()})
 
 
 def read_results(folder: Path) -> Results:
@@ -136,7 +142,7 @@ def _measured(cells: Path) -> dict[str, Any]:
     return dict(parameters) if isinstance(parameters, dict) else {}
 
 
-def render(results: Results) -> str:
+def render(results: Results, *, results_digest: str = "") -> str:
     """Return the HTML page; all text in it is escaped."""
     from jinja2 import Environment, StrictUndefined
 
@@ -144,7 +150,7 @@ def render(results: Results) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(template).render(page=_page(results))
+    return environment.from_string(template).render(page=_page(results), digest=results_digest)
 
 
 def _page(results: Results) -> dict[str, Any]:

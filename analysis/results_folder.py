@@ -77,15 +77,21 @@ def estimate_switch(
     return result
 
 
-def save_json(path: Path, value: dict[str, Any], *, overwrite: bool) -> None:
-    """Write a result; the same result again is fine, another one needs ``overwrite``."""
-    from nwbswitch.schemas.files import to_json
+def save_result(path: Path, value: dict[str, Any], *, work: dict[str, Any], overwrite: bool) -> None:
+    """Write a result with the record of the work it came from.
 
+    The result of the same work is left as it is; that of other work needs ``overwrite``.
+    """
     if path.exists() and not overwrite:
-        if path.read_text(encoding="utf-8") == to_json(value) + "\n":
-            return
-        raise ExistingOutputError(f"{path} holds another result. Choose another name or give --overwrite.")
-    write_json(path, value)
+        refuse_other_work(path, work)
+        return
+    write_json(path, {**value, "provenance": work})
+
+
+def table_work(command: str, table: Path, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return the record of work on one table, known by its digest."""
+    inputs = {table.name: sha256_file(table)}
+    return record(command=command, parameters=parameters, inputs=inputs, seed=None)
 
 
 def refuse_other_work(path: Path, work: dict[str, Any]) -> None:

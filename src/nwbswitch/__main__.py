@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -9,6 +10,8 @@ import click
 
 def main() -> None:
     """Run the command line and exit with 0 (done), 1 (findings of error severity) or 2 (wrong usage)."""
+    # Small matrices gain nothing from BLAS threads, and one process per session would oversubscribe cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from nwbswitch.cli import commands
     from nwbswitch.schemas.errors import NwbswitchError
 

@@ -211,13 +211,9 @@ def fit(
     as_json: bool,
 ) -> None:
     """Fit a linear mixed model to TABLE (.csv or .parquet)."""
-    from nwbswitch.analysis.mixed import fit as run_fit
-    from nwbswitch.analysis.results_folder import save_json
-    from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.analysis.models import fit_table
 
-    result = run_fit(read_table(table), formula, where=where, method=method, ddf=ddf)
-    if out is not None:
-        save_json(out, result.as_dict(), overwrite=overwrite)
+    result = fit_table(table, formula, out=out, where=where, method=method, ddf=ddf, overwrite=overwrite)
     _emit(result.as_dict(), as_json, result.summary())
 
 
@@ -249,22 +245,20 @@ def meta(
     as_json: bool,
 ) -> None:
     """Pool effects by a random-effects meta-analysis."""
-    from nwbswitch.analysis.meta import meta as run_meta
-    from nwbswitch.analysis.results_folder import save_json
-    from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.analysis.models import pool_table
 
-    result = run_meta(
-        read_table(table),
+    result = pool_table(
+        table,
         effect=effect,
         variance=variance,
+        out=out,
         method=method,
         test=test,
         moderators=moderators,
         where=where,
         slab=slab,
+        overwrite=overwrite,
     )
-    if out is not None:
-        save_json(out, result.as_dict(), overwrite=overwrite)
     _emit(result.as_dict(), as_json, result.summary())
 
 

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nwbswitch.schemas.errors import FitError, IssuesError
-
-if TYPE_CHECKING:
-    from nwbswitch.analysis.meta import MetaFit
-    from nwbswitch.analysis.mixed import MixedFit
 
 POOLED_ROWS = "level == 'animal' and contrast == 'vs_saline' and arm == 'ketamine' and estimand == 'M'"
 """Rows of the estimates table that the demo pools: excess remapping of every animal."""
@@ -53,8 +48,7 @@ def demo(
         If ``out`` holds a study made with other parameters and ``overwrite`` is false.
     """
     from nwbswitch.analysis.measure import measure
-    from nwbswitch.analysis.meta import meta
-    from nwbswitch.analysis.mixed import fit
+    from nwbswitch.analysis.models import fit_table, pool_table
     from nwbswitch.analysis.rates import FORMULA
     from nwbswitch.analysis.report import report
     from nwbswitch.analysis.results_folder import (
@@ -65,9 +59,7 @@ def demo(
         META_FILE,
         RATES_FILE,
         estimate_switch,
-        save_json,
     )
-    from nwbswitch.analysis.table_file import read_table
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
     from nwbswitch.converters.simulate import simulate_study
@@ -102,16 +94,21 @@ def demo(
     say(result.summary())
 
     say("6/7 Fitting the mixed model and pooling across animals")
-    rates, estimates = read_table(results / RATES_FILE), read_table(results / ESTIMATES_FILE)
-    steps: dict[str, Callable[[], MixedFit | MetaFit]] = {
-        FIT_FILE: lambda: fit(rates, FORMULA),
-        META_FILE: lambda: meta(
-            estimates, effect="estimate", variance="se**2", where=POOLED_ROWS, slab="animal"
+    steps: dict[str, Callable[[Path], object]] = {
+        FIT_FILE: lambda file: fit_table(results / RATES_FILE, FORMULA, out=file, overwrite=overwrite),
+        META_FILE: lambda file: pool_table(
+            results / ESTIMATES_FILE,
+            effect="estimate",
+            variance="se**2",
+            where=POOLED_ROWS,
+            slab="animal",
+            out=file,
+            overwrite=overwrite,
         ),
     }
     for name, step in steps.items():
         try:
-            save_json(results / name, step().as_dict(), overwrite=overwrite)
+            step(results / name)
         except FitError as error:
             say(f"{results / name} is not made: {error}")
 

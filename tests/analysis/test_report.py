@@ -9,12 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.meta import meta
-from nwbswitch.analysis.mixed import fit
-from nwbswitch.analysis.rates import neuron_rates
+from nwbswitch.analysis.models import fit_table, pool_table
 from nwbswitch.analysis.report import report
 from nwbswitch.analysis.report_text import headline, signed
-from nwbswitch.analysis.results_folder import estimate_switch, save_json
+from nwbswitch.analysis.results_folder import estimate_switch
 from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 
@@ -24,19 +22,22 @@ def _results(folder, scenario: str, animals: int):
     rng = np.random.default_rng(8)
     cells = cells_table(simulate_study(SCENARIOS[scenario], n_animals=animals, n_neurons=40, rng=rng))
     cells.to_parquet(folder / "cells.parquet")
-    result = estimate_switch(folder / "cells.parquet", folder / "estimates.csv")
-    return cells, result
+    estimate_switch(folder / "cells.parquet", folder / "estimates.csv")
 
 
 @pytest.fixture(scope="module")
 def switched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("switched")
-    cells, result = _results(folder, "switch", 8)
-    model = fit(neuron_rates(cells), "sqrt_rate ~ arm * window + (1 | animal) + (1 | neuron)")
-    save_json(folder / "fit.json", model.as_dict(), overwrite=False)
+    _results(folder, "switch", 8)
+    fit_table(
+        folder / "rates.parquet",
+        "sqrt_rate ~ arm * window + (1 | animal) + (1 | neuron)",
+        out=folder / "fit.json",
+    )
     where = "level == 'animal' and contrast == 'vs_saline' and estimand == 'M'"
-    pooled = meta(result.table(), effect="estimate", variance="se**2", where=where, slab="animal")
-    save_json(folder / "meta.json", pooled.as_dict(), overwrite=False)
+    estimates = folder / "estimates.csv"
+    out = folder / "meta.json"
+    pool_table(estimates, effect="estimate", variance="se**2", where=where, slab="animal", out=out)
     return folder
 
 

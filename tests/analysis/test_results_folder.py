@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.results_folder import estimate_switch, read_json, save_json
+from nwbswitch.analysis.results_folder import estimate_switch, read_json, save_result, table_work
 from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 
@@ -57,13 +57,21 @@ def test_nothing_is_written_without_an_output(cells) -> None:
     assert [path.name for path in cells.parent.iterdir()] == ["cells.parquet"]
 
 
-def test_save_json_takes_the_same_value_twice_and_refuses_another(tmp_path) -> None:
-    path = tmp_path / "x.json"
-    save_json(path, {"a": float("nan")}, overwrite=False)
-    save_json(path, {"a": float("nan")}, overwrite=False)
+def test_a_result_of_the_same_work_stays_and_of_other_work_is_refused(tmp_path) -> None:
+    path, table = tmp_path / "x.json", tmp_path / "t.csv"
+    table.write_text("a")
+    work = table_work("fit", table, {"formula": "y ~ x"})
+    save_result(path, {"a": float("nan")}, work=work, overwrite=False)
+    before = path.stat().st_mtime_ns
+    save_result(path, {"a": 5}, work=work, overwrite=False)
+    assert path.stat().st_mtime_ns == before
+    assert read_json(path)["a"] is None
+    table.write_text("b")
+    other = table_work("fit", table, {"formula": "y ~ x"})
     with pytest.raises(ExistingOutputError):
-        save_json(path, {"a": 1}, overwrite=False)
-    assert read_json(path) == {"a": None}
+        save_result(path, {"a": 1}, work=other, overwrite=False)
+    save_result(path, {"a": 1}, work=other, overwrite=True)
+    assert read_json(path)["a"] == 1
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", "\x00"])
