@@ -13,7 +13,7 @@ import numpy as np
 
 from nwbswitch.analysis.coding import Coded
 from nwbswitch.analysis.formula import Term, term_name
-from nwbswitch.analysis.model_frame import ModelFrame
+from nwbswitch.analysis.model_frame import Level, ModelFrame
 
 # Rejections of a true null at 5 %, 2,000 simulated data sets: drug alternating by session in 6 animals,
 # 2 epochs, response ~ drug * epoch with and without the slope.
@@ -30,8 +30,7 @@ def missing_slopes(frame: ModelFrame) -> tuple[str, ...]:
             continue
         for part, position in _needed_slopes(frame, term).items():
             level = frame.levels[position]
-            present = {frozenset(each) for block in level.blocks for each in block.terms}
-            if frozenset(part) not in present:
+            if not _has_slope(level, part) and not _carried_inside(frame, part, position):
                 warnings.append(_warning(term, part, level.names[0]))
     return tuple(warnings)
 
@@ -46,12 +45,39 @@ def _needed_slopes(frame: ModelFrame, term: Term) -> dict[Term, int]:
     return outermost
 
 
+def _has_slope(level: Level, part: Term) -> bool:
+    return frozenset(part) in {frozenset(each) for block in level.blocks for each in block.terms}
+
+
+def _carried_inside(frame: ModelFrame, part: Term, position: int) -> bool:
+    """Return whether an inner level carries the slope of ``part`` for the level at ``position``.
+
+    With one inner group for each combination of outer group and constant variables, as one session per
+    animal and arm, the inner slope of what varies is the outer slope: a session's change is its animal's
+    response to that arm, and the two cannot be told apart.
+    """
+    outer = frame.levels[position]
+    for inner in frame.levels[:position]:
+        varying = tuple(name for name in part if _varies(frame.variables[name], inner.codes, inner.n_groups))
+        constant = [_values(frame.variables[name]) for name in part if name not in varying]
+        if constant and _has_slope(inner, varying):
+            combinations = np.unique(np.stack([outer.codes, *constant]), axis=1).shape[1]
+            if combinations == inner.n_groups:
+                return True
+    return False
+
+
 def _varies(variable: Coded, codes: np.ndarray, n_groups: int) -> bool:
-    values = variable.numbers if variable.codes is None else variable.codes
-    assert values is not None
+    values = _values(variable)
     one = np.empty(n_groups, dtype=values.dtype)
     one[codes] = values
     return bool(np.any(one[codes] != values))
+
+
+def _values(variable: Coded) -> np.ndarray:
+    values = variable.numbers if variable.codes is None else variable.codes
+    assert values is not None
+    return values
 
 
 def _warning(term: Term, part: Term, group: str) -> str:

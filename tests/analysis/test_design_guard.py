@@ -47,3 +47,19 @@ def test_the_slopes_of_the_design_are_asked_for(crossed, random, expected):
 def test_an_effect_between_groups_needs_no_slope():
     frame = model_frame(design(crossed=False), read_formula("y ~ drug + (1|animal/session)"))
     assert missing_slopes(frame) == ()
+
+
+@pytest.mark.parametrize(
+    ("random", "expected"),
+    [
+        ("(1 + epoch|animal) + (1 + epoch|session) + (1|neuron)", []),
+        ("(1 + epoch|animal) + (1|session) + (1|neuron)", ["(epoch | session)", "(drug:epoch | animal)"]),
+    ],
+)
+def test_one_session_per_animal_and_arm_carries_the_response_of_the_animal(random, expected):
+    table = design(crossed=True)
+    frame = model_frame(table[table["visit"] < 2], read_formula(f"y ~ drug*epoch + {random}"))
+    warnings = missing_slopes(frame)
+    assert [
+        f"no random slope {slope}" in warning for slope, warning in zip(expected, warnings, strict=True)
+    ] == [True] * len(expected)
