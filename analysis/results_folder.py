@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from nwbswitch.schemas.files import sha256_file, write_json
 from nwbswitch.schemas.provenance import record, same_work
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nwbswitch.analysis.switch_result import SwitchResult
 
 RESULT = "result.json"
@@ -92,6 +95,69 @@ def table_work(command: str, table: Path, parameters: dict[str, Any]) -> dict[st
     """Return the record of work on one table, known by its digest."""
     inputs = {table.name: sha256_file(table)}
     return record(command=command, parameters=parameters, inputs=inputs, seed=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a results folder holds; ``fit`` and ``meta`` are None when they were not made."""
+
+    cells: pd.DataFrame
+    estimates: pd.DataFrame
+    result: dict[str, Any]
+    fit: dict[str, Any] | None
+    meta: dict[str, Any] | None
+    measured: dict[str, Any]
+
+    @property
+    def arms(self) -> list[str]:
+        """Arms, the reference first."""
+        reference = self.result["reference"]
+        return sorted(self.result["arms"], key=lambda name: (name != reference, name))
+
+    @property
+    def reference(self) -> str:
+        """The reference arm, or the first arm when there is none."""
+        return self.result["reference"] or self.arms[0]
+
+    @property
+    def contrast(self) -> str:
+        """What the main figure shows: ``drug``, or ``pseudo`` when no arm has a drug window."""
+        arms = self.result["arms"].values()
+        return "drug" if any(arm["contrast"] == "drug" for arm in arms) else "pseudo"
+
+
+def read_results(folder: Path) -> Results:
+    """Return the content of a results folder.
+
+    Raises
+    ------
+    InputFileError
+        If a file that must be there is missing or damaged.
+    """
+    from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.schemas.tables import CELLS, ESTIMATES
+
+    result = read_json(folder / RESULT)
+    needed = {"arms", "reference", "margin", "seed", "cell_type", "design", "simulated", "tau_c_limits"}
+    if missing := needed - set(result):
+        raise InputFileError(folder / RESULT, f"lacks {', '.join(sorted(missing))}.", "Run nwbswitch switch.")
+    cells, estimates = folder / CELLS_FILE, folder / ESTIMATES_FILE
+    return Results(
+        cells=CELLS.checked(read_table(cells), file=cells),
+        estimates=ESTIMATES.checked(read_table(estimates), file=estimates),
+        result=result,
+        fit=read_json(folder / FIT_FILE) if (folder / FIT_FILE).exists() else None,
+        meta=read_json(folder / META_FILE) if (folder / META_FILE).exists() else None,
+        measured=_measured(cells),
+    )
+
+
+def _measured(cells: Path) -> dict[str, Any]:
+    """Return the parameters with which the cells were measured; empty when the file does not say."""
+    from nwbswitch.analysis.measure import read_record
+
+    parameters = read_record(cells).get("provenance", {}).get("parameters", {})
+    return dict(parameters) if isinstance(parameters, dict) else {}
 
 
 def refuse_other_work(path: Path, work: dict[str, Any]) -> None:
