@@ -86,10 +86,8 @@ def _main_caption(results: Results) -> str:
     return (
         f"One dot is one animal. {joined}Diamonds are the estimate of the arm with its 95 % interval. "
         "ρ* is 1 when the same neurons stay active, 0 when activity is dealt anew and negative when "
-        "active and "
-        f"silent neurons change places; the band is the margin of ±{results.result['margin']:g}. SW "
-        "is 0 under "
-        "any common gain."
+        "active and silent neurons change places; the band is the margin of "
+        f"±{results.result['margin']:g}. SW is 0 under any common gain."
     )
 
 

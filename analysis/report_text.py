@@ -88,7 +88,7 @@ def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str
         "The animal is the unit: values are ratios of sums over animals with a jackknife over animals "
         "and t intervals. P values are exact sign flips over animals, given only where the number of "
         f"animals supports them. The equivalence margin was {result['margin']:g}; the seed was "
-        f"{result['seed']}.",
+        f"{result['seed']}. The primary test is that of M; all other tests are exploratory.",
         "Negative controls: N1 compares a pseudo-injection inside the baseline at the same lag between "
         "arms, N2 the reference arm with its own pseudo-injection. A failed control turns the verdict "
         "into undecided.",
