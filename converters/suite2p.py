@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ CHUNK_FRAMES = 500
 CHUNK_BYTES = 10 << 20
 BUFFER_BYTES = 128 << 20
 
+_VERSION = re.compile(r"[\w.+-]{1,40}")
 MODULE_DESCRIPTION = "Regions of interest and their fluorescence."
 SERIES: dict[str, tuple[str, str]] = {
     "F.npy": ("RoiResponseSeries", "Raw fluorescence of each ROI, without neuropil correction."),
@@ -155,8 +157,9 @@ class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
         return metadata
 
     def _defaults(self) -> dict[str, str]:
-        version = self.plane.settings.get("version") or self.plane.settings.get("suite2p_version")
-        by = f"Suite2p {version}" if isinstance(version, str) else "Suite2p"
+        stated = [self.plane.settings.get(key) for key in ("version", "suite2p_version")]
+        versions = [each for each in stated if isinstance(each, str) and _VERSION.fullmatch(each)]
+        by = " ".join(["Suite2p", *versions[:1]])
         return {
             "name": "PlaneSegmentation",
             "description": f"All ROIs found by {by}; the column accepted tells which count as cells.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,9 @@ ROI_NUMBERS: dict[str, str] = {
     "npix": "Number of pixels of the ROI.",
 }
 RATE_TOLERANCE = 0.005
+MAX_SIDE_PX = 1 << 15
+MAX_IMAGE_PX = 1 << 26
+MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ def frame_rate_hz(plane: PlaneFolder, stated_hz: float | None) -> float:
     """
     own = plane.settings.get("fs")
     if own is not None and not (_is_number(own) and own > 0):
-        raise InputFileError(plane.path, f"its settings state the frame rate fs = {own!r}.")
+        stated = own if isinstance(own, int | float) else f"a {type(own).__name__}"
+        raise InputFileError(plane.path, f"its settings state the frame rate fs = {stated}.")
     if own is None and stated_hz is None:
         raise InputFileError(
             plane.path,
@@ -176,41 +180,92 @@ def read_rois(plane: PlaneFolder, *, n_rois: int) -> Rois:
         raise InputFileError(
             plane.path / "stat.npy", f"holds {len(stat)} ROIs, F.npy holds {n_rois}.", "Run Suite2p again."
         )
-    masks = [_mask(plane, index, properties) for index, properties in enumerate(stat)]
+    size = image_size(plane)
+    masks = [_mask(plane, index, properties, size) for index, properties in enumerate(stat)]
     numbers = {
         name: np.array([float(each[name]) for each in stat])
         for name in ROI_NUMBERS
         if all(_is_number(each.get(name)) for each in stat)
     }
-    tracked = all("tracking_id" in each for each in stat)
     return Rois(
         pixels=np.concatenate(masks),
         ends=np.cumsum([len(mask) for mask in masks]),
         accepted=iscell[:, 0] > 0.5,
         cell_probability=iscell[:, 1].astype(float),
         numbers=numbers,
-        tracking_ids=tuple(str(each["tracking_id"]) for each in stat) if tracked else (),
+        tracking_ids=_tracking_ids(plane, stat),
     )
 
 
-def _mask(plane: PlaneFolder, index: int, properties: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-    try:
-        columns = [np.asarray(properties[key]) for key in ("xpix", "ypix", "lam")]
-    except KeyError as error:
-        raise InputFileError(plane.path / "stat.npy", f"ROI {index} has no {error.args[0]}.") from error
+def _tracking_ids(plane: PlaneFolder, stat: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the identity of every neuron across sessions; empty unless every ROI states one."""
+    if not all("tracking_id" in each for each in stat):
+        return ()
+    found = []
+    for index, each in enumerate(stat):
+        name = each["tracking_id"]
+        if not isinstance(name, str | int | np.integer) or not _is_name(str(name)):
+            raise InputFileError(plane.path / "stat.npy", f"ROI {index} has a tracking_id that is no word.")
+        found.append(str(name))
+    return tuple(found)
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME and text.isprintable()
+
+
+def _mask(
+    plane: PlaneFolder, index: int, properties: Mapping[str, Any], size: tuple[int, int] | None
+) -> np.ndarray[Any, Any]:
+    file = plane.path / "stat.npy"
+    for key in ("xpix", "ypix", "lam"):
+        if key not in properties:
+            raise InputFileError(file, f"ROI {index} has no {key}.")
+    columns = [_numbers(properties[key]) for key in ("xpix", "ypix", "lam")]
     x, y, weight = columns
-    limits = [plane.settings.get(key, np.inf) for key in ("Lx", "Ly")]
-    if not (
-        x.ndim == 1 and x.shape == y.shape == weight.shape and all(c.dtype.kind in "fiu" for c in columns)
+    if x is None or y is None or weight is None or not x.shape == y.shape == weight.shape:
+        raise InputFileError(file, f"ROI {index} has xpix, ypix and lam that do not fit together.")
+    height, width = size or (MAX_SIDE_PX, MAX_SIDE_PX)
+    # Also false for NaN, which is neither at least 0 nor below the limit.
+    if not all(
+        bool(np.all((c >= 0) & (c < limit) & (c == np.floor(c)))) for c, limit in ((x, width), (y, height))
     ):
-        raise InputFileError(
-            plane.path / "stat.npy", f"ROI {index} has xpix, ypix and lam that do not fit together."
-        )
-    if x.size and (min(x.min(), y.min()) < 0 or x.max() >= limits[0] or y.max() >= limits[1]):
-        raise InputFileError(plane.path / "stat.npy", f"ROI {index} has pixels outside the image.")
+        raise InputFileError(file, f"ROI {index} has pixels outside the image.")
     mask = np.empty(len(x), dtype=[("x", "<u4"), ("y", "<u4"), ("weight", "<f4")])
     mask["x"], mask["y"], mask["weight"] = columns
     return mask
+
+
+def _numbers(value: object) -> np.ndarray[Any, Any] | None:
+    """Return a flat array of numbers, or None for anything else: nested lists can stand for endless ones."""
+    if isinstance(value, list | tuple) and all(isinstance(each, int | float | np.number) for each in value):
+        value = np.array(value) if value else np.empty(0)
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "fiu":
+        return value
+    return None
+
+
+def image_size(plane: PlaneFolder) -> tuple[int, int] | None:
+    """Return height and width of the image, pixels, as the settings state them; None when they do not.
+
+    Raises
+    ------
+    InputFileError
+        When what they state is no size of an image.
+    """
+    stated = [plane.settings.get(key) for key in ("Ly", "Lx")]
+    if any(each is None for each in stated):
+        return None
+    sides = [
+        int(each)
+        for each in stated
+        if isinstance(each, int | float | np.integer | np.floating)
+        and float(each).is_integer()
+        and 0 < each <= MAX_SIDE_PX
+    ]
+    if len(sides) < 2 or sides[0] * sides[1] > MAX_IMAGE_PX:
+        raise InputFileError(plane.path, "its settings state Ly and Lx that are no size of an image.")
+    return sides[0], sides[1]
 
 
 def summary_images(plane: PlaneFolder) -> dict[str, np.ndarray[Any, Any]]:
@@ -218,28 +273,40 @@ def summary_images(plane: PlaneFolder) -> dict[str, np.ndarray[Any, Any]]:
 
     Suite2p crops the projection to ``yrange`` and ``xrange``; the rest is filled with zeros.
     """
-    settings = plane.settings
+    size = image_size(plane)
     images: dict[str, np.ndarray[Any, Any]] = {}
-    mean = settings.get("meanImg")
-    if isinstance(mean, np.ndarray) and mean.ndim == 2:
-        images["mean_image"] = mean.astype(np.float32)
-    projection = settings.get("max_proj")
-    if isinstance(projection, np.ndarray) and projection.ndim == 2:
-        images["max_projection"] = _uncropped(plane, projection.astype(np.float32))
+    mean, projection = (_image(plane.settings.get(key)) for key in ("meanImg", "max_proj"))
+    if mean is not None:
+        if size is not None and mean.shape != size:
+            raise InputFileError(plane.path, f"its meanImg has shape {mean.shape}, the image {size}.")
+        images["mean_image"] = mean
+    if projection is not None:
+        images["max_projection"] = _uncropped(plane, projection, size or projection.shape)
     return images
 
 
-def _uncropped(plane: PlaneFolder, projection: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    settings = plane.settings
-    full = (int(settings.get("Ly", projection.shape[0])), int(settings.get("Lx", projection.shape[1])))
-    if projection.shape == full:
+def _image(value: object) -> np.ndarray[Any, Any] | None:
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu":
+        return value.astype(np.float32)
+    return None
+
+
+def _uncropped(
+    plane: PlaneFolder, projection: np.ndarray[Any, Any], size: tuple[int, ...]
+) -> np.ndarray[Any, Any]:
+    if projection.shape == size:
         return projection
-    rows, columns = (slice(*map(int, settings.get(key, (0, 0)))) for key in ("yrange", "xrange"))
-    if max(full) > 1 << 15 or (rows.stop - rows.start, columns.stop - columns.start) != projection.shape:
+    ranges = [_numbers(plane.settings.get(key)) for key in ("yrange", "xrange")]
+    known = [each for each in ranges if each is not None and len(each) == 2 and np.isfinite(each).all()]
+    crop = [slice(int(start), int(stop)) for start, stop in known]
+    inside = len(crop) == 2 and all(
+        0 <= part.start < part.stop <= side for part, side in zip(crop, size, strict=True)
+    )
+    if not inside or tuple(part.stop - part.start for part in crop) != projection.shape:
         raise InputFileError(
             plane.path,
-            f"its max_proj has shape {projection.shape}, which fits neither the image {full} nor its ranges.",
+            f"its max_proj has shape {projection.shape}, which fits neither the image {size} nor its ranges.",
         )
-    image = np.zeros(full, dtype=np.float32)
-    image[rows, columns] = projection
+    image = np.zeros(size, dtype=np.float32)
+    image[crop[0], crop[1]] = projection
     return image

@@ -234,6 +234,68 @@ def test_damaged_folders_are_refused_in_words(tmp_path: Path, what: str, words: 
         write(Suite2pInterface(folder_path=tmp_path), tmp_path / "s.nwb")
 
 
+def shared_lists(levels: int = 60) -> list[Any]:
+    """A list of a few objects whose text and whose array would have 2 ** levels elements."""
+    found: list[Any] = [1, 1]
+    for _ in range(levels):
+        found = [found, found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"ypix": np.array([np.nan, 1.0]), "xpix": np.array([1.0, 1.0])}, "pixels outside"),
+        ({"ypix": np.array([0.5, 1.0]), "xpix": np.array([1.0, 1.0])}, "pixels outside"),
+        ({"ypix": np.array([-1, 1]), "xpix": np.array([1, 1])}, "pixels outside"),
+        ({"xpix": shared_lists()}, "do not fit together"),
+        ({"tracking_id": shared_lists()}, "tracking_id that is no word"),
+        ({"tracking_id": "a\0b"}, "tracking_id that is no word"),
+        ({"tracking_id": ""}, "tracking_id that is no word"),
+    ],
+)
+def test_rois_that_cannot_be_are_refused(tmp_path: Path, extra: dict[str, Any], words: str) -> None:
+    whole = {"xpix": np.array([1, 2]), "ypix": np.array([1, 1]), "lam": np.ones(2)}
+    make_plane(tmp_path / "plane0", ops=ops_of(), extra=whole | extra)
+    with pytest.raises(InputFileError, match=words):
+        write(Suite2pInterface(folder_path=tmp_path), tmp_path / "s.nwb")
+
+
+def test_pixels_have_a_limit_when_the_image_size_is_not_stated(tmp_path: Path) -> None:
+    far = {"xpix": np.array([1 << 40]), "ypix": np.array([0]), "lam": np.ones(1)}
+    make_plane(tmp_path / "plane0", extra=far)
+    with pytest.raises(InputFileError, match="pixels outside"):
+        write(Suite2pInterface(folder_path=tmp_path, rate_hz=5.0), tmp_path / "s.nwb")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"Ly": "abc"}, "no size of an image"),
+        ({"Ly": float("nan")}, "no size of an image"),
+        ({"Ly": np.array([HEIGHT, HEIGHT])}, "no size of an image"),
+        ({"Ly": 1 << 15, "Lx": 1 << 15}, "no size of an image"),
+        ({"meanImg": np.ones((3, 3))}, "meanImg has shape"),
+        ({"yrange": [1]}, "fits neither the image"),
+        ({"yrange": "ab"}, "fits neither the image"),
+        ({"yrange": [2 - HEIGHT, -2]}, "fits neither the image"),
+        ({"yrange": [float("nan"), 1.0]}, "fits neither the image"),
+        ({"fs": shared_lists()}, "fs = a list"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+    make_plane(tmp_path / "plane0", ops=ops_of(**values))
+    with pytest.raises(InputFileError, match=words):
+        write(Suite2pInterface(folder_path=tmp_path), tmp_path / "s.nwb")
+
+
+def test_images_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
+    text = np.full((HEIGHT, WIDTH), "a")
+    make_plane(tmp_path / "plane0", ops=ops_of(meanImg=text, max_proj=text, version=np.ones(2)))
+    with h5py.File(write(Suite2pInterface(folder_path=tmp_path), tmp_path / "s.nwb")) as file:
+        assert "SegmentationImages" not in file["processing/ophys"]
+
+
 def test_stub_and_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nwbswitch.converters.suite2p.CHUNK_FRAMES", 8)
     monkeypatch.setattr("nwbswitch.converters.suite2p.BUFFER_BYTES", 200)
