@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nwbswitch.converters.allowances import allowed_because
-from nwbswitch.converters.check_record import check_work, read_findings, write_findings
+from nwbswitch.converters.check_record import check_work, may_be_replaced, read_findings, write_findings
 from nwbswitch.converters.rules import broken_rules
-from nwbswitch.schemas.errors import InputFileError, MissingExtraError, UnsafeFileError
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, MissingExtraError, UnsafeFileError
 from nwbswitch.schemas.file_guard import check_hdf5
 from nwbswitch.schemas.files import PARTIAL
 from nwbswitch.schemas.issues import Issue, Place, Severity, has_errors, issue
@@ -81,6 +81,8 @@ def check(
     ------
     InputFileError
         A path that is not there, or a folder without any NWB file.
+    ExistingOutputError
+        ``out`` is a file that no check wrote.
     MissingExtraError
         nwbinspector is not installed.
     """
@@ -88,6 +90,8 @@ def check(
     files = tuple(file for path in paths for file in _files(Path(path)))
     if out is None:
         return CheckResult(files, _findings(files, workers, executor))
+    if not may_be_replaced(Path(out)):
+        raise ExistingOutputError(f"{out}: is there and holds no findings. Choose another file.")
     work = check_work(files)
     found = read_findings(Path(out), work)
     if found is None:

@@ -17,9 +17,20 @@ def check_work(files: Sequence[Path]) -> dict[str, Any]:
     return record(
         command="check",
         parameters={},
-        inputs={path.as_posix(): sha256_file(path) for path in files},
+        inputs={path.as_posix(): sha256_file(path) if path.is_file() else "no file" for path in files},
         seed=None,
     )
+
+
+def may_be_replaced(out: Path) -> bool:
+    """Return whether ``out`` is free, or was written by a check."""
+    if not out.exists():
+        return True
+    try:
+        held = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else None
+    except (OSError, ValueError):
+        return False
+    return isinstance(held, dict) and held.keys() == {"provenance", "issues"}
 
 
 def write_findings(out: Path, issues: Sequence[Issue], work: dict[str, Any]) -> None:

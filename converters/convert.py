@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,9 +36,10 @@ from nwbswitch.schemas.errors import (
     InputFileError,
     IssuesError,
     MissingExtraError,
+    NwbswitchError,
     UnsafeFileError,
 )
-from nwbswitch.schemas.files import remove_partials, replaced, write_json
+from nwbswitch.schemas.files import locked, remove_partials, replaced, write_json
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.provenance import record as provenance
@@ -200,7 +203,10 @@ def convert(
     Raises
     ------
     ExistingOutputError
-        A file is there that was made differently, and ``overwrite`` is not given. Nothing was changed.
+        A file is there that was made differently, and ``overwrite`` is not given, or another conversion is
+        writing into the folder. Nothing was changed.
+    NwbswitchError
+        The folder cannot be written to.
     IssuesError
         ``sessions`` names one that the study does not have, or two sessions have the same output.
     MissingExtraError
@@ -222,16 +228,40 @@ def convert(
             + "\n  ".join(conflicts)
             + "\nUse --overwrite to replace them, or another output folder."
         )
-    if not dry_run:
-        remove_partials(folder)
-    label = "check" if dry_run else "convert"
-    outcomes = run_jobs(
-        _convert_session, jobs, label=label, workers=workers, executor=executor, describe=_describe
-    )
-    result = ConvertResult(tuple(_session_result(outcome) for outcome in outcomes), folder)
-    if not dry_run and any(each.status != "present" for each in result.sessions):
-        _write_log(folder, result, outcomes)
+    with nullcontext() if dry_run else _alone_in(folder):
+        outcomes = run_jobs(
+            _convert_session,
+            jobs,
+            label="check" if dry_run else "convert",
+            workers=workers,
+            executor=executor,
+            describe=_describe,
+        )
+        result = ConvertResult(tuple(_session_result(outcome) for outcome in outcomes), folder)
+        if not dry_run and any(each.status != "present" for each in result.sessions):
+            _write_log(folder, result, outcomes)
     return result
+
+
+def _alone_in(folder: Path) -> ExitStack:
+    """Claim the output folder, which is let go of at the end, and remove what a killed run left in it."""
+    claim = ExitStack()
+    try:
+        claim.enter_context(locked(folder / RECORDS / "lock"))
+        remove_partials(folder)
+    except BlockingIOError as error:
+        raise ExistingOutputError(
+            f"{folder}: another conversion is writing here. Wait for its end, or choose another folder."
+        ) from error
+    except OSError as error:
+        claim.close()
+        raise _not_written(folder, error) from error
+    return claim
+
+
+def _not_written(path: Path, error: OSError) -> NwbswitchError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return NwbswitchError(f"{path}: cannot be written: {reason}. Nothing half-written is left.")
 
 
 def _require_readers() -> None:
@@ -296,7 +326,10 @@ def _convert_session(job: _Job) -> SessionResult:
             job.study, job.session, contents=[each.sha256 for each in inputs], stub=job.stub
         )
         add_parts(nwbfile, job.session, parts, stub=job.stub)
-        size_bytes = _write(job, nwbfile, inputs)
+        try:
+            size_bytes = _write(job, nwbfile, inputs)
+        except OSError as error:
+            raise _not_written(job.output, error) from error
     finally:
         close_parts(parts)
     return job.result(
@@ -351,4 +384,7 @@ def _write_log(folder: Path, result: ConvertResult, outcomes: Sequence[Outcome[_
     for entry, outcome in zip(log["sessions"], outcomes, strict=True):
         if outcome.error is not None:
             entry["traceback"] = traceback.format_exception(outcome.error)
-    write_json(folder / RECORDS / "convert.json", log)
+    try:
+        write_json(folder / RECORDS / "convert.json", log)
+    except OSError as error:
+        raise _not_written(folder / RECORDS / "convert.json", error) from error

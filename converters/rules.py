@@ -50,12 +50,12 @@ class Recording:
         return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
     @cached_property
-    def rows(self) -> list[Administration]:
-        """The rows of the drug log that can be read."""
+    def numbered_rows(self) -> list[tuple[int, Administration]]:
+        """The rows of the drug log that can be read, each with its number in the table."""
         found = []
-        for values in self.values:
+        for number, values in enumerate(self.values):
             try:
-                found.append(administration_from_values(values))
+                found.append((number, administration_from_values(values)))
             except ValueError:
                 continue
         return found
@@ -173,8 +173,8 @@ def derived_doses_fit(recording: Recording) -> Iterator[Issue]:
     from nwbswitch.schemas.drug_table import stored_values
 
     derived = [column.name for column in DRUG_LOG_COLUMNS if not column.field]
-    for number, (values, row) in enumerate(zip(recording.values, recording.rows, strict=False)):
-        expected = stored_values(row)
+    for number, row in recording.numbered_rows:
+        values, expected = recording.values[number], stored_values(row)
         for name in derived:
             if name in values and not _equal(values[name], expected[name]):
                 problem = f"{name} is {values[name]!r}, the row gives {expected[name]!r}."
@@ -191,7 +191,7 @@ def _equal(stored: Any, expected: Any) -> bool:
 def pharmacology_agrees(recording: Recording) -> Iterator[Issue]:
     """The readable text names every substance and every stated dose of the drug log."""
     text = recording.nwbfile.pharmacology or ""
-    for number, row in enumerate(recording.rows):
+    for number, row in recording.numbered_rows:
         patterns = {row.substance: rf"(?<!\w){re.escape(row.substance)}(?!\w)"}
         if row.dose is not None:
             dose = f"{row.dose:g}"
@@ -231,7 +231,7 @@ def windows_are_inside_the_recording(recording: Recording) -> Iterator[Issue]:
 
 def baseline_comes_before_the_drug(recording: Recording) -> Iterator[Issue]:
     """Baseline and pseudo windows end before the deciding administration, the drug window follows it."""
-    decider = deciding_row(recording.rows)
+    decider = deciding_row([row for _, row in recording.numbered_rows])
     if decider is None:
         return
     zero = decider.timestamp_s
@@ -249,21 +249,20 @@ def baseline_comes_before_the_drug(recording: Recording) -> Iterator[Issue]:
 
 def baseline_and_drug_are_apart(recording: Recording) -> Iterator[Issue]:
     """Windows that are compared with each other do not overlap."""
-    spans = {name: (start, stop) for name, start, stop in recording.windows}
     for one, other in ((Window.BASELINE, Window.DRUG), (Window.PSEUDO_BASELINE, Window.PSEUDO_DRUG)):
-        if one in spans and other in spans and _overlap(spans[one], spans[other]):
+        firsts, seconds = (
+            [(start, stop) for name, start, stop in recording.windows if name == each]
+            for each in (one, other)
+        )
+        if any(max(a, c) < min(b, d) for a, b in firsts for c, d in seconds):
             yield issue("epochs-overlap", f"{one} and {other} overlap.", place=_window_place(other))
-
-
-def _overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return max(one[0], other[0]) < min(one[1], other[1])
 
 
 def drugs_were_given_while_recording(recording: Recording) -> Iterator[Issue]:
     """An administration after the last frame cannot have had an effect in the file."""
     if recording.extent_s is None or STUB_KEYWORD in tuple(recording.nwbfile.keywords or ()):
         return
-    for number, row in enumerate(recording.rows):
+    for number, row in recording.numbered_rows:
         if row.timestamp_s > recording.extent_s[1]:
             problem = f"{row.substance} at {row.timestamp_s:g} s comes after the recording."
             yield issue("drug-outside-session", problem, place=_log_place(number))

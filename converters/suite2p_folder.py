@@ -193,7 +193,7 @@ def read_rois(plane: PlaneFolder, *, n_rois: int) -> Rois:
         accepted=iscell[:, 0] > 0.5,
         cell_probability=iscell[:, 1].astype(float),
         numbers=numbers,
-        tracking_ids=_tracking_ids(plane, stat),
+        tracking_ids=_tracking_ids(plane, list(stat)),
     )
 
 

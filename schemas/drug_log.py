@@ -62,7 +62,7 @@ class DoseBasis(StrEnum):
 class Administration(BaseModel):
     """One administration at a constant dose. Times are seconds on the session clock."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     timestamp_s: float = Field(description="Start, s on the session clock; negative before the session.")
     duration_s: float = Field(0.0, ge=0, description="Duration, s; 0 for a bolus.")

@@ -28,7 +28,7 @@ class TimeZero(StrEnum):
 class Epoch(BaseModel):
     """One analysis window in seconds, from the session start or from the first test or control row."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     window: Window
     start_s: float = Field(description="Start of the window, s.")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -13,8 +15,11 @@ from filecmp import cmp
 from pathlib import Path, PurePath
 from typing import Any
 
+from nwbswitch.schemas.errors import InputFileError
+
 _CHUNK = 1 << 20
 PARTIAL = ".partial-"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -42,11 +47,59 @@ def replaced(path: Path | str) -> Iterator[Path]:
 def remove_partials(folder: Path) -> None:
     """Remove what a killed run left below ``folder``."""
     for leftover in folder.rglob(f"{PARTIAL}*"):
-        leftover.unlink(missing_ok=True)
+        if leftover.is_file():
+            leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path | str) -> Iterator[None]:
+    """Hold the file ``path`` for this process alone; the system lets go of it however the process ends.
+
+    The file stays, empty. On a file system without locks nothing is held.
+
+    Raises
+    ------
+    BlockingIOError
+        When another process holds it.
+    OSError
+        When the file cannot be made.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("ab") as stream:
+        try:
+            _lock(stream.fileno())
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(*error.args) from error
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def sha256_file(path: Path | str) -> str:
-    """Return the SHA-256 of a file's bytes as hex digits, reading 1 MiB at a time."""
+    """Return the SHA-256 of a file's bytes as hex digits, reading 1 MiB at a time.
+
+    Raises
+    ------
+    InputFileError
+        When it is no regular file: a device or a pipe may never end.
+    """
+    if not Path(path).is_file():
+        raise InputFileError(path, "is not a file." if Path(path).exists() else "is not there.")
     digest_ = hashlib.sha256()
     with Path(path).open("rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -80,7 +133,8 @@ def _plain(value: Any) -> Any:
 def write_json(path: Path | str, value: Any) -> None:
     """Write a value as readable JSON, atomically; NaN and infinities become null."""
     with replaced(path) as partial:
-        partial.write_text(to_json(value) + "\n", encoding="utf-8")
+        # Names of files may hold bytes that are no UTF-8; JSON writes them as the same escapes.
+        partial.write_text(to_json(value) + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def to_json(value: Any) -> str:

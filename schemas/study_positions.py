@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}"
     for name in ("null", "bool", "int", "float", "timestamp", "str", "seq", "map", "merge", "value")
 }
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
@@ -178,6 +180,10 @@ class _Reader:
             )
             return None
         if isinstance(node, yaml.ScalarNode):
+            if _NO_TEXT.search(node.value):
+                message = "The value holds a character that no text has (NUL or half of a pair)."
+                self.issues.append(issue("wrong-value", message, place=place, remedy="Remove it."))
+                return _NO_TEXT.sub("", node.value)
             return None if node.tag == _NULL_TAG and node.style is None else node.value
         self.open.add(id(node))
         try:
@@ -208,7 +214,7 @@ class _Reader:
                     issue("yaml-syntax", message, place=Place(self.file, line, item_text(path)))
                 )
                 continue
-            key = str(key_node.value)
+            key = _NO_TEXT.sub("", str(key_node.value))
             place = Place(self.file, line, item_text((*path, key)))
             if key in result:
                 first = self.places[(*path, key)].line

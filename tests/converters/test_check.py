@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from nwbswitch.converters.allowances import allowances, allowed_because
 from nwbswitch.converters.check import check
 from nwbswitch.converters.convert import convert
-from nwbswitch.schemas.errors import InputFileError, MissingExtraError
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, MissingExtraError
 from nwbswitch.schemas.files import PARTIAL
 from nwbswitch.schemas.issues import Severity
 from nwbswitch.schemas.study import Session, Study
@@ -142,3 +143,20 @@ def test_allowances_are_narrow() -> None:
     assert not allowed_because("check_single_row", "trials", "")
     assert not allowed_because("check_subject_exists", "root", "")
     assert not allowed_because("check_roi_response_series_dims", "Neuropil", "does not match")
+
+
+def test_a_file_is_not_replaced_by_its_findings(nwb: Path) -> None:
+    before = nwb.read_bytes()
+    with pytest.raises(ExistingOutputError, match="holds no findings"):
+        check([nwb], out=nwb)
+    assert nwb.read_bytes() == before
+
+
+def test_folders_and_pipes_among_the_files_are_findings(tmp_path: Path) -> None:
+    (tmp_path / "zarr.nwb").mkdir()
+    os.mkfifo(tmp_path / "pipe.nwb")
+    found = check([tmp_path], out=tmp_path / "check.json").issues
+    assert [(each.code, each.place.file.name) for each in found if each.place.file] == [
+        ("unreadable-file", "pipe.nwb"),
+        ("unreadable-file", "zarr.nwb"),
+    ]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nwbswitch.converters.check_record import check_work, read_findings, write_findings
+from nwbswitch.converters.check_record import check_work, may_be_replaced, read_findings, write_findings
 from nwbswitch.schemas.issues import Place, issue
 
 
@@ -52,3 +52,11 @@ def test_a_record_without_a_field_is_no_record(kept) -> None:
     del held["issues"][0]["severity"]
     out.write_text(json.dumps(held))
     assert read_findings(out, check_work([file])) is None
+
+
+def test_only_findings_may_be_replaced(kept, tmp_path) -> None:
+    file, out, _ = kept
+    assert may_be_replaced(out)
+    assert may_be_replaced(tmp_path / "new.json")
+    assert not may_be_replaced(file)
+    assert not may_be_replaced(tmp_path)

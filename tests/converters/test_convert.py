@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,8 +19,8 @@ import tifffile
 from pynwb import NWBHDF5IO
 
 from nwbswitch.converters.convert import convert
-from nwbswitch.schemas.errors import ExistingOutputError, IssuesError, MissingExtraError
-from nwbswitch.schemas.files import PARTIAL
+from nwbswitch.schemas.errors import ExistingOutputError, IssuesError, MissingExtraError, NwbswitchError
+from nwbswitch.schemas.files import PARTIAL, locked
 from nwbswitch.schemas.study import Session, Study
 
 Make = Callable[..., Session]
@@ -281,3 +282,43 @@ def test_the_real_recording(treadmill: Study, tmp_path: Path, shared: Path) -> N
         own = movie.data[:].mean(axis=0)
         assert np.corrcoef(mean.ravel(), own.ravel())[0, 1] > 0.9
         assert np.corrcoef(mean.T.ravel(), own.ravel())[0, 1] < 0.8
+
+
+def test_a_second_conversion_into_the_same_folder_waits_its_turn(
+    raw: Path, tmp_path: Path, session_of: Make, make_study: MakeStudy
+) -> None:
+    out = tmp_path / "out"
+    study = make_study(session_of(raw))
+    with locked(out / ".nwbswitch" / "lock"):
+        working = out / ".partial-00000000-a.nwb"
+        working.write_bytes(b"half")
+        with pytest.raises(ExistingOutputError, match="another conversion is writing"):
+            convert(study, out)
+        assert working.exists()
+        assert [each.status for each in convert(study, out, dry_run=True).sessions] == ["planned"]
+    assert [each.status for each in convert(study, out).sessions] == ["converted"]
+    assert not working.exists()
+
+
+def test_a_folder_that_cannot_be_written(
+    raw: Path, tmp_path: Path, session_of: Make, make_study: MakeStudy
+) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NwbswitchError, match="cannot be written: Not a directory"):
+        convert(make_study(session_of(raw)), tmp_path / "file" / "out")
+
+
+def test_a_full_disk_fails_the_session_in_words(
+    raw: Path,
+    tmp_path: Path,
+    session_of: Make,
+    make_study: MakeStudy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "Can't close file (file write failed: time = ...")
+
+    monkeypatch.setattr("pynwb.NWBHDF5IO.write", full)
+    result = convert(make_study(session_of(raw)), tmp_path / "out")
+    assert "cannot be written: No space left on device." in result.sessions[0].reason
+    assert list((tmp_path / "out").rglob("*.nwb")) == []

@@ -234,3 +234,18 @@ def test_series_without_frames_do_not_count() -> None:
 def test_every_rule_says_what_it_is_for() -> None:
     assert all(rule.__doc__ and len(rule.__doc__) > 30 for rule in RULES)
     assert len({rule.__name__ for rule in RULES}) == len(RULES)
+
+
+def test_a_row_that_cannot_be_read_does_not_shift_the_others() -> None:
+    nwbfile = make(rows=[{**ROW, "timestamp_s": 29.0}, ROW], pharmacology="ketamine 5 mg/kg")
+    nwbfile.events["drug_administrations"]["role"].data[0] = "nonsense"
+    found = [each for each in broken_rules(nwbfile) if each.severity is Severity.ERROR]
+    assert [(each.code, each.place.item.rpartition(", ")[2]) for each in found] == [
+        ("wrong-value", "row 0"),
+        ("pharmacology-differs", "row 1"),
+    ]
+
+
+def test_every_window_of_a_name_is_compared() -> None:
+    windows = [("baseline", 0.0, 20.0), ("drug", 10.0, 15.0), ("drug", 32.0, 60.0)]
+    assert "epochs-overlap" in {each.code for each in broken_rules(make(windows=windows))}

@@ -546,3 +546,10 @@ def test_paths_outside_are_refused(tmp_path: Path) -> None:
     for path in ("..", "../root2/a", "/etc/passwd", "link/a", "a/../../b", "a\0b"):
         with pytest.raises(UnsafeFileError):
             inside(root, path)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 300])
+def test_names_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnsafeFileError, match="cannot be used: File name too long") as raised:
+        inside(tmp_path, name)
+    assert len(str(raised.value)) < 400

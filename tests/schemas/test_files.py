@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nwbswitch.schemas.files import digest, remove_partials, replaced, sha256_file, write_json
+from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.files import digest, locked, remove_partials, replaced, sha256_file, write_json
 
 
 def test_replaced_writes_whole(tmp_path: Path) -> None:
@@ -150,3 +151,43 @@ def test_the_same_content_leaves_the_file_and_its_date(tmp_path) -> None:
         partial.write_text("else")
     assert path.read_text() == "else"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_remove_partials_leaves_folders(tmp_path: Path) -> None:
+    (tmp_path / ".partial-mine").mkdir()
+    remove_partials(tmp_path)
+    assert (tmp_path / ".partial-mine").is_dir()
+
+
+def test_sha256_file_refuses_what_may_never_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(InputFileError, match="is not a file"):
+            sha256_file(path)
+    with pytest.raises(InputFileError, match="is not there"):
+        sha256_file(tmp_path / "nothing")
+
+
+def test_names_that_are_no_utf8_can_be_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"bad\xff.nwb")
+    write_json(tmp_path / "a.json", {"file": name})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"file": name}
+
+
+def test_a_locked_file_is_held_until_its_process_ends(tmp_path: Path) -> None:
+    code = """
+import sys, time
+from nwbswitch.schemas.files import locked
+with locked(sys.argv[1]):
+    print(flush=True)
+    time.sleep(60)
+"""
+    path = tmp_path / "deep" / "lock"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(BlockingIOError), locked(path):
+            pass
+        other.kill()
+    with locked(path):
+        pass

@@ -586,3 +586,20 @@ def test_malformed_tables_are_refused_in_words(table: str, data: bytes, lab: Pat
     (lab / table).write_bytes(data)
     found: Any = refused(lab)
     assert any(each.place.file is not None and each.place.file.name == table for each in found), found
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "1e999"])
+def test_windows_end(number: str, lab: Path) -> None:
+    change(lab, "stop_s: 660", f"stop_s: {number}")
+    found = refused(lab)
+    assert ("wrong-value", "study.yaml", 24) in lines(found)
+
+
+def test_characters_that_no_text_has(lab: Path) -> None:
+    change(lab, "title: Ketamine and saline", r'title: "Ketamine\0 and \ud800 saline"')
+    assert lines(refused(lab)) == [("wrong-value", "study.yaml", 3)]
+
+
+def test_names_that_no_file_can_have(lab: Path) -> None:
+    change(lab, "subjects: subjects.csv", f"subjects: {'x' * 5000}")
+    assert ("unsafe-path", "study.yaml", 25) in lines(refused(lab))
