@@ -51,7 +51,9 @@ class Suite2pFolder(_Model):
     format: Literal["suite2p"]
     path: Path
     clock: str = SESSION_CLOCK
-    rate_hz: float | None = Field(None, gt=0, description="Frame rate, Hz, when ops.npy states none; must agree with fs where it does.")
+    rate_hz: float | None = Field(
+        None, gt=0, description="Frame rate, Hz, when ops.npy states none; must agree with fs where it does."
+    )
     roi_basis: RoiBasis = Field("activity", description="How ROIs were found: activity or anatomical.")
 
 
