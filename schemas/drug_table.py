@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,10 +27,10 @@ from nwbswitch.schemas.drug_log import (
     drug_keywords,
     pharmacology_line,
 )
-from nwbswitch.schemas.errors import MissingExtraError
-from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.errors import StudyError
 from nwbswitch.schemas.issues import Issue, Place, Severity, issue, nearest
 from nwbswitch.schemas.substances import find_substance
+from nwbswitch.schemas.text_table import read_lines
 
 __all__ = [
     "DRUG_LOG_COLUMNS",
@@ -45,12 +42,7 @@ __all__ = [
     "pharmacology_line",
     "read_drug_log",
     "stored_values",
-    "write_drug_log",
 ]
-
-MAX_BYTES = 50_000_000
-"""Largest drug table that is read, bytes on disk and unpacked."""
-MAX_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +131,12 @@ class _Reading:
         self.issues.append(issue(code, message, place=Place(self.file, line, item), remedy=remedy))
 
 
-def read_drug_log(path: Path | str) -> tuple[list[DrugLogRow], list[Issue]]:
+def read_drug_log(path: Path | str, *, sheet: str | None = None) -> tuple[list[DrugLogRow], list[Issue]]:
     """Read a lab's drug table from CSV or Excel and return its rows and every finding.
 
     The header names ``subject_id``, ``session_id`` and fields of `Administration`; one line is one
-    administration. CSV is UTF-8 (with or without a byte order mark), separated by commas, semicolons or
-    tabs. A value that is missing may be given as ``not recorded``, ``not applicable`` or ``withheld``.
+    administration; of a workbook the first sheet is read, or ``sheet``. A value that is missing may be given
+    as ``not recorded``, ``not applicable`` or ``withheld``.
     Rows with an error are left out; the others carry the vocabulary's words.
 
     Raises
@@ -153,98 +145,16 @@ def read_drug_log(path: Path | str) -> tuple[list[DrugLogRow], list[Issue]]:
         When the file is Excel and openpyxl is not installed.
     """
     reading = _Reading(Path(path))
-    lines = _lines(reading)
-    if lines is None:
-        return [], reading.issues
-    _, header = lines[0] if lines else (1, [])
-    names = [name.strip() for name in header]
+    try:
+        lines = read_lines(reading.file, sheet=sheet)
+    except StudyError as error:
+        return [], list(error.issues)
+    names = lines[0][1] if lines else []
     if _check_header(names, reading):
         for line, cells in lines[1:]:
             _read_row(dict(zip(names, cells, strict=False)), line, reading, extra=cells[len(names) :])
         _check_duplicates(reading)
     return reading.rows, reading.issues
-
-
-def _lines(reading: _Reading) -> list[tuple[int, list[str]]] | None:
-    """Return line number and cells of each line that is not blank, or None when the file is refused."""
-    path = reading.file
-    if not path.is_file():
-        reading.found("missing-file", "There is no such file.", line=None, remedy="Check the path.")
-        return None
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        reading.found(
-            "unsafe-file", f"The table has {size:,} bytes; at most {MAX_BYTES:,} are read.", line=None
-        )
-        return None
-    try:
-        lines = _excel_lines(path) if path.suffix.lower() in (".xlsx", ".xlsm") else _csv_lines(path)
-        kept: list[tuple[int, list[str]]] = []
-        for line, cells in lines:
-            if len(kept) > MAX_ROWS:
-                reading.found("unsafe-file", f"The table has more than {MAX_ROWS:,} rows.", line=line)
-                return None
-            if any(cell.strip() for cell in cells):
-                kept.append((line, cells))
-        return kept
-    except _RefusedTableError as error:
-        reading.found("unsafe-file", str(error), line=None)
-    except UnicodeDecodeError as error:
-        reading.found(
-            "unreadable-file",
-            f"The text is not UTF-8 (byte {error.start + 1}).",
-            line=None,
-            remedy="Save it as CSV UTF-8.",
-        )
-    except (csv.Error, zipfile.BadZipFile, KeyError, ValueError, OSError, SyntaxError) as error:
-        reading.found("unreadable-file", f"The table cannot be read: {error}.", line=None)
-    return None
-
-
-class _RefusedTableError(Exception):
-    """An Excel file that would unpack to too much, or declares XML entities."""
-
-
-def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    text = path.read_bytes().decode("utf-8-sig")
-    if "\0" in text:
-        raise ValueError("it holds NUL characters and is no text")
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    start = 1
-    for cells in reader:
-        yield start, cells
-        start = reader.line_num + 1
-
-
-def _excel_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise MissingExtraError("openpyxl", "convert") from None
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        if sum(member.file_size for member in members) > MAX_BYTES:
-            raise _RefusedTableError(f"The workbook unpacks to more than {MAX_BYTES:,} bytes.")
-        for member in members:
-            if member.filename.endswith((".xml", ".rels")) and b"<!DOCTYPE" in archive.read(member):
-                raise _RefusedTableError(f"{member.filename} in the workbook declares a DOCTYPE.")
-    workbook = load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    try:
-        sheet = workbook.worksheets[0]
-        for line, cells in enumerate(sheet.iter_rows(values_only=True, max_col=256), start=1):
-            yield line, [_excel_text(cell) for cell in cells]
-    finally:
-        workbook.close()
-
-
-def _excel_text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, float):
-        return f"{cell:.15g}"
-    return str(cell)
 
 
 def _check_header(names: Sequence[str], reading: _Reading) -> bool:
@@ -267,7 +177,7 @@ def _check_header(names: Sequence[str], reading: _Reading) -> bool:
 
 def _read_row(cells: dict[str, str], line: int, reading: _Reading, *, extra: Sequence[str]) -> None:
     before = len(reading.issues)
-    if any(cell.strip() for cell in extra):
+    if any(extra):
         reading.found(
             "bad-cell",
             "The line has more cells than the header.",
@@ -277,7 +187,7 @@ def _read_row(cells: dict[str, str], line: int, reading: _Reading, *, extra: Seq
     values: dict[str, Any] = {}
     missing: dict[str, str] = {}
     for name in (*_KEYS, *_FIELDS):
-        text = _unescaped(cells.get(name, "").strip())
+        text = _unescaped(cells.get(name, ""))
         reason = " ".join(text.casefold().split())
         if name in _REQUIRED and (not text or reason in MISSING_REASONS):
             reading.found("missing-value", f"{name} must be given.", line=line, item=name)
@@ -351,24 +261,3 @@ def _check_duplicates(reading: _Reading) -> None:
 
 def _unescaped(text: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_START) else text
-
-
-def write_drug_log(path: Path | str, rows: Iterable[DrugLogRow]) -> None:
-    """Write rows as CSV that `read_drug_log` reads back, whole or not at all.
-
-    Text that a spreadsheet would take for a formula gets a leading apostrophe.
-    """
-    with replaced(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow((*_KEYS, *_FIELDS))
-        for row in rows:
-            given = row.administration
-            cells = [given.missing.get(name) or getattr(given, name) for name in _FIELDS]
-            writer.writerow([_escaped(cell) for cell in (row.subject_id, row.session_id, *cells)])
-
-
-def _escaped(cell: Any) -> str:
-    if cell is None:
-        return ""
-    text = str(cell)
-    return f"'{text}" if isinstance(cell, str) and text.startswith(_FORMULA_START) else text

@@ -35,13 +35,8 @@ def _common_log(
     found: list[tuple[SessionKey, Administration]] = []
     if isinstance(value, str):
         file, sheet = reader.table(value, reader.place("drug_log"))
-        if sheet is not None:
-            message = f"The drug log is read from the first sheet, not from {sheet!r}."
-            remedy = "Put it first, or save that sheet as CSV."
-            reader.report("wrong-value", message, reader.place("drug_log"), remedy)
-            file = None
         if file is not None:
-            logged, more = read_drug_log(file)
+            logged, more = read_drug_log(file, sheet=sheet)
             reader.issues += more
             for each in logged:
                 key = (each.subject_id, each.session_id)

@@ -20,7 +20,6 @@ from nwbswitch.schemas.drug_log import (
     Stereochemistry,
     administration_from_values,
 )
-from nwbswitch.schemas.drug_table import DrugLogRow, write_drug_log
 from nwbswitch.schemas.errors import TableError
 
 KETAMINE = {
@@ -151,12 +150,13 @@ def test_an_empty_log_adds_nothing() -> None:
 
 
 def test_one_session_of_a_table(tmp_path: Path) -> None:
-    rows = [
-        DrugLogRow("m1", day, DrugLogInterface(administrations=[values]).rows[0])
-        for day, values in (("d1", SALINE), ("d2", KETAMINE))
-    ]
-    write_drug_log(tmp_path / "drugs.csv", rows)
-    interface = DrugLogInterface.from_file(tmp_path / "drugs.csv", subject_id="m1", session_id="d2")
+    path = tmp_path / "drugs.csv"
+    path.write_text(
+        "subject_id,session_id,timestamp_s,substance,dose,dose_unit\n"
+        "m1,d1,1380,saline,not applicable,\nm1,d2,1380,ketamine,10,mg/kg\nm2,d2,1380,saline,withheld,\n",
+        encoding="utf-8",
+    )
+    interface = DrugLogInterface.from_file(path, subject_id="m1", session_id="d2")
     assert [row.substance for row in interface.rows] == ["ketamine"]
 
 

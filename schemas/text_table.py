@@ -1,0 +1,134 @@
+"""A lab's table, CSV or Excel, as lines of text; what is no table, or too much of one, is refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from nwbswitch.schemas.errors import MissingExtraError, StudyError
+from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.study_positions import read_text
+
+MAX_BYTES = 50_000_000
+"""Largest table that is read, bytes on disk and, for Excel, unpacked."""
+MAX_ROWS = 100_000
+"""Most lines below the header; blank ones count in Excel, where they can be claimed for nothing."""
+MAX_COLUMNS = 500
+
+Line = tuple[int, list[str]]
+"""Number of a line in its file, counted from 1, and its cells."""
+
+
+def read_lines(path: Path, *, sheet: str | None = None) -> list[Line]:
+    """Return every line of a table that is not blank, the header first; cells are stripped.
+
+    CSV is UTF-8 (with or without a byte order mark), separated by commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix decides how it is read (.xlsx and .xlsm, anything else is CSV).
+    sheet
+        Sheet of an Excel file; the first one by default.
+
+    Raises
+    ------
+    StudyError
+        When the file is missing, damaged, no table, or too large; with the line where it is known.
+    MissingExtraError
+        When an Excel file is given and openpyxl is not installed.
+    """
+    lines = _excel(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _csv(path)
+    kept: list[Line] = []
+    for number, cells in lines:
+        if len(cells) > MAX_COLUMNS:
+            raise _refusal(path, f"has more than {MAX_COLUMNS} columns", line=number)
+        if any(cells):
+            if len(kept) > MAX_ROWS:
+                raise _refusal(path, f"has more than {MAX_ROWS:,} rows", line=number)
+            kept.append((number, cells))
+    return kept
+
+
+def _refusal(path: Path, problem: str, *, line: int | None = None) -> StudyError:
+    return StudyError([issue("unsafe-file", f"The table {problem}.", place=Place(path, line))])
+
+
+def _csv(path: Path) -> Iterator[Line]:
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise _refusal(path, f"has more than {MAX_BYTES:,} bytes")
+    text = read_text(path, max_bytes=MAX_BYTES)
+    first = text.lstrip("\r\n").split("\n", 1)[0]
+    separator = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            yield line, [cell.strip() for cell in cells]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        place = Place(path, line)
+        raise StudyError([issue("unreadable-file", f"Not a CSV table: {error}.", place=place)]) from error
+
+
+def _excel(path: Path, sheet: str | None) -> Iterator[Line]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError as error:
+        raise MissingExtraError("openpyxl", "convert") from error
+    place = Place(path)
+    if not path.is_file():
+        raise StudyError([issue("missing-file", "The file is not there.", place=place)])
+    try:
+        _check_workbook(path)
+        book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
+        try:
+            if sheet is not None and sheet not in book.sheetnames:
+                message = f"There is no sheet {sheet!r}; there are {', '.join(book.sheetnames)}."
+                raise StudyError([issue("unknown-word", message, place=place)])
+            page = book[sheet] if sheet is not None else book.worksheets[0]
+            rows = page.iter_rows(values_only=True, max_col=MAX_COLUMNS + 1)
+            for number, cells in enumerate(rows, start=1):
+                if number > MAX_ROWS + 1:
+                    raise _refusal(path, f"reaches below row {MAX_ROWS + 1:,}", line=number)
+                yield number, _texts(cells)
+        finally:
+            book.close()
+    except StudyError:
+        raise
+    except Exception as error:  # openpyxl raises anything on odd files
+        message = f"Not an Excel workbook: {str(error)[:200] or type(error).__name__}."
+        raise StudyError([issue("unreadable-file", message, place=place)]) from error
+
+
+def _check_workbook(path: Path) -> None:
+    """Refuse a workbook that unpacks to too much or whose XML declares entities."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if path.stat().st_size > MAX_BYTES or sum(member.file_size for member in members) > MAX_BYTES:
+            raise _refusal(path, f"unpacks to more than {MAX_BYTES:,} bytes")
+        for member in members:
+            # Without NUL bytes UTF-16 reads like ASCII.
+            if b"<!DOCTYPE" in archive.read(member).replace(b"\0", b""):
+                raise _refusal(path, f"declares a DOCTYPE in {member.filename[:80]}")
+
+
+def _texts(cells: tuple[object, ...]) -> list[str]:
+    """Return cells as text, without the empty ones at the end with which a sheet fills its rows up."""
+    size = len(cells)
+    while size and cells[size - 1] is None:
+        size -= 1
+    return [_text(cell) for cell in cells[:size]]
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() else f"{cell:.15g}"
+    if hasattr(cell, "isoformat"):
+        return str(cell.isoformat())
+    return str(cell).strip()
