@@ -1,5 +1,58 @@
-"""NWB conversion and meta-analysis of drug-challenge experiments in cortical networks."""
+"""NWB conversion and meta-analysis of drug-challenge experiments in cortical networks.
+
+The functions behind the commands are handed on from here and imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from nwbswitch.schemas.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from nwbswitch.analysis.measure import measure
+    from nwbswitch.analysis.meta import meta
+    from nwbswitch.analysis.mixed import fit
+    from nwbswitch.analysis.report import report
+    from nwbswitch.analysis.switch import switch
+    from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.converters.check import check
+    from nwbswitch.converters.convert import convert
+    from nwbswitch.converters.simulate import simulate_study
+    from nwbswitch.schemas.study_file import load_study
+
+_HANDED_ON = {
+    "check": "converters.check",
+    "convert": "converters.convert",
+    "fit": "analysis.mixed",
+    "load_study": "schemas.study_file",
+    "measure": "analysis.measure",
+    "meta": "analysis.meta",
+    "read_table": "analysis.table_file",
+    "report": "analysis.report",
+    "simulate_study": "converters.simulate",
+    "switch": "analysis.switch",
+}
+
+__all__ = [
+    "__version__",
+    "check",
+    "convert",
+    "fit",
+    "load_study",
+    "measure",
+    "meta",
+    "read_table",
+    "report",
+    "simulate_study",
+    "switch",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HANDED_ON:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HANDED_ON[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
