@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack, nullcontext
@@ -289,9 +290,11 @@ def _chosen(study: Study, names: Collection[str] | None) -> list[Session]:
                 )
             )
     chosen = [session for session in study.sessions if names is None or session.session_id in names]
-    paths = [output_path(session) for session in chosen]
-    for path in sorted({path for path in paths if paths.count(path) > 1}):
-        found.append(issue("duplicate-id", f"Several sessions would be written to {path}."))
+    # Most disks of macOS and Windows take names that differ in case for the same.
+    taken = Counter(str(output_path(session)).casefold() for session in chosen)
+    for path in sorted({output_path(session) for session in chosen}):
+        if taken[str(path).casefold()] > 1:
+            found.append(issue("duplicate-id", f"Several sessions would be written to {path}."))
     if found:
         raise IssuesError(found)
     return chosen

@@ -19,6 +19,10 @@ from nwbswitch.schemas.epochs import Epoch
 RoiBasis = Literal["activity", "anatomical", "unknown"]
 SESSION_CLOCK = "session"
 
+# What file names of Linux, macOS and Windows may hold, without the underscore that separates their parts.
+_NAME = r"""^[^/\\:*?"<>|\s_\x00-\x1f\x7f]{1,100}$"""
+_NAME_MEANING = "Identifier, part of file names; no slash, space, underscore, colon or quote."
+
 _DURATION = r"P(?=\d|T\d)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?" + (
     r"(T(?=\d)(\d+(\.\d+)?H)?(\d+(\.\d+)?M)?(\d+(\.\d+)?S)?)?"
 )
@@ -67,7 +71,7 @@ class Signal(_Model):
 
 
 class WheelCsv(_Model):
-    """Treadmill or wheel signals in a CSV file, with a time column or one row per imaging frame."""
+    """Treadmill or wheel signals in a CSV file, with a time column or a constant row rate."""
 
     format: Literal["wheel_csv"]
     path: Path
@@ -98,7 +102,7 @@ class Imaging(_Model):
 class Subject(_Model):
     """One animal."""
 
-    subject_id: str = Field(pattern=r"^[^/\s_]+$", description="Identifier; no slash, space or underscore.")
+    subject_id: str = Field(pattern=_NAME, description=_NAME_MEANING)
     species: str = Field(description="Latin binomial, e.g. Mus musculus.")
     sex: Literal["M", "F", "O", "U"]
     age: str | None = Field(
@@ -128,7 +132,7 @@ class Subject(_Model):
 class Session(_Model):
     """One recording session of one animal, everything resolved; paths are absolute."""
 
-    session_id: str = Field(pattern=r"^[^/\s_]+$", description="Identifier; no slash, space or underscore.")
+    session_id: str = Field(pattern=_NAME, description=_NAME_MEANING)
     subject: Subject
     start_time: datetime = Field(description="Start of the session with its UTC offset.")
     description: str

@@ -82,6 +82,21 @@ def wheel_issues(stream: WheelCsv, file: Path | None, places: Places, path: KeyP
     return found
 
 
+def repeated_signals(
+    stream: WheelCsv, taken: set[tuple[bool, str]], places: Places, path: KeyPath
+) -> list[Issue]:
+    """Return signals that would be stored under the name of another; ``taken`` collects the names."""
+    found = []
+    for position, signal in enumerate(stream.signals):
+        key = (signal.quantity == "position", signal.column)
+        if key in taken:
+            message = f"Another signal of this session is called {signal.column!r} too."
+            place = place_of(places, (*path, "signals", position, "column"))
+            found.append(issue("duplicate-id", message, place=place, remedy="Rename one of the columns."))
+        taken.add(key)
+    return found
+
+
 def _unit_issues(signal: Signal, places: Places, path: KeyPath) -> list[Issue]:
     if signal.unit == NO_UNIT:
         return []

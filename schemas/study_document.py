@@ -69,7 +69,9 @@ class Defaults(Settings):
 class SubjectEntry(Settings):
     """One animal, with settings for all its sessions."""
 
-    subject_id: str = Field(description="Identifier; no slash, space or underscore.")
+    subject_id: str = Field(
+        description="Identifier, part of file names; no slash, space, underscore, colon or quote."
+    )
     species: str | None = Field(None, description="Latin binomial, e.g. Mus musculus.")
     sex: str | None = Field(None, description="M, F, O or U.")
     age: str | None = Field(None, description="Age, ISO 8601 duration, e.g. P90D.")
@@ -87,7 +89,9 @@ class SessionEntry(Defaults):
         json_schema_extra={"additionalProperties": {"type": ["string", "number"]}},
     )
 
-    session_id: str = Field(description="Identifier; no slash, space or underscore.")
+    session_id: str = Field(
+        description="Identifier, part of file names; no slash, space, underscore, colon or quote."
+    )
     subject_id: str = Field(description="The animal, as in subjects.")
     start_time: str | None = Field(None, description="ISO 8601; without an offset it is in timezone.")
     subject: PartialSubject | None = Field(None, description="What differs on the day, e.g. age, weight_g.")

@@ -70,10 +70,25 @@ def one_match(root: Path, pattern: str, place: Place, *, folder: bool) -> tuple[
         return None, [issue("ambiguous-file", message, place=place, remedy="Write it so that one matches.")]
     message = f"There is no {kind} {wanted!r} below {root}"
     if any(each.exists() for each in matches):
-        remedy = f"What has that name is a {'file' if folder else 'folder'}."
+        is_other = any(each.is_file() if folder else each.is_dir() for each in matches)
+        other = ("a file" if folder else "a folder") if is_other else "neither a file nor a folder"
+        remedy = f"What has that name is {other}."
     else:
         remedy = _neighbour(root / wanted)
     return None, [issue("missing-file", f"{message}.", place=place, remedy=remedy)]
+
+
+def links_out(root: Path, folder: Path, place: Place) -> list[Issue]:
+    """Return a finding for each .npy file below ``folder`` that is a link out of ``root``."""
+    found = []
+    for file in sorted(islice(folder.rglob("*.npy"), _MAX_MATCHES)):
+        try:
+            inside(root, file)
+        except UnsafeFileError as error:
+            message = f"The file {file.relative_to(folder).as_posix()!r} in {folder} {error.problem}"
+            remedy = "Put the file itself there, or name a folder that holds both as data_root."
+            found.append(issue("unsafe-path", message, place=place, remedy=remedy))
+    return found
 
 
 def _neighbour(path: Path) -> str:

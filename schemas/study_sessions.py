@@ -18,11 +18,12 @@ from nwbswitch.schemas.study_checks import (
     canonical_words,
     clock_issues,
     overlap_issues,
+    repeated_signals,
     resolved_epochs,
     wheel_issues,
 )
 from nwbswitch.schemas.study_findings import findings, shown
-from nwbswitch.schemas.study_paths import filled, one_match
+from nwbswitch.schemas.study_paths import filled, links_out, one_match
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
 
 FILLERS: dict[str, str] = {
@@ -179,6 +180,7 @@ def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Is
     clocks = value.get("clocks")
     names = list(clocks) if isinstance(clocks, dict) else []
     resolved = {}
+    taken: set[tuple[bool, str]] = set()
     for name, stream in streams.items():
         path: KeyPath = ("streams", name)
         resolved[name] = stream
@@ -195,6 +197,7 @@ def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Is
                 found += more
             if file is not None:
                 resolved[name] = {**stream, "path": file}
+                found += links_out(root, file, place) if file.is_dir() else []
         try:
             typed = _STREAM.validate_python(resolved[name])
         except ValidationError:
@@ -202,6 +205,7 @@ def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Is
         found += clock_issues(typed.clock, names, draft.settings.places, (*path, "clock"))
         if isinstance(typed, WheelCsv):
             found += wheel_issues(typed, file, draft.settings.places, path)
+            found += repeated_signals(typed, taken, draft.settings.places, path)
     value["streams"] = resolved
     return found
 

@@ -322,3 +322,12 @@ def test_a_full_disk_fails_the_session_in_words(
     result = convert(make_study(session_of(raw)), tmp_path / "out")
     assert "cannot be written: No space left on device." in result.sessions[0].reason
     assert list((tmp_path / "out").rglob("*.nwb")) == []
+
+
+def test_names_that_differ_in_case_only_are_refused(
+    raw: Path, tmp_path: Path, session_of: Make, make_study: MakeStudy
+) -> None:
+    study = make_study(session_of(raw, session_id="a"), session_of(raw, session_id="A"))
+    with pytest.raises(IssuesError) as raised:
+        convert(study, tmp_path / "out")
+    assert [each.code for each in raised.value.issues] == ["duplicate-id"] * 2

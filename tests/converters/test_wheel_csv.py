@@ -142,3 +142,9 @@ def test_real_table(shared: Path) -> None:
     )
     assert interface.n_rows == 500
     np.testing.assert_allclose(interface.columns["runningSpeed"][:2], [18.2, 18.69])
+
+
+def test_a_table_with_nul_characters_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_bytes(b"time,speed\n1,2\n\0,3\n")
+    with pytest.raises(InputFileError, match="line 3 holds a NUL"):
+        read_columns(tmp_path / "w.csv", ["speed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -603,3 +604,41 @@ def test_characters_that_no_text_has(lab: Path) -> None:
 def test_names_that_no_file_can_have(lab: Path) -> None:
     change(lab, "subjects: subjects.csv", f"subjects: {'x' * 5000}")
     assert ("unsafe-path", "study.yaml", 25) in lines(refused(lab))
+
+
+@pytest.mark.parametrize("name", ["a:b", "a\\b", "<b>", "a|b", "x" * 101, "a\x07b", "a/b", "a b", "a_b"])
+def test_identifiers_can_be_part_of_file_names(name: str, lab: Path) -> None:
+    change(lab, "m01,saline,2026", f"m01,{name},2026", file="sessions.csv")
+    change(lab, "m01,saline,1380", f"m01,{name},1380", file="drug_log.csv")
+    change(lab, "raw/{subject_id}/{session_id}/m", "raw/{subject_id}/*/m")
+    assert ("wrong-value", "sessions.csv", 2) in lines(refused(lab))
+
+
+def test_links_of_a_suite2p_folder_stay_inside(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    plane = lab / "raw/m01/saline/suite2p/plane0"
+    plane.mkdir()
+    (lab / "raw/F.npy").write_bytes(b"x")
+    (plane / "F.npy").symlink_to(lab / "raw/F.npy")
+    assert loaded(lab).warnings == []
+    outside = tmp_path_factory.mktemp("outside") / "F.npy"
+    outside.write_bytes(b"x")
+    (plane / "spks.npy").symlink_to(outside)
+    found = refused(lab)
+    assert lines(found) == [("unsafe-path", "study.yaml", 15)]
+    assert "plane0/spks.npy" in found[0].message
+
+
+def test_signals_have_names_of_their_own(lab: Path) -> None:
+    change(lab, "unit: cm/s}]", "unit: cm/s}, {column: speed, quantity: distance, unit: m}]")
+    assert lines(refused(lab)) == [("duplicate-id", "study.yaml", 21)]
+    change(lab, "quantity: distance, unit: m}", "quantity: position, unit: m}")
+    assert loaded(lab).warnings == []
+
+
+def test_a_pipe_is_no_file(lab: Path) -> None:
+    movie = lab / "raw/m01/saline/movie.tif"
+    movie.unlink()
+    os.mkfifo(movie)
+    found = refused(lab)
+    assert lines(found) == [("missing-file", "study.yaml", 12)]
+    assert found[0].remedy == "What has that name is neither a file nor a folder."
