@@ -58,7 +58,11 @@ def load_study(path: Path | str) -> LoadedStudy:
             reader.issues.append(unknown_key(key, reader.place(key), StudyDocument.model_fields))
     header = _header(reader)
     sessions = _sessions(reader)
-    found = sorted(dict.fromkeys(reader.issues), key=_order)
+    # One mistake in the defaults is met in every session, at times with another remedy.
+    once: dict[tuple[str, Place, str], Issue] = {}
+    for each in reader.issues:
+        once.setdefault((each.code, each.place, each.message), each)
+    found = sorted(once.values(), key=_order)
     if has_errors(found) or header is None:
         raise StudyError(found)
     return LoadedStudy(

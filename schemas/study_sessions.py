@@ -22,7 +22,7 @@ from nwbswitch.schemas.study_checks import (
     resolved_epochs,
     wheel_issues,
 )
-from nwbswitch.schemas.study_findings import findings, shown
+from nwbswitch.schemas.study_findings import FORMATS, findings, shown
 from nwbswitch.schemas.study_paths import filled, links_out, one_match
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
 
@@ -187,7 +187,8 @@ def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Is
         if not isinstance(stream, dict):
             continue
         file = None
-        if isinstance(stream.get("path"), str):
+        # Whether a path is a file or a folder follows from the format; a wrong format is reported below.
+        if isinstance(stream.get("path"), str) and stream.get("format") in tuple(FORMATS):
             place = place_of(draft.settings.places, (*path, "path"))
             pattern, found_names = filled(stream["path"], draft.names, place)
             found += found_names

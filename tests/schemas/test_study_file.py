@@ -642,3 +642,15 @@ def test_a_pipe_is_no_file(lab: Path) -> None:
     found = refused(lab)
     assert lines(found) == [("missing-file", "study.yaml", 12)]
     assert found[0].remedy == "What has that name is neither a file nor a folder."
+
+
+def test_an_unknown_format_is_told_without_its_consequences(lab: Path) -> None:
+    change(lab, "format: suite2p", "format: suit2p")
+    assert lines(refused(lab)) == [("unknown-word", "study.yaml", 14)]
+
+
+def test_a_placeholder_without_a_field_is_told_once(lab: Path) -> None:
+    change(lab, "timezone:", "placeholders: [imaging.depth]\ntimezone:")
+    change(lab, "depth_um: 150, ", "")
+    found = [each for each in refused(lab) if each.code == "unknown-word"]
+    assert len(found) == 1
