@@ -21,7 +21,7 @@ from nwbswitch.schemas.errors import (
     NwbswitchError,
     UnsafeFileError,
 )
-from nwbswitch.schemas.files import replaced, sha256_file
+from nwbswitch.schemas.files import replaced, require_writable, sha256_file
 from nwbswitch.schemas.issues import Issue, Place, Severity, has_errors, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.provenance import record, same_work
@@ -143,6 +143,8 @@ def measure(
     )
     if target is not None and target.exists() and not overwrite:
         return _finished(target, work)
+    if target is not None:
+        require_writable(target)
     outcomes = run_jobs(
         _MeasureSession(recipe),
         inputs,

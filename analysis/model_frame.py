@@ -99,11 +99,11 @@ def complete_rows(
     """
     if not isinstance(data, pd.DataFrame):
         raise TypeError(f"data must be a pandas DataFrame, not {type(data).__name__}.")
-    selected = np.arange(len(data))
+    n_rows = len(data)
+    selected = np.arange(n_rows)
     if where is not None:
         selected = np.flatnonzero(rows_where(where, data))
         data = data.iloc[selected]
-    n_excluded_by_where = selected.size
     if data.empty:
         reason = f"the condition {shortened(where)!r} holds for no row" if where else "the table has no rows"
         raise FitError(f"There is nothing to fit: {reason}.")
@@ -131,7 +131,7 @@ def complete_rows(
     used = {name: variable.rows(kept) for name, variable in found.items()}
     for variable in used.values():
         _check_finite(variable, selected[kept])
-    return used, selected[kept], 0 if where is None else n_excluded_by_where, int(missing.sum())
+    return used, selected[kept], n_rows - selected.size, int(missing.sum())
 
 
 def _check_finite(variable: Coded, rows: np.ndarray) -> None:

@@ -39,6 +39,8 @@ def report(results: Path | str, out: Path | str, *, overwrite: bool = False) -> 
     ExistingOutputError
         If ``out`` is another report and ``overwrite`` is false.
     """
+    if not isinstance(results, str | Path):
+        raise TypeError(f"results must be the path of a results folder, not {type(results).__name__}")
     folder, target = Path(results), Path(out)
     results_digest = _digest(folder)
     if target.exists() and not overwrite:

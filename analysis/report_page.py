@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis import figures
-from nwbswitch.analysis.report_text import VERDICT_WORDS, failed_controls, headline, methods, signed
+from nwbswitch.analysis.report_text import (
+    VERDICT_WORDS,
+    failed_controls,
+    headline,
+    methods,
+    reason,
+    signed,
+    typeset,
+)
 from nwbswitch.analysis.results_folder import Results
 from nwbswitch.schemas.version import __version__
 
@@ -29,12 +37,18 @@ def page(results: Results) -> dict[str, Any]:
     """Return all values that the template shows."""
     result = results.result
     primary = results.estimates[results.estimates["cell_type"] == result["cell_type"]]
+    outcomes = [each["outcome"] for arm in result["arms"].values() for each in arm["controls"].values()]
+    possible = len(outcomes) - outcomes.count("impossible")
     failed = failed_controls(result)
     facts = [
         {"value": result["n_animals"], "label": _counted(result["n_animals"], "animal")},
         {"value": result["n_sessions"], "label": _counted(result["n_sessions"], "recording session")},
         {"value": result["n_neurons"], "label": _cells(result["cell_type"])},
-        {"value": len(failed), "label": "failed controls", "bad": bool(failed)},
+        {
+            "value": f"{len(failed)} of {possible}" if possible else "none",
+            "label": "failed controls" if possible else "negative control possible",
+            "bad": bool(failed) or not possible,
+        },
     ]
     return {
         "title": f"{result['dataset']}: {headline(result)}",
@@ -92,11 +106,7 @@ def _main_caption(results: Results) -> str:
 
 
 def _arm(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
-    reasons = [
-        f"{VERDICT_WORDS.get(each['rule'], each['rule'])}? {'Yes' if each['held'] else 'No'}: "
-        f"{each['sentence']}."
-        for each in arm["reasons"]
-    ]
+    reasons = [reason(each) for each in arm["reasons"]]
     return {"name": name, "verdict_words": VERDICT_WORDS[arm["verdict"]], "reasons": reasons}
 
 
@@ -112,12 +122,18 @@ def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
             continue
         label = figures.LABELS[estimand]
         if estimand == "tau_c" and own is not None:
-            label += f", k = {own['k']}"
+            label += f", least favourable k = {own['k']}"
         own = None if estimand == "M" else own
-        rows.append([label, _interval(own), _interval(difference), _p(difference or own)])
+        compared = [_interval(difference)] if against else []
+        rows.append([label, _interval(own), *compared, _p(difference or own)])
     return {
         "caption": f"{name}: {window} against baseline, {animals}, {arm['n_neurons']} neurons",
-        "head": ["Estimand", "Estimate (95 % CI)", f"Against {arm['reference'] or 'nothing'} (95 % CI)", "P"],
+        "head": [
+            "Estimand",
+            "Estimate (95 % CI)",
+            *([f"Against {arm['reference']} (95 % CI)"] if against else []),
+            "P",
+        ],
         "rows": rows,
     }
 
@@ -163,7 +179,7 @@ def _controls(results: Results) -> list[dict[str, str]]:
             "arm": arm,
             "outcome": control["outcome"],
             "css": css.get(control["outcome"], "impossible"),
-            "sentence": control["sentence"],
+            "sentence": typeset(control["sentence"]),
         }
         for arm in results.arms
         for name, control in results.result["arms"][arm]["controls"].items()
@@ -184,10 +200,10 @@ def _forest(results: Results) -> dict[str, str] | None:
         xlabel=_effect_name(meta["info"]),
     )
     caption = (
-        f"{meta['info']['where'] or 'All rows'}: pooled by {meta['method'].upper()} with "
-        f"{_TESTS[meta['test']]}: {_interval(meta)}, τ² = {_plain(meta['tau2'])}, "
-        f"I² = {_plain(meta['i2'])} %, k = {meta['k']}. Squares: effects with 95 % intervals; "
-        "diamond: pooled estimate; thin line: prediction interval."
+        f"Pooled by {meta['method'].upper()} with {_TESTS[meta['test']]}: {_interval(meta)}, "
+        f"τ² = {_plain(meta['tau2'])}, I² = {_plain(meta['i2'])} %, k = {meta['k']}. Squares: effects "
+        "with 95 % intervals; diamond: pooled estimate; thin line: prediction interval. Rows of the "
+        f"estimates table: {meta['info']['where'] or 'all'}."
     )
     return {
         "svg": figures.svg(figure, description=f"Forest plot of {meta['k']} effects."),
@@ -218,12 +234,18 @@ def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
         for row in fit["fixed"]
     ]
     info = fit["info"]
-    singular = " The fit is singular: a variance component is zero." if info.get("singular") else ""
+    singular = (
+        " The fit is singular: a variance between animals or sessions is estimated as zero, and degrees of "
+        "freedom then count neurons; read the P values with that in mind."
+        if info.get("singular")
+        else ""
+    )
+    response = fit["formula"].split("~")[0].strip()
     return {
         "formula": fit["formula"],
-        "sentence": f"Linear mixed model, {info.get('method', 'reml').upper()}, Satterthwaite "
-        "degrees of freedom, "
-        f"{fit['n']} rows; response: square root of the event rate per minute.{singular}",
+        "sentence": f"Linear mixed model, {info.get('method', 'reml').upper()}, Satterthwaite degrees of "
+        f"freedom, {fit['n']} rows. It asks one question only: whether the mean of {response} changes. A "
+        f"switch can leave that mean where it was.{singular}",
         "head": ["Term", "Estimate", "SE", "df", "P"],
         "rows": rows,
         "warnings": list(info.get("warnings", [])),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from nwbswitch.analysis.verdict import MIN_ANIMALS
+
 VERDICT_WORDS = {
+    "switch without tau_c": "switch, leaving tau_c aside",
     "switch": "switch",
     "reshuffle": "reshuffle",
     "partial": "partial remapping",
@@ -31,6 +35,9 @@ def headline(result: Mapping[str, Any]) -> str:
     arms: Mapping[str, Any] = result["arms"]
     reference = result["reference"]
     tested = [name for name in arms if name != reference and name != "none"]
+    if "none" not in arms and all(arm["verdict"] == "not_enough_animals" for arm in arms.values()):
+        n = max(arm["n_animals"] for arm in arms.values())
+        return f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)."
     parts = [f"{_capital(name)} {_DID[arms[name]['verdict']]}{_evidence(arms[name])}" for name in tested]
     if reference in arms and tested:
         verdict = arms[reference]["verdict"]
@@ -47,10 +54,28 @@ def headline(result: Mapping[str, Any]) -> str:
     return "; ".join(parts) + "."
 
 
+def reason(step: Mapping[str, Any]) -> str:
+    """Return one step of the rule as a sentence."""
+    words = VERDICT_WORDS.get(step["rule"], step["rule"])
+    if step["held"]:
+        answer = "Yes"
+    elif step["rule"] in ("not_enough_animals", "undecided"):
+        answer = "No"
+    else:
+        answer = "No, this does not all hold"
+    return f"{_capital(typeset(words))}? {answer}: {typeset(step['sentence'])}."
+
+
+def typeset(text: str) -> str:
+    """Return text with the signs of print: ρ*, τ_c, ± and a true minus before a digit."""
+    signs = text.replace("rho*", "ρ*").replace("tau_c", "τ_c").replace("+-", "±")
+    return re.sub(r"(?<![\w.])-(?=\d)", "\u2212", signs)
+
+
 def failed_controls(result: Mapping[str, Any]) -> list[str]:
     """Return the sentence of every failed negative control."""
     return [
-        control["sentence"]
+        typeset(control["sentence"])
         for arm in result["arms"].values()
         for control in arm["controls"].values()
         if control["outcome"] == "failed"

@@ -72,7 +72,7 @@ def _substances() -> str:
             each.formula or "",
             each.drug_class or "",
             each.chebi or "",
-            each.source or "",
+            "; ".join(sorted(set(each.source.values()))),
         )
         for each in substances().values()
     ]

@@ -59,6 +59,8 @@ class TableError(IssuesError):
 class FormulaError(NwbswitchError):
     """A model formula that cannot be read or does not fit the data."""
 
+    exit_status = 2
+
 
 class FitError(NwbswitchError):
     """A model that cannot be fitted to these data; the message names the limit."""

@@ -44,6 +44,23 @@ def replaced(path: Path | str) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def require_writable(path: Path | str) -> None:
+    """Raise unless ``path`` can be written: asked before long work, so that none is done in vain.
+
+    Raises
+    ------
+    InputFileError
+        If the folder, or the nearest one that is there, may not be written or is a file.
+    """
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InputFileError(path, f"cannot be written: {folder} is a file.", "Choose another name.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputFileError(path, f"cannot be written: no permission in {folder}.", "Choose another folder.")
+
+
 def remove_partials(folder: Path) -> None:
     """Remove what a killed run left below ``folder``."""
     for leftover in folder.rglob(f"{PARTIAL}*"):

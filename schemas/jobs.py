@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,6 +15,12 @@ from nwbswitch.schemas.errors import NwbswitchError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+
+
+_WORKERS_ENDED = (
+    "a worker process ended before its work was done. A script that uses workers needs "
+    "'if __name__ == \"__main__\":' around its calls; else memory may have run out: use fewer workers."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,9 @@ def run_jobs(
             for future in as_completed(futures):
                 place = futures[future]
                 error = future.exception()
-                if isinstance(error, Exception):
+                if isinstance(error, BrokenExecutor):
+                    found[place] = Outcome(items[place], error=NwbswitchError(_WORKERS_ENDED))
+                elif isinstance(error, Exception):
                     found[place] = Outcome(items[place], error=error)
                 elif error is not None:
                     raise error

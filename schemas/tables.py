@@ -75,6 +75,11 @@ class TableSpec:
         TableError
             Naming every missing column and every column with bad values.
         """
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(
+                f"the {self.name} table must be a pandas DataFrame, not {type(frame).__name__}; "
+                "read a file with nwbswitch.read_table"
+            )
         found = self.issues(frame, file=file)
         if found:
             raise TableError(found)

@@ -13,7 +13,7 @@ def main() -> None:
     # Small matrices gain nothing from BLAS threads, and one process per session would oversubscribe cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from nwbswitch.cli import commands
-    from nwbswitch.schemas.errors import NwbswitchError
+    from nwbswitch.schemas.errors import IssuesError, NwbswitchError
 
     try:
         status = commands.main(prog_name="nwbswitch", standalone_mode=False)
@@ -23,15 +23,21 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except IssuesError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_status)
     except NwbswitchError as error:
-        message = str(error)
-        click.echo(message if message.startswith("error: ") else f"error: {message}", err=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         click.echo("Stopped. Finished files are kept; the same command goes on from here.", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{error.strerror or error}. Nothing half-written is left.", err=True)
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

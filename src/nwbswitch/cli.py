@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_TABLE = click.Path(path_type=Path, dir_okay=False)
+_INPUT = click.Path(path_type=Path, dir_okay=False, exists=True)
+_OUTPUT = click.Path(path_type=Path, dir_okay=False)
 _WORLDS = ("null", "drift", "gain", "reshuffle", "swap", "switch")
 _TAU2 = ("ee", "dl", "pm", "reml", "ml", "he", "hs", "sj", "eb")
 
+_ROWS_OF_ONE_ARM = (
+    "Rows to use, e.g. \"estimand == 'M' and level == 'animal' and arm == 'ketamine' "
+    "and contrast == 'vs_saline'\"."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output.")
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 _workers = click.option(
@@ -62,7 +67,7 @@ def demo(out: Path, world: str, animals: int, seed: int, workers: int, overwrite
 
 
 @commands.command()
-@click.argument("study", type=_TABLE)
+@click.argument("study", type=_INPUT)
 @click.option("-o", "--out", type=_FOLDER, required=True, help="Folder for the NWB files.")
 @click.option("--session", "sessions", multiple=True, help="Only this session id; may be repeated.")
 @click.option("--stub", is_flag=True, help="Only the first frames of every stream, to try a study out.")
@@ -105,7 +110,7 @@ def convert(
 @commands.command()
 @click.argument("paths", type=_PATH, nargs=-1, required=True)
 @click.option(
-    "-o", "--out", type=_TABLE, help="JSON file for the findings; unchanged files are not checked again."
+    "-o", "--out", type=_OUTPUT, help="JSON file for the findings; unchanged files are not checked again."
 )
 @click.option("--notes", is_flag=True, help="Show notes too: suggestions and known false alarms.")
 @_workers
@@ -122,7 +127,7 @@ def check(paths: tuple[Path, ...], out: Path | None, notes: bool, workers: int, 
 
 @commands.command()
 @click.argument("sources", type=_PATH, nargs=-1, required=True)
-@click.option("-o", "--out", type=_TABLE, required=True, help="Cells table to write (.parquet).")
+@click.option("-o", "--out", type=_OUTPUT, required=True, help="Cells table to write (.parquet).")
 @click.option("--block-s", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True)
 @click.option("--threshold-sd", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
 @click.option("--neuropil-coefficient", type=click.FloatRange(0, 1), default=0.7, show_default=True)
@@ -140,23 +145,26 @@ def measure(
     """Measure every neuron of NWB files in every analysis window; one row per neuron and block."""
     from nwbswitch.analysis.measure import measure as run_measure
 
-    result = run_measure(
-        sources,
-        out=out,
-        block_s=block_s,
-        threshold_sd=threshold_sd,
-        neuropil_coefficient=neuropil_coefficient,
-        workers=workers,
-        overwrite=overwrite,
-    )
+    with _wrong_argument_is_wrong_usage():
+        result = run_measure(
+            sources,
+            out=out,
+            block_s=block_s,
+            threshold_sd=threshold_sd,
+            neuropil_coefficient=neuropil_coefficient,
+            workers=workers,
+            overwrite=overwrite,
+        )
     _report_issues(result.issues)
     click.echo(result.summary())
     return int(not result.ok)
 
 
 @commands.command()
-@click.argument("cells", type=_TABLE)
-@click.option("-o", "--out", type=_TABLE, help="Estimates to write (.csv); result.json is written beside it.")
+@click.argument("cells", type=_INPUT)
+@click.option(
+    "-o", "--out", type=_OUTPUT, help="Estimates to write (.csv); result.json is written beside it."
+)
 @click.option("--reference", help="Arm to compare with; default: saline or vehicle.")
 @click.option("--margin", type=click.FloatRange(0, 1, min_open=True), default=0.25, show_default=True)
 @click.option("--cell-type", help="Cell type of the primary analysis; default: excitatory, or the only one.")
@@ -190,14 +198,14 @@ def switch(
 
 
 @commands.command()
-@click.argument("table", type=_TABLE)
+@click.argument("table", type=_INPUT)
 @click.option("--formula", required=True, help="lme4 formula, e.g. 'y ~ arm*window + (1 + window | animal)'.")
 @click.option("--where", help="Rows to use, e.g. \"cell_type == 'excitatory' and rate < 8\".")
 @click.option("--method", type=click.Choice(("reml", "ml")), default="reml", show_default=True)
 @click.option(
     "--ddf", type=click.Choice(("satterthwaite", "none")), default="satterthwaite", show_default=True
 )
-@click.option("-o", "--out", type=_TABLE, help="Also write the JSON to this file.")
+@click.option("-o", "--out", type=_OUTPUT, help="Also write the JSON to this file.")
 @_overwrite
 @_json
 def fit(
@@ -218,7 +226,7 @@ def fit(
 
 
 @commands.command()
-@click.argument("table", type=_TABLE)
+@click.argument("table", type=_INPUT)
 @click.option("--effect", required=True, help="Column with the effects, or an expression of columns.")
 @click.option("--variance", required=True, help="Column with their sampling variances, or e.g. 'se**2'.")
 @click.option(
@@ -226,9 +234,9 @@ def fit(
 )
 @click.option("--test", type=click.Choice(("z", "t", "knha")), default="knha", show_default=True)
 @click.option("--moderators", help="Right side of a formula, e.g. 'dose + route'.")
-@click.option("--where", help="Rows to use, e.g. \"estimand == 'M' and level == 'animal'\".")
+@click.option("--where", help=_ROWS_OF_ONE_ARM)
 @click.option("--slab", help="Column with the labels of the studies.")
-@click.option("-o", "--out", type=_TABLE, help="Also write the JSON to this file.")
+@click.option("-o", "--out", type=_OUTPUT, help="Also write the JSON to this file.")
 @_overwrite
 @_json
 def meta(
@@ -264,7 +272,7 @@ def meta(
 
 @commands.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("-o", "--out", type=_TABLE, required=True, help="HTML file to write.")
+@click.option("-o", "--out", type=_OUTPUT, required=True, help="HTML file to write.")
 @_overwrite
 def report(results: Path, out: Path, overwrite: bool) -> None:
     """Write a self-contained HTML report of a results folder and print its path."""

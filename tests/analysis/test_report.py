@@ -11,7 +11,7 @@ import pytest
 
 from nwbswitch.analysis.models import fit_table, pool_table
 from nwbswitch.analysis.report import report
-from nwbswitch.analysis.report_text import headline, signed
+from nwbswitch.analysis.report_text import headline, reason, signed, typeset
 from nwbswitch.analysis.results_folder import estimate_switch
 from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
@@ -59,7 +59,7 @@ def test_first_screen_answers_and_counts(switched) -> None:
     for fact in (
         "<b>8</b><span>animals",
         "<b>16</b><span>recording sessions",
-        "<b>0</b><span>failed controls",
+        "<b>0 of 2</b><span>failed controls",
     ):
         assert fact in head
     assert "SIMULATED" in text[: text.index("<main>")]
@@ -119,7 +119,7 @@ def test_text_from_files_is_escaped(tmp_path) -> None:
 def test_few_animals_get_no_verdict(tmp_path) -> None:
     _results(tmp_path, "switch", 3)
     text = report(tmp_path, tmp_path / "r.html").read_text()
-    assert "too few animals for a verdict" in text
+    assert "Too few animals for a verdict on ketamine (3; 6 needed)" in text
     assert "3 animals, 6 needed" in text
     assert "No mixed model was fitted" in text
 
@@ -153,6 +153,14 @@ def test_headline_names_a_failed_control() -> None:
     reference = {"verdict": "stable", "estimands": {}, "controls": {}}
     sentence = headline({"arms": {"ketamine": arm, "saline": reference}, "reference": "saline"})
     assert "a negative control failed" in sentence
+
+
+def test_steps_of_the_rule_read_as_sentences() -> None:
+    held = {"rule": "stable", "held": True, "sentence": "M = -0.01 inside +-0.25"}
+    assert reason(held) == "Stable? Yes: M = \u22120.01 inside \u00b10.25."
+    not_held = {"rule": "switch without tau_c", "held": False, "sentence": "rho* = 1.00 below 0"}
+    assert "No, this does not all hold: \u03c1* = 1.00 below 0" in reason(not_held)
+    assert typeset("ses-1 sub-01") == "ses-1 sub-01"
 
 
 def test_signed_numbers() -> None:

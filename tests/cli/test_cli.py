@@ -53,7 +53,7 @@ def test_fit_summary_names_its_degrees_of_freedom(sleep) -> None:
 )
 def test_a_wrong_formula_is_one_message(sleep, formula, words) -> None:
     done = _run("fit", sleep, "--formula", formula)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -118,3 +118,23 @@ def test_every_command_explains_itself(command) -> None:
     done = CliRunner().invoke(commands, [command, "--help"])
     assert done.exit_code == 0
     assert len(commands.commands[command].help or "") > 30
+
+
+def test_fit_counts_the_rows_that_where_leaves_out(sleep) -> None:
+    done = _run("fit", sleep, "--formula", "y ~ days + (1 | subject)", "--where", "days < 5", "--json")
+    found = json.loads(done.stdout)
+    assert (found["n"], found["info"]["n_excluded"]) == (40, 8)
+
+
+def test_an_output_of_the_wrong_kind_is_wrong_usage(tmp_path) -> None:
+    done = _run("measure", tmp_path, "-o", tmp_path / "cells.csv")
+    assert done.returncode == 2
+    assert ".parquet" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_below_a_file_is_one_message(sleep) -> None:
+    done = _run("fit", sleep, "--formula", "y ~ days + (1 | subject)", "-o", sleep / "fit.json")
+    assert done.returncode == 1
+    assert "sleep.csv" in done.stderr
+    assert "Traceback" not in done.stderr

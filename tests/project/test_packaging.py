@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy(heavy: str) -> None:
 
 def test_wrong_usage_and_unknown_file_have_no_traceback() -> None:
     for arguments, status in (
-        (["fit", "nowhere.csv", "--formula", "y ~ 1"], 1),
+        (["fit", "nowhere.csv", "--formula", "y ~ 1"], 2),
         (["fit"], 2),
         (["demo", "x", "--world", "zzz"], 2),
     ):

@@ -15,7 +15,15 @@ import numpy as np
 import pytest
 
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.files import digest, locked, remove_partials, replaced, sha256_file, write_json
+from nwbswitch.schemas.files import (
+    digest,
+    locked,
+    remove_partials,
+    replaced,
+    require_writable,
+    sha256_file,
+    write_json,
+)
 
 
 def test_replaced_writes_whole(tmp_path: Path) -> None:
@@ -191,3 +199,17 @@ with locked(sys.argv[1]):
         other.kill()
     with locked(path):
         pass
+
+
+def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path) -> None:
+    require_writable(tmp_path / "new" / "deep" / "x.parquet")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputFileError, match="is a file"):
+        require_writable(tmp_path / "file" / "x.parquet")
+
+
+def test_a_folder_without_permission_is_named(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *arguments: False)
+    with pytest.raises(InputFileError, match="no permission"):
+        require_writable(tmp_path / "x.parquet")

@@ -35,6 +35,10 @@ def closure(number: int) -> object:
     return (lambda: number) if number == 1 else number
 
 
+def vanish(number: int) -> int:
+    os._exit(3)
+
+
 def broken_file(path: str) -> str:
     raise InputFileError(path, "is damaged.")
 
@@ -125,3 +129,9 @@ def test_workers_must_be_positive(workers: int) -> None:
 def test_outcomes_can_be_pickled() -> None:
     outcome = Outcome("a", value=1)
     assert pickle.loads(pickle.dumps(outcome)) == outcome
+
+
+def test_a_worker_that_dies_is_explained() -> None:
+    outcomes = run_jobs(vanish, [1, 2, 3], label="die", workers=2, quiet=True)
+    assert len(outcomes) == 3
+    assert all("__main__" in each.reason and "fewer workers" in each.reason for each in outcomes)
