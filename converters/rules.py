@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nwbswitch.converters.session import STUB
 from nwbswitch.schemas.drug_checks import check_administration
 from nwbswitch.schemas.drug_log import (
     DRUG_LOG_COLUMNS,
@@ -23,7 +24,6 @@ from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 
 # A window may end this much after the last frame: half a second covers a frame at 2 Hz.
 SLACK_S = 0.5
-STUB_KEYWORD = "STUB"
 SEXES = ("M", "F", "O", "U")
 _AGE = re.compile(r"P(?=.)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+)?D)?(T.+)?(/(P.+)?)?")
 _SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+.*|http://purl\.obolibrary\.org/obo/NCBITaxon_\d+/?")
@@ -216,7 +216,7 @@ def windows_are_known(recording: Recording) -> Iterator[Issue]:
 
 def windows_are_inside_the_recording(recording: Recording) -> Iterator[Issue]:
     """No analysis window reaches beyond the imaging; a file cut by --stub is exempt."""
-    if recording.extent_s is None or STUB_KEYWORD in tuple(recording.nwbfile.keywords or ()):
+    if recording.extent_s is None or STUB in tuple(recording.nwbfile.keywords or ()):
         return
     first, last = recording.extent_s
     for name, start, stop in recording.windows:
@@ -260,7 +260,7 @@ def baseline_and_drug_are_apart(recording: Recording) -> Iterator[Issue]:
 
 def drugs_were_given_while_recording(recording: Recording) -> Iterator[Issue]:
     """An administration after the last frame cannot have had an effect in the file."""
-    if recording.extent_s is None or STUB_KEYWORD in tuple(recording.nwbfile.keywords or ()):
+    if recording.extent_s is None or STUB in tuple(recording.nwbfile.keywords or ()):
         return
     for number, row in recording.numbered_rows:
         if row.timestamp_s > recording.extent_s[1]:

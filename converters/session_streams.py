@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.converters.session import ophys_metadata
+from nwbswitch.converters.suite2p_folder import RATE_TOLERANCE
 from nwbswitch.schemas.drug_log import deciding_row
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Place, issue
@@ -15,8 +16,6 @@ from nwbswitch.schemas.study import SESSION_CLOCK, Session, Suite2pFolder, TiffM
 if TYPE_CHECKING:
     from neuroconv.basedatainterface import BaseDataInterface
     from pynwb import NWBFile
-
-RATE_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True, slots=True)

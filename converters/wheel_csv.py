@@ -18,20 +18,15 @@ from nwbswitch.converters.signal_table import read_columns
 from nwbswitch.schemas.errors import InputFileError, TableError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.study import Signal
-from nwbswitch.schemas.units import convert
+from nwbswitch.schemas.study_checks import NO_UNIT, SIGNAL_UNITS, si_unit
 
 STUB_ROWS = 100
-NOT_STATED = "n/a"
 # NWB's word for a unit that is not known.
 NOT_AVAILABLE = "n.a."
 MODULE_DESCRIPTION = "Behaviour of the animal."
 
-# SI units that a quantity may have, along the wheel's surface or as an angle: UCUM and NWB's name.
-SI_UNITS: dict[str, tuple[tuple[str, str], ...]] = {
-    "speed": (("m/s", "m/s"), ("rad/s", "rad/s")),
-    "position": (("m", "meters"), ("rad", "radians")),
-    "distance": (("m", "meters"), ("rad", "radians")),
-}
+# What NWB calls an SI unit.
+NWB_UNITS = {"m": "meters", "rad": "radians"}
 # Two intervals count as equal within this many seconds: a regular series gets a rate, not timestamps.
 REGULAR_WITHIN_S = 1e-9
 
@@ -165,24 +160,16 @@ def _container(module: Any, kind: type) -> Any:
 
 def _si(path: Path, signal: Signal) -> tuple[str, float]:
     """Return the SI unit of a signal and the factor that leads to it."""
-    if signal.unit == NOT_STATED:
+    if signal.unit == NO_UNIT:
         return NOT_AVAILABLE, 1.0
-    reasons = []
-    for unit, name in SI_UNITS[signal.quantity]:
-        try:
-            return name, float(convert(1.0, signal.unit, unit))
-        except ValueError as error:
-            reasons.append(str(error))
-    raise TableError(
-        [
-            issue(
-                "bad-unit",
-                f"{signal.unit!r} is no unit of {signal.quantity}: {reasons[0]}",
-                place=Place(path, item=signal.column),
-                remedy=f"Expected e.g. {SI_UNITS[signal.quantity][0][0]}, or {NOT_STATED!r} if not known.",
-            )
-        ]
-    )
+    try:
+        unit, factor = si_unit(signal)
+    except ValueError as error:
+        problem = f"{signal.unit!r} is no unit of {signal.quantity}: {error}"
+        remedy = f"Expected e.g. {SIGNAL_UNITS[signal.quantity][0]}, or {NO_UNIT!r} if not known."
+        place = Place(path, item=signal.column)
+        raise TableError([issue("bad-unit", problem, place=place, remedy=remedy)]) from error
+    return NWB_UNITS.get(unit, unit), factor
 
 
 def _check_times(path: Path, column: str, times: np.ndarray[Any, Any], lines: np.ndarray[Any, Any]) -> None:

@@ -141,9 +141,6 @@ class DrugLogColumn:
     field: str = ""
 
 
-CORE_COLUMNS = {"timestamp": "timestamp_s", "duration": "duration_s"}
-"""Columns that the core event table has by itself, and their field."""
-
 _STORED: tuple[tuple[str, Literal["str", "float"], str], ...] = (
     ("time_uncertainty_s", "float", "s"),
     ("substance", "str", ""),

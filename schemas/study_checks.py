@@ -17,7 +17,8 @@ from nwbswitch.schemas.vocabularies import canonical, spellings
 
 UNKNOWN = "unknown"
 NO_UNIT = "n/a"
-SIGNAL_UNITS = {"speed": "m/s", "position": "m", "distance": "m"}
+SIGNAL_UNITS = {"speed": ("m/s", "rad/s"), "position": ("m", "rad"), "distance": ("m", "rad")}
+"""SI units that a signal may have, along the wheel's surface or as an angle."""
 VOCABULARY_OF = {"region": "regions", "cell_type": "cell_types"}
 
 _MAIN = frozenset({Window.BASELINE, Window.DRUG, Window.WASHOUT, Window.RECOVERY})
@@ -97,15 +98,32 @@ def repeated_signals(
     return found
 
 
+def si_unit(signal: Signal) -> tuple[str, float]:
+    """Return the SI unit of a signal and the factor that leads to it.
+
+    Raises
+    ------
+    ValueError
+        When its unit does not measure its quantity, or is none.
+    """
+    reasons = []
+    for unit in SIGNAL_UNITS[signal.quantity]:
+        try:
+            return unit, convert(1.0, signal.unit, unit)
+        except ValueError as error:
+            reasons.append(str(error))
+    raise ValueError(reasons[0])
+
+
 def _unit_issues(signal: Signal, places: Places, path: KeyPath) -> list[Issue]:
     if signal.unit == NO_UNIT:
         return []
-    expected = SIGNAL_UNITS[signal.quantity]
     try:
-        convert(1.0, signal.unit, expected)
+        si_unit(signal)
     except ValueError as error:
         message = f"{signal.unit!r} is not a unit of {signal.quantity} ({error})."
-        remedy = f"Write UCUM, e.g. {expected} or c{expected}; {NO_UNIT!r} if the source does not state one."
+        example = f"c{SIGNAL_UNITS[signal.quantity][0]}"
+        remedy = f"Write UCUM, e.g. {example}; {NO_UNIT!r} if the source does not state one."
         return [issue("bad-unit", message, place=place_of(places, (*path, "unit")), remedy=remedy)]
     return []
 

@@ -654,3 +654,9 @@ def test_a_placeholder_without_a_field_is_told_once(lab: Path) -> None:
     change(lab, "depth_um: 150, ", "")
     found = [each for each in refused(lab) if each.code == "unknown-word"]
     assert len(found) == 1
+
+
+@pytest.mark.parametrize(("unit", "quantity"), [("deg/s", "speed"), ("rad", "position"), ("mm", "distance")])
+def test_signals_along_a_wheel_or_as_an_angle(unit: str, quantity: str, lab: Path) -> None:
+    change(lab, "quantity: speed, unit: cm/s", f"quantity: {quantity}, unit: {unit}")
+    assert loaded(lab).warnings == []
