@@ -16,7 +16,7 @@ from neuroconv.tools.nwb_helpers import get_module
 from neuroconv.utils import DeepDict
 from pydantic import DirectoryPath
 from pynwb import NWBFile
-from pynwb.base import Images
+from pynwb.base import Images, TimeSeries
 from pynwb.image import GrayscaleImage
 from pynwb.ophys import Fluorescence, ImageSegmentation, PlaneSegmentation, RoiResponseSeries
 
@@ -30,6 +30,7 @@ from nwbswitch.converters.imaging_plane import (
 from nwbswitch.converters.suite2p_folder import (
     ROI_NUMBERS,
     Rois,
+    bad_frames,
     frame_rate_hz,
     open_plane,
     read_rois,
@@ -133,6 +134,7 @@ class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
         self.depth_um = depth_um
         self.metadata_key = metadata_key
         self.traces = read_traces(self.plane)
+        self.bad_frames = bad_frames(self.plane, n_frames=self.n_frames)
 
     @property
     def n_rois(self) -> int:
@@ -204,6 +206,17 @@ class Suite2pInterface(BaseDataInterface):  # type: ignore[misc]
                     rois=segmentation.create_roi_table_region(
                         region=list(range(len(rois))), description="All rows of the plane segmentation."
                     ),
+                    starting_time=float(self.start_s),
+                    rate=float(self.rate_hz),
+                )
+            )
+        if self.bad_frames is not None:
+            module.add(
+                TimeSeries(
+                    name="bad_frames",
+                    description="Frames that Suite2p found too displaced to be used (true), one per frame.",
+                    data=H5DataIO(self.bad_frames[:n_frames], compression="gzip"),
+                    unit="n.a.",
                     starting_time=float(self.start_s),
                     rate=float(self.rate_hz),
                 )

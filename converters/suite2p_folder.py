@@ -109,6 +109,27 @@ def open_plane(folder: Path) -> PlaneFolder:
     return PlaneFolder(path, settings)
 
 
+def bad_frames(plane: PlaneFolder, *, n_frames: int) -> np.ndarray[Any, Any] | None:
+    """Return (n_frames,) truth values: frames Suite2p found too displaced; None when it does not say.
+
+    Raises
+    ------
+    InputFileError
+        When they are not one truth value per frame.
+    """
+    stated = plane.settings.get("badframes")
+    if stated is None:
+        return None
+    flags = np.asarray(stated) if isinstance(stated, np.ndarray) else None
+    if flags is None or flags.shape != (n_frames,) or flags.dtype.kind not in "bu":
+        raise InputFileError(
+            plane.path,
+            f"badframes in its settings is not one truth value for each of {n_frames} frames.",
+            "Use the settings that belong to these traces.",
+        )
+    return flags > 0
+
+
 def frame_rate_hz(plane: PlaneFolder, stated_hz: float | None) -> float:
     """Return the frame rate, Hz, that the study and Suite2p's settings agree on.
 

@@ -281,12 +281,32 @@ def test_pixels_have_a_limit_when_the_image_size_is_not_stated(tmp_path: Path) -
         ({"yrange": [2 - HEIGHT, -2]}, "fits neither the image"),
         ({"yrange": [float("nan"), 1.0]}, "fits neither the image"),
         ({"fs": shared_lists()}, "fs = a list"),
+        ({"badframes": np.zeros(N_FRAMES - 1, bool)}, "badframes in its settings"),
+        ({"badframes": np.full(N_FRAMES, "no")}, "badframes in its settings"),
+        ({"badframes": [True] * N_FRAMES}, "badframes in its settings"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, values: dict[str, Any], words: str) -> None:
     make_plane(tmp_path / "plane0", ops=ops_of(**values))
     with pytest.raises(InputFileError, match=words):
         write(Suite2pInterface(folder_path=tmp_path), tmp_path / "s.nwb")
+
+
+def test_frames_that_suite2p_found_bad_are_marked(tmp_path: Path) -> None:
+    bad = np.arange(N_FRAMES) % 5 == 0
+    make_plane(tmp_path / "plane0", ops=ops_of(badframes=bad))
+    path = write(Suite2pInterface(folder_path=tmp_path, start_s=2.0), tmp_path / "s.nwb")
+    with NWBHDF5IO(path, "r") as io:
+        series = io.read().processing["ophys"]["bad_frames"]
+        np.testing.assert_array_equal(series.data[:], bad)
+        assert (series.starting_time, series.rate) == (2.0, 5.0)
+
+
+def test_without_word_of_bad_frames_none_are_marked(tmp_path: Path) -> None:
+    make_plane(tmp_path / "plane0", ops=ops_of())
+    path = write(Suite2pInterface(folder_path=tmp_path), tmp_path / "s.nwb")
+    with NWBHDF5IO(path, "r") as io:
+        assert "bad_frames" not in io.read().processing["ophys"].data_interfaces
 
 
 def test_images_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
