@@ -235,9 +235,14 @@ def _claim(folder: Path, parameters: Mapping[str, object], *, overwrite: bool) -
         )
     if found is not None and found != parameters:
         if not overwrite:
+            differ = ", ".join(
+                f"{name} {found.get(name)!r} instead of {value!r}"
+                for name, value in parameters.items()
+                if found.get(name) != value
+            )
             raise ExistingOutputError(
-                f"{folder}: holds a study simulated with {found}, asked for {dict(parameters)}. "
-                "Choose another folder or pass overwrite (--overwrite)."
+                f"{folder} holds a study that was simulated with {differ}. "
+                "Choose another folder or give --overwrite."
             )
         study.unlink(missing_ok=True)
         shutil.rmtree(raw)
