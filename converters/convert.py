@@ -12,7 +12,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from nwbswitch.converters.conversion_record import (
     RECORDS,
@@ -25,13 +25,14 @@ from nwbswitch.converters.conversion_record import (
     record_path,
     write_record,
 )
+from nwbswitch.converters.conversion_result import ConvertResult, SessionResult, Status
 from nwbswitch.converters.session import (
     facts,
     make_nwbfile,
     output_path,
     placeholder_issues,
 )
-from nwbswitch.converters.session_streams import add_parts, close_parts, open_parts
+from nwbswitch.converters.session_streams import add_parts, check_windows, close_parts, open_parts
 from nwbswitch.schemas.errors import (
     ExistingOutputError,
     InputFileError,
@@ -41,93 +42,11 @@ from nwbswitch.schemas.errors import (
     UnsafeFileError,
 )
 from nwbswitch.schemas.files import locked, remove_partials, replaced, write_json
-from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
+from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.provenance import record as provenance
 from nwbswitch.schemas.study import Session, Study
 from nwbswitch.schemas.version import __version__
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-Status = Literal["converted", "present", "planned", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class SessionResult:
-    """What became of one session: its file, and the reason when there is none."""
-
-    subject_id: str
-    session_id: str
-    path: Path
-    status: Status
-    reason: str = ""
-    seconds: float = 0.0
-    size_bytes: int = 0
-    issues: tuple[Issue, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        return {
-            "subject_id": self.subject_id,
-            "session_id": self.session_id,
-            "path": str(self.path),
-            "status": self.status,
-            "reason": self.reason,
-            "seconds": round(self.seconds, 3),
-            "size_bytes": self.size_bytes,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class ConvertResult:
-    """The outcome of every session, in the order of the study."""
-
-    sessions: tuple[SessionResult, ...]
-    out_dir: Path
-
-    @property
-    def issues(self) -> list[Issue]:
-        """All findings of all sessions."""
-        return [each for session in self.sessions for each in session.issues]
-
-    @property
-    def ok(self) -> bool:
-        """Whether no session failed."""
-        return not has_errors(self.issues)
-
-    @property
-    def paths(self) -> list[Path]:
-        """The NWB files that are there now."""
-        return [each.path for each in self.sessions if each.status in ("converted", "present")]
-
-    def table(self) -> pd.DataFrame:
-        """Return one row per session."""
-        import pandas as pd
-
-        return pd.DataFrame([each.as_dict() for each in self.sessions])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        return {
-            "out_dir": str(self.out_dir),
-            "ok": self.ok,
-            "sessions": [each.as_dict() for each in self.sessions],
-            "issues": [each.as_dict() for each in self.issues],
-        }
-
-    def summary(self) -> str:
-        """Return how many sessions ended in which way, and one line per failure."""
-        counts: dict[str, int] = {}
-        for each in self.sessions:
-            counts[each.status] = counts.get(each.status, 0) + 1
-        lines = [", ".join(f"{n} {status}" for status, n in counts.items()) + f" in {self.out_dir}"]
-        lines += [
-            f"failed: {each.subject_id}/{each.session_id}: {each.reason}"
-            for each in self.sessions
-            if each.status == "failed"
-        ]
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +241,8 @@ def _convert_session(job: _Job) -> SessionResult:
     started = time.perf_counter()
     parts = open_parts(job.session)
     try:
+        if not job.stub:
+            check_windows(job.session, parts)
         if job.dry_run:
             return job.result("planned", issues=findings, seconds=time.perf_counter() - started)
         inputs = [FileState.of(path, name=name) for name, path in input_files(job.session)]

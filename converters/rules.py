@@ -218,15 +218,22 @@ def windows_are_inside_the_recording(recording: Recording) -> Iterator[Issue]:
     """No analysis window reaches beyond the imaging; a file cut by --stub is exempt."""
     if recording.extent_s is None or STUB in tuple(recording.nwbfile.keywords or ()):
         return
-    first, last = recording.extent_s
     for name, start, stop in recording.windows:
-        if start < first - SLACK_S or stop > last + SLACK_S:
-            yield issue(
-                "epoch-outside-recording",
-                f"{name} [{start:g}, {stop:g}] s reaches beyond the recording [{first:g}, {last:g}] s.",
-                place=_window_place(name),
-                remedy="Correct the window, the clock offset or the frame rate.",
-            )
+        yield from beyond_recording(name, (start, stop), recording.extent_s, _window_place(name))
+
+
+def beyond_recording(
+    name: str, window_s: tuple[float, float], extent_s: tuple[float, float], place: Place
+) -> Iterator[Issue]:
+    """Yield a finding when a window (start, stop) reaches beyond the recording (start, end), all in s."""
+    (start, stop), (first, last) = window_s, extent_s
+    if start < first - SLACK_S or stop > last + SLACK_S:
+        yield issue(
+            "epoch-outside-recording",
+            f"{name} [{start:g}, {stop:g}] s reaches beyond the recording [{first:g}, {last:g}] s.",
+            place=place,
+            remedy="Correct the window, the clock offset or the frame rate.",
+        )
 
 
 def baseline_comes_before_the_drug(recording: Recording) -> Iterator[Issue]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nwbswitch.converters.rules import beyond_recording
 from nwbswitch.converters.session import ophys_metadata
 from nwbswitch.converters.suite2p_folder import RATE_TOLERANCE
 from nwbswitch.schemas.drug_log import deciding_row
@@ -65,6 +66,34 @@ def open_parts(session: Session) -> list[Part]:
         close_parts(parts)
         raise
     return parts
+
+
+def check_windows(session: Session, parts: Sequence[Part]) -> None:
+    """Raise when an analysis window reaches beyond the imaging of a session.
+
+    Raises
+    ------
+    IssuesError
+        Naming each window, its times and those of the recording.
+    """
+    from nwbswitch.converters.epochs import EpochsInterface
+
+    films = [part.interface for part in parts if hasattr(part.interface, "n_frames")]
+    windows = [
+        row for part in parts if isinstance(part.interface, EpochsInterface) for row in part.interface.rows
+    ]
+    if not films:
+        return
+    first = min(each.start_s for each in films)
+    last = max(each.start_s + each.n_frames / each.rate_hz for each in films)
+    name = f"{session.subject.subject_id}/{session.session_id}"
+    found = [
+        each
+        for start_s, stop_s, window in windows
+        for each in beyond_recording(window, (start_s, stop_s), (first, last), Place(item=name))
+    ]
+    if found:
+        raise IssuesError(found)
 
 
 def add_parts(nwbfile: NWBFile, session: Session, parts: Sequence[Part], *, stub: bool = False) -> None:

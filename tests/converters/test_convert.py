@@ -19,6 +19,7 @@ import tifffile
 from pynwb import NWBHDF5IO
 
 from nwbswitch.converters.convert import convert
+from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.errors import ExistingOutputError, IssuesError, MissingExtraError, NwbswitchError
 from nwbswitch.schemas.files import PARTIAL, locked
 from nwbswitch.schemas.study import Session, Study
@@ -331,3 +332,29 @@ def test_names_that_differ_in_case_only_are_refused(
     with pytest.raises(IssuesError) as raised:
         convert(study, tmp_path / "out")
     assert [each.code for each in raised.value.issues] == ["duplicate-id"] * 2
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_window_beyond_the_recording_fails_its_session(
+    study: Study, tmp_path: Path, *, dry_run: bool
+) -> None:
+    first, second = study.sessions
+    far = Epoch(window="drug", start_s=5, stop_s=9000, relative_to="administration")
+    wrong = first.model_copy(update={"epochs": (*first.epochs[:1], far)})
+    changed = study.model_copy(update={"sessions": (wrong, second)})
+    result = convert(changed, tmp_path / "out", dry_run=dry_run)
+    assert [each.status for each in result.sessions] == ["failed", "planned" if dry_run else "converted"]
+    (found,) = result.sessions[0].issues
+    assert found.code == "epoch-outside-recording"
+    assert "drug [35, 9030] s reaches beyond the recording [0, 60] s" in found.message
+    assert len(states(tmp_path / "out")) == (not dry_run)
+    assert convert(changed, tmp_path / "stub", stub=True).ok
+
+
+def test_a_window_may_end_half_a_second_after_the_last_frame(study: Study, tmp_path: Path) -> None:
+    first = study.sessions[0]
+    for stop_s, ok in ((60.5, True), (60.6, False)):
+        last = Epoch(window="drug", start_s=35, stop_s=stop_s)
+        session = first.model_copy(update={"epochs": (*first.epochs[:1], last)})
+        single = study.model_copy(update={"sessions": (session,)})
+        assert convert(single, tmp_path / "out", dry_run=True).ok is ok
