@@ -25,7 +25,7 @@ from nwbswitch.converters.conversion_record import (
     record_path,
     write_record,
 )
-from nwbswitch.converters.conversion_result import ConvertResult, SessionResult, Status
+from nwbswitch.converters.conversion_result import ConvertResult, SessionPlan, SessionResult, Status
 from nwbswitch.converters.session import (
     facts,
     make_nwbfile,
@@ -33,6 +33,7 @@ from nwbswitch.converters.session import (
     placeholder_issues,
 )
 from nwbswitch.converters.session_streams import add_parts, check_windows, close_parts, open_parts
+from nwbswitch.schemas.drug_log import arm_name, deciding_row
 from nwbswitch.schemas.errors import (
     ExistingOutputError,
     InputFileError,
@@ -46,6 +47,7 @@ from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.provenance import record as provenance
 from nwbswitch.schemas.study import Session, Study
+from nwbswitch.schemas.study_file import LoadedStudy, load_study
 from nwbswitch.schemas.version import __version__
 
 
@@ -82,7 +84,7 @@ class _Job:
 
 
 def convert(
-    study: Study,
+    study: Study | LoadedStudy | Path | str,
     out_dir: Path | str,
     *,
     sessions: Collection[str] | None = None,
@@ -101,7 +103,7 @@ def convert(
     Parameters
     ----------
     study
-        The study, as from `nwbswitch.schemas.study_file.load_study`.
+        The study: a study file, what `nwbswitch.schemas.study_file.load_study` returns, or its ``study``.
     out_dir
         Folder for the NWB files.
     sessions
@@ -111,17 +113,19 @@ def convert(
     overwrite
         Replace files that were made differently.
     dry_run
-        Open and check all streams, and write nothing.
+        Open and check all streams, and write nothing; the summary lists what would be written.
     stub
         Convert only the first 100 frames of every stream.
 
     Returns
     -------
     ConvertResult
-        One outcome per session and all findings.
+        One outcome per session and all findings, those about the study file among them.
 
     Raises
     ------
+    StudyError
+        ``study`` is the path of a study file with mistakes.
     ExistingOutputError
         A file is there that was made differently, and ``overwrite`` is not given, or another conversion is
         writing into the folder. Nothing was changed.
@@ -133,6 +137,12 @@ def convert(
         neuroconv or tifffile is not installed.
     """
     _require_readers()
+    loaded = load_study(study) if isinstance(study, Path | str) else study
+    if isinstance(loaded, LoadedStudy):
+        study, warnings = loaded.study, list(loaded.warnings)
+    else:
+        study = loaded
+        warnings = [each for session in _chosen(study, sessions) for each in placeholder_issues(session)]
     folder = Path(out_dir).absolute()
     jobs = []
     conflicts = []
@@ -157,7 +167,9 @@ def convert(
             executor=executor,
             describe=_describe,
         )
-        result = ConvertResult(tuple(_session_result(outcome) for outcome in outcomes), folder)
+        result = ConvertResult(
+            tuple(_session_result(outcome) for outcome in outcomes), folder, tuple(warnings)
+        )
         if not dry_run and any(each.status != "present" for each in result.sessions):
             _write_log(folder, result, outcomes)
     return result
@@ -235,16 +247,16 @@ def _differences(study: Study, session: Session, folder: Path, *, stub: bool) ->
 
 def _convert_session(job: _Job) -> SessionResult:
     """Convert one session; runs in a worker."""
-    findings = tuple(placeholder_issues(job.session))
+    plan = _plan(job.session) if job.dry_run else None
     if job.present:
-        return job.result("present", issues=findings, size_bytes=job.output.stat().st_size)
+        return job.result("present", plan=plan, size_bytes=job.output.stat().st_size)
     started = time.perf_counter()
     parts = open_parts(job.session)
     try:
         if not job.stub:
             check_windows(job.session, parts)
         if job.dry_run:
-            return job.result("planned", issues=findings, seconds=time.perf_counter() - started)
+            return job.result("planned", plan=plan, seconds=time.perf_counter() - started)
         inputs = [FileState.of(path, name=name) for name, path in input_files(job.session)]
         nwbfile = make_nwbfile(
             job.study, job.session, contents=[each.sha256 for each in inputs], stub=job.stub
@@ -256,8 +268,18 @@ def _convert_session(job: _Job) -> SessionResult:
             raise _not_written(job.output, error) from error
     finally:
         close_parts(parts)
-    return job.result(
-        "converted", issues=findings, seconds=time.perf_counter() - started, size_bytes=size_bytes
+    return job.result("converted", seconds=time.perf_counter() - started, size_bytes=size_bytes)
+
+
+def _plan(session: Session) -> SessionPlan:
+    from nwbswitch.converters.epochs import absolute
+
+    zero = deciding_row(session.drug_log)
+    rows = absolute(session.epochs, None if zero is None else zero.timestamp_s)
+    return SessionPlan(
+        arm=arm_name(session.drug_log),
+        streams=tuple((name, stream.path) for name, stream in session.streams.items()),
+        windows=tuple((window.value, start_s, stop_s) for start_s, stop_s, window in rows),
     )
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Generic, TypeVar, cast
 
-from nwbswitch.schemas.errors import NwbswitchError
+from nwbswitch.schemas.errors import IssuesError, NwbswitchError
+from nwbswitch.schemas.issues import Issue
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -36,9 +37,17 @@ class Outcome(Generic[Item, Value]):
         """Why the job failed, in one line; empty when it did not."""
         if self.error is None:
             return ""
+        if isinstance(self.error, IssuesError):
+            return "; ".join(_in_one_line(each) for each in self.error.issues)
         if isinstance(self.error, NwbswitchError):
             return str(self.error)
         return f"{type(self.error).__name__}: {self.error}"
+
+
+def _in_one_line(found: Issue) -> str:
+    """Return a finding without its severity and, as the job has a name, without a place but a file."""
+    place = f"{found.place}: " if found.place.file else ""
+    return f"{place}{found.message} {found.remedy}".strip()
 
 
 def run_jobs(

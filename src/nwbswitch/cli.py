@@ -87,11 +87,9 @@ def convert(
 ) -> int:
     """Convert every session of STUDY (a study.yaml) to one NWB file each."""
     from nwbswitch.converters.convert import convert as run_convert
-    from nwbswitch.schemas.study_file import load_study
 
-    loaded = load_study(study)
     result = run_convert(
-        loaded.study,
+        study,
         out,
         sessions=sessions or None,
         workers=workers,
@@ -99,11 +97,8 @@ def convert(
         dry_run=dry_run,
         stub=stub,
     )
-    already_said = "placeholder"
-    issues = [*loaded.warnings, *(each for each in result.issues if each.code != already_said)]
-    _emit(
-        {**result.as_dict(), "issues": [each.as_dict() for each in issues]}, as_json, result.summary(), issues
-    )
+    # The summary tells why sessions failed.
+    _emit(result.as_dict(), as_json, result.summary(), result.issues if as_json else result.warnings)
     return int(not result.ok)
 
 

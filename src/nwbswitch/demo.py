@@ -63,7 +63,6 @@ def demo(
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
     from nwbswitch.converters.simulate import simulate_study
-    from nwbswitch.schemas.study_file import load_study
 
     out = Path(out)
     results = out / "results"
@@ -74,8 +73,7 @@ def demo(
     )
 
     say(f"2/7 Converting to NWB: {out / 'nwb'}")
-    loaded = load_study(study_path)
-    converted = convert(loaded.study, out / "nwb", workers=workers, overwrite=overwrite)
+    converted = convert(study_path, out / "nwb", workers=workers, overwrite=overwrite)
     if not converted.ok:
         raise IssuesError(converted.issues)
 

@@ -19,10 +19,19 @@ import tifffile
 from pynwb import NWBHDF5IO
 
 from nwbswitch.converters.convert import convert
+from nwbswitch.converters.simulate import simulate_study
 from nwbswitch.schemas.epochs import Epoch
-from nwbswitch.schemas.errors import ExistingOutputError, IssuesError, MissingExtraError, NwbswitchError
+from nwbswitch.schemas.errors import (
+    ExistingOutputError,
+    IssuesError,
+    MissingExtraError,
+    NwbswitchError,
+    StudyError,
+)
 from nwbswitch.schemas.files import PARTIAL, locked
+from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.study import Session, Study
+from nwbswitch.schemas.study_file import LoadedStudy
 
 Make = Callable[..., Session]
 MakeStudy = Callable[..., Study]
@@ -223,6 +232,7 @@ import pickle, sys, time
 from pathlib import Path
 import nwbswitch.converters.tiff_movie as tiff_movie
 from nwbswitch.converters.convert import convert
+from nwbswitch.converters.simulate import simulate_study
 
 study, out, mark = map(Path, sys.argv[1:])
 read = tiff_movie.TiffFrames.read
@@ -358,3 +368,60 @@ def test_a_window_may_end_half_a_second_after_the_last_frame(study: Study, tmp_p
         session = first.model_copy(update={"epochs": (*first.epochs[:1], last)})
         single = study.model_copy(update={"sessions": (session,)})
         assert convert(single, tmp_path / "out", dry_run=True).ok is ok
+
+
+def test_a_path_a_loaded_study_and_a_study_do_the_same(study: Study, tmp_path: Path) -> None:
+    session = study.sessions[0].model_copy(update={"placeholders": ("subject.age",)})
+    single = study.model_copy(update={"sessions": (session,)})
+    said = issue("placeholder", "subject.age is not stated.", place=Place(tmp_path / "study.yaml", 3))
+    loaded = LoadedStudy(single, tmp_path, [said], ())
+    by_study = convert(single, tmp_path / "out")
+    by_loaded = convert(loaded, tmp_path / "out")
+    assert [each.code for each in by_study.issues] == ["placeholder"]
+    assert by_loaded.issues == [said]
+    assert [each.status for each in by_loaded.sessions] == ["present"]
+    assert by_loaded.ok
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_path_of_a_study_file_is_read(kind: type[str] | type[Path], tmp_path: Path) -> None:
+    study_path = simulate_study(tmp_path, animals=1, neurons=3)
+    planned = convert(kind(study_path), tmp_path / "out", dry_run=True)
+    assert [each.status for each in planned.sessions] == ["planned", "planned"]
+    study_path.write_text("study: {}\n", encoding="utf-8")
+    with pytest.raises(StudyError, match=r"study\.yaml"):
+        convert(kind(study_path), tmp_path / "out")
+
+
+def test_a_dry_run_lists_what_it_would_write(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    convert(study, tmp_path / "out", sessions=["day1"])
+    result = convert(study, tmp_path / "out", dry_run=True)
+    assert result.summary().splitlines() == [
+        f"1 present, 1 planned in {tmp_path / 'out'}",
+        "present: m1/day1: ketamine; movie raw/movie.tif, traces raw/suite2p, wheel raw/wheel.csv; "
+        "baseline 0-28 s, drug 35-58 s -> sub-m1/sub-m1_ses-day1_behavior+ophys.nwb",
+        "planned: m1/day8: saline; movie raw2/movie.tif, traces raw2/suite2p, wheel raw2/wheel.csv; "
+        "baseline 0-28 s, drug 35-58 s -> sub-m1/sub-m1_ses-day8_behavior+ophys.nwb",
+    ]
+    plan = result.as_dict()["sessions"][1]["plan"]
+    assert plan["arm"] == "saline"
+    assert plan["windows"][0] == {"window": "baseline", "start_s": 0.0, "stop_s": 28.0}
+    assert "plan" not in convert(study, tmp_path / "out").as_dict()["sessions"][0]
+
+
+def test_a_failure_is_told_once_and_without_repeating_the_session(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = study.sessions[0]
+    far = first.model_copy(update={"epochs": (Epoch(window="baseline", start_s=0, stop_s=99),)})
+    result = convert(study.model_copy(update={"sessions": (far,)}), tmp_path / "out")
+    why = (
+        "baseline [0, 99] s reaches beyond the recording [0, 60] s. "
+        "Correct the window, the clock offset or the frame rate."
+    )
+    assert result.sessions[0].reason == why
+    assert result.summary().splitlines()[1:] == [f"failed: m1/day1: {why} [epoch-outside-recording]"]
+    assert capsys.readouterr().err == f"convert 1/1 m1/day1: FAILED {why}\n"
