@@ -10,7 +10,7 @@ from nwbswitch.schemas.doses import CONCENTRATION_KINDS, DOSE_KINDS, dose_mg_per
 from nwbswitch.schemas.drug_log import Administration, MissingReason, Stereochemistry
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.substances import Substance, find_substance, salt_name, substances
-from nwbswitch.schemas.units import parse_unit
+from nwbswitch.schemas.units import parse_unit, plain_micro
 
 MISSING_REASONS: tuple[str, ...] = get_args(MissingReason)
 DOSE_MARGIN = 5.0
@@ -19,6 +19,8 @@ DOSE_MARGIN = 5.0
 
 def canonical_administration(row: Administration) -> Administration:
     """Return the row with the vocabulary's words for substance, salt, route and target structure.
+
+    Units are written in UCUM, with u for the micro sign.
 
     A stereochemistry that is not stated is filled in when the name itself fixes it (achiral, S or R);
     what the vocabulary does not hold is left as it is.
@@ -37,6 +39,8 @@ def canonical_administration(row: Administration) -> Administration:
         word = vocabularies.canonical(vocabulary, getattr(row, name))
         if word is not None:
             changes[name] = word
+    for _, name, _ in _UNIT_FIELDS:
+        changes[name] = plain_micro(getattr(row, name))
     return row.model_copy(update=changes)
 
 
@@ -93,6 +97,13 @@ _UNIT_FIELDS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
+_VOLUMES = ("volume", "volume/mass")
+_DOSE_REMEDY = (
+    "Doses are in mg/kg, umol/kg, [IU]/kg, mg, umol, [IU] or %; a volume (mL, mL/kg) becomes one with "
+    "concentration and concentration_unit."
+)
+
+
 def _unit_issues(row: Administration, place: Place) -> list[Issue]:
     found = []
     for value, unit, kinds in _UNIT_FIELDS:
@@ -110,11 +121,13 @@ def _unit_issues(row: Administration, place: Place) -> list[Issue]:
         except ValueError as error:
             found.append(issue("bad-unit", str(error), place=where))
             continue
-        if kind not in kinds:
+        if value == "dose" and kind in _VOLUMES and row.concentration is None and not row.is_control:
+            message = f"{text!r} is a volume, not a dose."
+            found.append(issue("bad-unit", message, place=where, remedy=_DOSE_REMEDY))
+        elif kind not in kinds:
             message = f"{text!r} measures {kind}, which is no {value.replace('_', ' ')}."
-            found.append(
-                issue("bad-unit", message, place=where, remedy=f"Expected one of: {', '.join(kinds)}.")
-            )
+            remedy = _DOSE_REMEDY if value == "dose" else f"Expected one of: {', '.join(kinds)}."
+            found.append(issue("bad-unit", message, place=where, remedy=remedy))
     return found
 
 

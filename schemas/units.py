@@ -138,7 +138,7 @@ class _Factor:
 
 @lru_cache(maxsize=1024)
 def parse_unit(text: str) -> Unit:
-    """Return the unit that ``text`` denotes.
+    """Return the unit that ``text`` denotes; the micro sign and the Greek mu are read as ``u``.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def parse_unit(text: str) -> Unit:
         When the text is not UCUM, or uses an atom outside the subset; the message names the nearest unit.
     """
     try:
-        tokens = _tokens(text)
+        tokens = _tokens(plain_micro(text))
         product, end = _term(tokens, 0, 0)
         if end != len(tokens):
             raise ValueError("a closing parenthesis without an opening one")
@@ -157,6 +157,11 @@ def parse_unit(text: str) -> Unit:
     return Unit(
         text, product.factor, tuple(sorted(product.above.items())), tuple(sorted(product.below.items()))
     )
+
+
+def plain_micro(text: str) -> str:
+    """Return a unit with UCUM's ``u`` in place of the micro sign (U+00B5) and the Greek mu (U+03BC)."""
+    return text.replace("\u00b5", "u").replace("\u03bc", "u")
 
 
 def _tokens(text: str) -> list[re.Match[str]]:
@@ -259,7 +264,7 @@ def nearest_unit(text: str) -> str:
 
     ``mg/Kg``, ``mgkg``, ``mg per kg``, ``mg kg-1`` give ``mg/kg``; ``µg`` gives ``ug``; ``mM``, ``mmol/L``.
     """
-    plain = text.strip()[:_LONGEST].replace("µ", "u").replace("μ", "u").replace("·", ".").replace("*", ".")
+    plain = plain_micro(text.strip()[:_LONGEST]).replace("·", ".").replace("*", ".")
     if plain in _MOLAR:
         return _MOLAR[plain]
     plain = re.sub(r"\s+per\s+|\s*/\s*", "/", plain)

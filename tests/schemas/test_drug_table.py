@@ -338,3 +338,29 @@ def test_apostrophes_that_guard_against_formulas_are_taken_off(tmp_path: Path) -
     assert issues == []
     assert [row.administration.notes for row in rows] == ["=HYPERLINK(1)", "'plain"]
     assert rows[1].administration.timestamp_s == -5
+
+
+@pytest.mark.parametrize("unit", ["mL", "uL", "mL/kg"])
+def test_a_volume_is_no_dose_unless_its_concentration_makes_it_one(unit: str) -> None:
+    (found,) = check_administration(ketamine(dose_unit=unit, body_weight_g=25), Place())
+    assert (found.code, found.place.item) == ("bad-unit", "dose_unit")
+    assert found.message == f"{unit!r} is a volume, not a dose."
+    assert "mg/kg" in found.remedy
+    solved = ketamine(dose_unit=unit, concentration=2, concentration_unit="mg/mL")
+    assert not [each for each in check_administration(solved, Place()) if each.code == "bad-unit"]
+    vehicle = ketamine(substance="saline", control_kind="saline", dose_unit=unit)
+    assert check_administration(vehicle, Place()) == []
+
+
+def test_what_is_no_dose_names_units_that_are() -> None:
+    (found,) = check_administration(ketamine(dose_unit="mg/mL"), Place())
+    assert found.code == "bad-unit"
+    assert "mg/kg, umol/kg" in found.remedy
+
+
+@pytest.mark.parametrize("micro", ["\u00b5", "\u03bc"])
+def test_micro_signs_are_stored_as_ucum_writes_them(tmp_path: Path, micro: str) -> None:
+    line = GOOD.replace("10,mg/kg", f"10000,{micro}g/kg")
+    rows, issues = read_drug_log(table(tmp_path, HEADER, line))
+    assert issues == []
+    assert rows[0].administration.dose_unit == "ug/kg"
