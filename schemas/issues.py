@@ -83,6 +83,9 @@ CATALOGUE: dict[str, Kind] = {
     "missing-value": Kind(_E, "A value that must be given is not there."),
     "wrong-value": Kind(_E, "A value of the wrong type, range or form."),
     "unknown-word": Kind(_E, "A word that is not in the vocabulary."),
+    "unknown-region": Kind(
+        _W, "A brain region that is not in the vocabulary, which holds those of the mouse, of another animal."
+    ),
     "unknown-subject": Kind(_E, "A session names a subject that the study does not list."),
     "duplicate-id": Kind(_E, "An identifier is used twice."),
     "missing-file": Kind(_E, "A file or folder that the study names is not there."),

@@ -28,9 +28,12 @@ _MAX_HEADER = 1 << 16
 
 
 def canonical_words(
-    imaging: Mapping[str, object], places: Places, path: KeyPath
+    imaging: Mapping[str, object], places: Places, path: KeyPath, *, mouse: bool
 ) -> tuple[dict[str, object], list[Issue]]:
-    """Return ``imaging`` with region and cell type as the vocabulary spells them, and unknown words."""
+    """Return ``imaging`` with region and cell type as the vocabulary spells them, and unknown words.
+
+    The regions are those of the mouse; of another animal an unknown one is kept, with a warning.
+    """
     result, found = dict(imaging), []
     for field, vocabulary in VOCABULARY_OF.items():
         word = imaging.get(field)
@@ -41,6 +44,10 @@ def canonical_words(
             accepted = [spelling for each in spellings(vocabulary).values() for spelling in each]
             message = f"{word!r} is not in the vocabulary of {vocabulary.replace('_', ' ')}."
             place = place_of(places, (*path, field))
+            if field == "region" and not mouse:
+                message += " It is stored as written: the vocabulary is that of the mouse."
+                found.append(issue("unknown-region", message, place=place))
+                continue
             remedy = nearest(word, accepted) or "Write 'unknown' if the source does not state it."
             found.append(issue("unknown-word", message, place=place, remedy=remedy))
         else:

@@ -86,7 +86,7 @@ def resolve_session(
     found += _resolve_times(value, places, surroundings.timezone)
     imaging = value.get("imaging")
     if isinstance(imaging, dict):
-        value["imaging"], more = canonical_words(imaging, places, ("imaging",))
+        value["imaging"], more = canonical_words(imaging, places, ("imaging",), mouse=_is_mouse(value))
         found += more
     found += _resolve_streams(value, draft, surroundings.data_root)
     found += _resolve_epochs(value, draft)
@@ -101,6 +101,16 @@ def resolve_session(
         if not known_subject:
             refused = [each for each in refused if not each.message.startswith("subject")]
         return None, found + refused
+
+
+def _is_mouse(value: Mapping[str, Any]) -> bool:
+    """Return whether the subject is a house mouse, or whether its species is not known."""
+    subject = value.get("subject")
+    species = subject.get("species") if isinstance(subject, dict) else None
+    if not isinstance(species, str):
+        return True
+    name = COMMON_NAMES.get(species.casefold(), species).casefold()
+    return name.startswith("mus musculus") or name.rstrip("/").endswith("ncbitaxon_10090")
 
 
 def _fill_placeholders(value: dict[str, Any], draft: Draft) -> list[Issue]:

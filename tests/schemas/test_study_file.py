@@ -660,3 +660,16 @@ def test_a_placeholder_without_a_field_is_told_once(lab: Path) -> None:
 def test_signals_along_a_wheel_or_as_an_angle(unit: str, quantity: str, lab: Path) -> None:
     change(lab, "quantity: speed, unit: cm/s", f"quantity: {quantity}, unit: {unit}")
     assert loaded(lab).warnings == []
+
+
+def test_regions_of_another_animal_are_only_a_warning(lab: Path) -> None:
+    change(lab, "region: RSPd", "region: Cg1x")
+    for _ in range(2):
+        change(lab, "Mus musculus", "Rattus norvegicus", file="subjects.csv")
+    result = loaded(lab)
+    assert lines(tuple(result.warnings)) == [("unknown-region", "study.yaml", 9)]
+    assert {each.imaging.region for each in result.study.sessions if each.imaging} == {"Cg1x"}
+    change(lab, "Rattus norvegicus", "Mus musculus", file="subjects.csv")
+    assert ("unknown-word", "study.yaml", 9) in lines(refused(lab))
+    change(lab, "Mus musculus", "http://purl.obolibrary.org/obo/NCBITaxon_10090", file="subjects.csv")
+    assert ("unknown-word", "study.yaml", 9) in lines(refused(lab))
