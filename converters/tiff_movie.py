@@ -75,6 +75,8 @@ class TiffFrames:
 
         self.path = Path(path)
         with _reading(self.path, step="open it"), _damage_found(self.path):
+            if self.path.stat().st_size == 0:
+                raise InputFileError(self.path, "the file is empty.", "Copy or export it again.")
             self._file = tifffile.TiffFile(self.path)
             try:
                 self.shape, self._stack = self._examine()

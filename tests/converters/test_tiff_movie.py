@@ -221,3 +221,9 @@ def test_what_is_no_tiff_is_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(InputFileError, match=r"m\.tif"):
         TiffFrames(path)
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "m.tif").touch()
+    with pytest.raises(InputFileError, match=r"m\.tif: the file is empty\."):
+        TiffFrames(tmp_path / "m.tif")
