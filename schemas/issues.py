@@ -142,8 +142,11 @@ def has_errors(issues: Iterable[Issue]) -> bool:
     return any(each.severity is Severity.ERROR for each in issues)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Return a hint naming the valid word most like ``word``, or an empty string."""
+def nearest(word: str, words: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a hint naming the valid word most like ``word``, or an empty string.
+
+    ``cutoff`` is the least similarity, 1 for the same word in another case.
+    """
     by_fold = {each.casefold(): str(each) for each in words}
-    close = get_close_matches(word.casefold(), list(by_fold), n=1, cutoff=0.6)
+    close = get_close_matches(word.casefold(), list(by_fold), n=1, cutoff=cutoff)
     return f"Did you mean {by_fold[close[0]]!r}?" if close else ""

@@ -93,7 +93,9 @@ def _timezone(reader: StudyReader) -> ZoneInfo | None:
     known = available_timezones()
     if name in known:
         return ZoneInfo(name)
-    remedy = nearest(name, known) or "Write it as Europe/Berlin."
+    # Abbreviations are like each other, not like the zone that is meant.
+    remedy = nearest(name, known, cutoff=0.6 if "/" in name else 0.9)
+    remedy = remedy or "Expected an IANA name such as Europe/Berlin."
     reader.report("unknown-word", f"There is no timezone {name!r}.", reader.place("timezone"), remedy)
     return ZoneInfo("UTC")
 

@@ -673,3 +673,16 @@ def test_regions_of_another_animal_are_only_a_warning(lab: Path) -> None:
     assert ("unknown-word", "study.yaml", 9) in lines(refused(lab))
     change(lab, "Mus musculus", "http://purl.obolibrary.org/obo/NCBITaxon_10090", file="subjects.csv")
     assert ("unknown-word", "study.yaml", 9) in lines(refused(lab))
+
+
+@pytest.mark.parametrize("name", ["CEST", "EST5", "PDT", "Berlin", "GMT+2", "Mitteleuropa"])
+def test_an_abbreviation_does_not_suggest_another_zone(name: str, lab: Path) -> None:
+    change(lab, "Europe/Berlin", name)
+    (found,) = refused(lab)
+    assert (found.code, found.remedy) == ("unknown-word", "Expected an IANA name such as Europe/Berlin.")
+
+
+@pytest.mark.parametrize("name", ["europe/berlin", "Europe/Berlim", "Europe Berlin"])
+def test_a_misspelt_zone_is_suggested(name: str, lab: Path) -> None:
+    change(lab, "Europe/Berlin", name)
+    assert refused(lab)[0].remedy == "Did you mean 'Europe/Berlin'?"
