@@ -18,6 +18,10 @@ MAX_ROWS = 100_000
 """Most lines below the header; blank ones count in Excel, where they can be claimed for nothing."""
 MAX_COLUMNS = 500
 
+_ZIP = b"PK\x03\x04"
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_SNIFFED = 1 << 16
+
 Line = tuple[int, list[str]]
 """Number of a line in its file, counted from 1, and its cells."""
 
@@ -57,9 +61,41 @@ def _refusal(path: Path, problem: str, *, line: int | None = None) -> StudyError
     return StudyError([issue("unsafe-file", f"The table {problem}.", place=Place(path, line))])
 
 
+def _start(path: Path) -> bytes:
+    """Return the first bytes of a file, or none when it cannot be read, which is reported elsewhere."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_SNIFFED)
+    except OSError:
+        return b""
+
+
+def _misnamed(path: Path, message: str, remedy: str) -> StudyError:
+    return StudyError([issue("unreadable-file", message, place=Place(path), remedy=remedy)])
+
+
+def _refuse_old_excel(path: Path, start: bytes) -> None:
+    if start.startswith(_OLD_EXCEL):
+        raise _misnamed(
+            path,
+            "This is a workbook of Excel 97 to 2003, or one with a password.",
+            "Save it as .xlsx without one.",
+        )
+
+
+def _is_text(start: bytes) -> bool:
+    """Return whether a file begins as text of any 8-bit encoding does."""
+    return bool(start) and not start.startswith(_ZIP) and b"\0" not in start
+
+
 def _csv(path: Path) -> Iterator[Line]:
-    if path.is_file() and path.stat().st_size > MAX_BYTES:
-        raise _refusal(path, f"has more than {MAX_BYTES:,} bytes")
+    if path.is_file():
+        if path.stat().st_size > MAX_BYTES:
+            raise _refusal(path, f"has more than {MAX_BYTES:,} bytes")
+        start = _start(path)
+        _refuse_old_excel(path, start)
+        if start.startswith(_ZIP):
+            raise _misnamed(path, "This is an Excel workbook.", "Name it .xlsx.")
     text = read_text(path, max_bytes=MAX_BYTES)
     first = text.lstrip("\r\n").split("\n", 1)[0]
     separator = max(",;\t", key=first.count)
@@ -82,6 +118,10 @@ def _excel(path: Path, sheet: str | None) -> Iterator[Line]:
     place = Place(path)
     if not path.is_file():
         raise StudyError([issue("missing-file", "The file is not there.", place=place)])
+    start = _start(path)
+    _refuse_old_excel(path, start)
+    if _is_text(start):
+        raise _misnamed(path, "This is text, not an Excel workbook.", "Name it .csv if it is a CSV table.")
     try:
         _check_workbook(path)
         book = load_workbook(path, read_only=True, data_only=True, keep_links=False)

@@ -90,3 +90,23 @@ def test_large_files_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(text_table, "MAX_BYTES", 10)
     (tmp_path / "a.csv").write_text("a,b\n1,2\n3,4\n5,6\n")
     assert "more than 10 bytes" in refusal(tmp_path / "a.csv")
+
+
+def test_a_workbook_named_csv_says_so(tmp_path: Path) -> None:
+    path = workbook(tmp_path / "a.xlsx", {"A1": "id"}).rename(tmp_path / "a.csv")
+    assert "This is an Excel workbook. Name it .xlsx." in refusal(path)
+
+
+@pytest.mark.parametrize("text", ["id,name\n1,a\n", "id;näme\n1;ä\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_csv_named_xlsx_says_so(tmp_path: Path, text: str, encoding: str) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl comes with the extra convert")
+    (tmp_path / "a.xlsx").write_bytes(text.encode(encoding))
+    assert "This is text, not an Excel workbook. Name it .csv" in refusal(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize("name", ["a.xls", "a.csv", "a.xlsx"])
+def test_an_old_workbook_says_so(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("openpyxl", reason="openpyxl comes with the extra convert")
+    (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
+    assert "Excel 97 to 2003" in refusal(tmp_path / name)
