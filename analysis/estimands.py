@@ -180,6 +180,8 @@ def covariance_sums(before: HalfCounts, after: HalfCounts) -> Floats:
     b, p = (root_rate(each.events, each.exposure_s) for each in (before, after))
     both = np.concatenate([b, p], axis=1)
     centred = both - both.mean(axis=0)
+    # Rounding must not give neurons that are all alike, e.g. all silent, a covariance.
+    centred[:, np.ptp(both, axis=0) == 0] = 0
     products = centred.T @ centred
     across = products[:2, 2:].mean()
     return np.array([across, products[0, 1], products[2, 3], *np.diag(products)])

@@ -77,6 +77,14 @@ def test_state_correlation_by_hand() -> None:
     assert float(reliability(sums, LAYOUT)) == pytest.approx(expected)
 
 
+def test_neurons_that_are_all_silent_have_no_state_correlation() -> None:
+    # 30 equal values of f have a mean that rounding puts beside them
+    none = _half([0.0] * 30, [0.0] * 30, exposure_s=300.0)
+    sums = contrast_sums(none, none, LAYOUT)
+    assert status("rho_star", sums, LAYOUT) == UNRELIABLE
+    assert math.isnan(float(state_correlation(sums, LAYOUT)))
+
+
 def test_naive_fractions_by_hand() -> None:
     sums = contrast_sums(BEFORE, AFTER, LAYOUT)
     # totals 14 9 3 1 before and 3 6 9 11 after; 9 to 6 is exactly 1 / 1.5 and counts as neither
