@@ -18,7 +18,7 @@ def design_sentence(sessions: Sequence[SessionCounts]) -> str:
         each = "each received " if len(animals) > 1 else "received "
         if arms == (NO_DRUG,):
             return f"{_animals(len(animals))}, no drug."
-        order = f" in {_order(animals)} order" if len(arms) > 1 else ""
+        order = f" in {_order(animals)} order" if len(arms) > 1 and len(animals) > 1 else ""
         return f"{_animals(len(animals))}, {each}{_and(arms)}{order}."
     parts = [
         f"{count} {'received ' + _and(arms) if arms != (NO_DRUG,) else 'without a drug'}"
@@ -28,11 +28,18 @@ def design_sentence(sessions: Sequence[SessionCounts]) -> str:
 
 
 def _order(animals: dict[str, list[SessionCounts]]) -> str:
-    first = Counter(arm_key(min(own, key=lambda each: each.order)) for own in animals.values())
-    if len(first) == 1:
+    """Return how the order of the arms differs; counterbalanced has each arm equally often in each place."""
+    orders = []
+    for own in animals.values():
+        given = sorted(own, key=lambda each: each.order)
+        orders.append(tuple(dict.fromkeys(arm_key(each) for each in given)))
+    if len(set(orders)) == 1:
         return "the same"
-    shares = sorted(first.values())
-    return "counterbalanced" if shares[-1] - shares[0] <= 1 else "varying"
+    for place in zip(*orders, strict=True):
+        shares = [place.count(arm) for arm in orders[0]]
+        if max(shares) - min(shares) > 1:
+            return "varying"
+    return "counterbalanced"
 
 
 def _animals(n: int) -> str:
@@ -40,4 +47,5 @@ def _animals(n: int) -> str:
 
 
 def _and(arms: Sequence[str]) -> str:
-    return arms[0] if len(arms) == 1 else f"{', '.join(arms[:-1])} and {arms[-1]}"
+    names = ["no drug" if arm == NO_DRUG else arm for arm in arms]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -74,7 +74,7 @@ def estimate_switch(
         if out.exists():
             return result
     if set(PAIR) <= set(table["window"]):
-        write_parquet(neuron_rates(table), out.parent / RATES_FILE)
+        write_parquet(neuron_rates(table, reference=result.info.reference), out.parent / RATES_FILE)
     write_csv(result.table(), out)
     write_json(target, {**result.as_dict(), "provenance": work})
     return result

@@ -40,15 +40,17 @@ def read_table(path: Path | str) -> pd.DataFrame:
         raise InputFileError(path, f"cannot be read as {suffix[1:].upper()} ({reason}).") from error
     if frame.empty:
         raise InputFileError(path, "the table has no rows.")
+    if suffix != ".parquet":
+        for name in _text_columns(frame):
+            frame[name] = frame[name].map(_as_written)
     return frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path | str) -> None:
     """Write a table as CSV, atomically, with 10 significant digits and text that no spreadsheet runs."""
     safe = frame.copy()
-    for name in safe.columns:
-        if safe[name].dtype == object or isinstance(safe[name].dtype, pd.StringDtype):
-            safe[name] = safe[name].map(_inert)
+    for name in _text_columns(safe):
+        safe[name] = safe[name].map(_inert)
     with replaced(path) as partial:
         safe.to_csv(partial, index=False, float_format="%.10g", encoding="utf-8")
 
@@ -59,7 +61,18 @@ def write_parquet(frame: pd.DataFrame, path: Path | str) -> None:
         frame.to_parquet(partial, index=False)
 
 
+_RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def _text_columns(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name in frame.select_dtypes(["object", "string"]).columns]
+
+
 def _inert(value: object) -> object:
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
+    return "'" + value if isinstance(value, str) and value.startswith(_RUN_BY_SPREADSHEETS) else value
+
+
+def _as_written(value: object) -> object:
+    """Take off the quote that `write_csv` put before text such as an arm named +MK-801."""
+    guarded = isinstance(value, str) and value[:1] == "'" and value[1:].startswith(_RUN_BY_SPREADSHEETS)
+    return value[1:] if guarded and isinstance(value, str) else value

@@ -35,6 +35,19 @@ def test_an_uneven_order_is_called_varying(study: list[SessionCounts]) -> None:
     assert design_sentence(uneven) == "4 animals, each received ketamine and saline in varying order."
 
 
+def test_an_arm_that_is_always_last_is_not_counterbalanced(study: list[SessionCounts]) -> None:
+    last = [replace(each, arm="MK-801", order=3) for each in study if each.arm == "saline"]
+    words = "4 animals, each received MK-801, ketamine and saline in varying order."
+    assert design_sentence([*study, *last]) == words
+
+
+def test_one_animal_has_no_order_to_compare(study: list[SessionCounts]) -> None:
+    one = [each for each in study if each.animal == "m01"]
+    assert design_sentence(one) == "1 animal, received ketamine and saline."
+    undrugged = [replace(each, arm="") if each.arm == "saline" else each for each in one]
+    assert design_sentence(undrugged) == "1 animal, received ketamine and no drug."
+
+
 def test_groups_of_animals(study: list[SessionCounts]) -> None:
     groups = [each for each in study if (each.arm == "saline") == (each.animal == "m01")]
     assert design_sentence(groups) == "4 animals: 3 received ketamine, 1 received saline."

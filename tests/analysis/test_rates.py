@@ -36,6 +36,20 @@ def test_the_reference_is_the_first_level(cells) -> None:
     assert list(rates["window"].cat.categories) == ["baseline", "drug"]
 
 
+def test_the_chosen_reference_is_the_first_level(cells) -> None:
+    assert list(neuron_rates(cells, reference="ketamine")["arm"].cat.categories) == ["ketamine", "saline"]
+
+
+def test_a_half_without_valid_frames_has_no_row(cells) -> None:
+    blind = (cells["animal"] == "m01") & (cells["window"] == "drug") & (cells["half"] == 1)
+    censored = cells.assign(
+        exposure_s=cells["exposure_s"].mask(blind, 0.0), n_events=cells["n_events"].mask(blind, 0)
+    )
+    rates = neuron_rates(censored)
+    assert len(rates) == len(neuron_rates(cells)) - 2 * 5
+    assert np.isfinite(rates["sqrt_rate"]).all()
+
+
 def test_sessions_and_neurons_are_unique_over_animals(cells) -> None:
     rates = neuron_rates(cells)
     assert rates["session"].nunique() == 4

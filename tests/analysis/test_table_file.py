@@ -36,6 +36,7 @@ def test_text_that_a_spreadsheet_would_run_is_made_inert(tmp_path, text) -> None
     assert "'" + text in written
     assert "-1.5" in written
     assert "'-1.5" not in written
+    assert read_table(tmp_path / "t.csv")["note"].item() == text
 
 
 @pytest.mark.parametrize(
