@@ -155,7 +155,8 @@ def _analyse(
         reference = None
         own_role = "the pseudo-injection is what this arm is compared with"
     else:
-        own_role = "there is no reference arm, and the pseudo-injection takes its place"
+        what = f"{reference.arm} has no drug window" if reference else "there is no reference arm"
+        own_role = f"{what}, and the pseudo-injection takes its place"
     difference = pseudo_difference = None
     compared: AnimalSums | None = None
     words, compared_sessions, compared_contrast = "", sessions, PSEUDO
@@ -177,7 +178,7 @@ def _analyse(
     drug_estimates = arm_estimates(drug, seed=seed) if drug else {}
     evidence = Evidence(
         n_animals=_n_animals(drug, pseudo, difference),
-        reference=words or "no reference arm and no pseudo-injection",
+        reference=words or ("no reference arm and no pseudo-injection" if drug else "no drug window"),
         rho=drug_estimates.get(("rho_star", 0)),
         r_act=difference.estimates["R_act", 0] if difference else None,
         r_sil=difference.estimates["R_sil", 0] if difference else None,

@@ -63,7 +63,7 @@ def animals_figure(
     contrast
         ``drug`` or ``pseudo``.
     """
-    figure, axes = _figure(3.9, 3.6)
+    figure, axes = _figure(max(3.9, 1.1 * len(arms)), 3.6)
     rows = estimates[(estimates["contrast"] == contrast) & (estimates["estimand"] == estimand)]
     if not np.isfinite(rows["estimate"]).any():
         axes.text(0.5, 0.6, "not estimable", ha="center", transform=axes.transAxes, color=REFERENCE_COLOUR)
@@ -95,6 +95,10 @@ def animals_figure(
                 zorder=4,
             )
     axes.set_xticks(np.arange(len(arms)), list(arms))
+    if max(map(len, arms)) * len(arms) > 36:  # names that would run into each other
+        axes.tick_params(axis="x", labelrotation=25)
+        for name in axes.get_xticklabels():
+            name.set(ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.4, len(arms) - 0.4)
     axes.set_ylabel(LABELS.get(estimand, estimand))
     return figure
@@ -125,14 +129,14 @@ def neurons_figure(
     """
     rates = neuron_rates(cells, windows=windows)
     sums = rates.groupby(["neuron", "window"], observed=True)[["n_events", "exposure_min"]].sum()
-    per_min = (sums["n_events"] / sums["exposure_min"]).unstack("window")
+    per_min = (sums["n_events"] / sums["exposure_min"]).unstack("window").reindex(columns=list(windows))
     figure, axes = _figure(3.4, 3.4)
     rng = np.random.default_rng(0)
     before, after = (
         np.sqrt(np.clip(per_min[window] + rng.uniform(-0.04, 0.04, len(per_min)), 0, None))
         for window in windows
     )
-    top = max(1.0, float(np.nanmax([before.max(), after.max()])) * 1.05)
+    top = max(1.0, float(np.nanmax([before, after], initial=0.0)) * 1.05)
     axes.plot([0, top], [0, top], color="#9aa5b1", lw=0.8)
     axes.scatter(before, after, s=7, color=colour, alpha=0.35, lw=0, rasterized=len(before) > 2000)
     ticks = np.array([tick for tick in (0, 0.5, 2, 5, 10, 20, 40, 80) if np.sqrt(tick) <= top])

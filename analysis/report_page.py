@@ -111,7 +111,9 @@ def _arm(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
-    window = "drug window" if arm["contrast"] == "drug" else "pseudo-injection"
+    windows = (
+        "drug window against baseline" if arm["contrast"] == "drug" else "pseudo-injection in the baseline"
+    )
     against = arm["against_reference"]
     animals = f"{arm['n_animals']} {_counted(arm['n_animals'], 'animal')}"
     rows = []
@@ -127,7 +129,7 @@ def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
         compared = [_interval(difference)] if against else []
         rows.append([label, _interval(own), *compared, _p(difference or own)])
     return {
-        "caption": f"{name}: {window} against baseline, {animals}, {arm['n_neurons']} neurons",
+        "caption": f"{name}: {windows}, {animals}, {arm['n_neurons']} neurons",
         "head": [
             "Estimand",
             "Estimate (95 % CI)",
@@ -142,17 +144,20 @@ def _naive(results: Results) -> dict[str, Any]:
     rows = []
     for key, label in _NAIVE.items():
         values = [results.result["arms"][arm]["naive"].get(key) for arm in results.arms]
-        digits = 0 if key.endswith("pct") else 2
-        rows.append([label, *("–" if value is None else f"{value:.{digits}f}" for value in values)])
-    return {"head": ["Naive measure", *results.arms], "rows": rows}
+        shown = (lambda value: f"{value:.0f}") if key.endswith("pct") else signed
+        rows.append([label, *("–" if value is None else shown(value) for value in values)])
+    reference = results.result["reference"]
+    beside = f"Read the other columns only beside {reference}." if reference else "There is no reference arm."
+    return {"head": ["Naive measure", *results.arms], "rows": rows, "beside": beside}
 
 
 def _neuron_figures(results: Results) -> list[dict[str, str]]:
     colours = figures.arm_colours(results.arms, results.reference)
+    cells = results.cells[results.cells["cell_type"] == results.result["cell_type"]]
     drawn = []
     for arm in results.arms:
         label = "" if arm == "none" else arm
-        own = results.cells[results.cells["arm"] == label]
+        own = cells[cells["arm"] == label]
         windows = figures.window_pair(own)
         if windows is None:
             continue

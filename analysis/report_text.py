@@ -38,13 +38,13 @@ def headline(result: Mapping[str, Any]) -> str:
     if "none" not in arms and all(arm["verdict"] == "not_enough_animals" for arm in arms.values()):
         n = max(arm["n_animals"] for arm in arms.values())
         return f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)."
-    parts = [f"{_capital(name)} {_DID[arms[name]['verdict']]}{_evidence(arms[name])}" for name in tested]
+    parts = [f"{_capital(name)} {_did(arms[name])}{_evidence(arms[name])}" for name in tested]
     if reference in arms and tested:
         verdict = arms[reference]["verdict"]
         failed = " (a negative control failed)" if any(_failed(arms[name]) for name in tested) else ""
         parts.append(f"under {reference} it was {VERDICT_WORDS[verdict]}{failed}")
     elif reference in arms:
-        parts.append(f"{_capital(reference)} {_DID[arms[reference]['verdict']]}")
+        parts.append(f"{_capital(reference)} {_did(arms[reference])}")
     if "none" in arms and not parts:
         words = VERDICT_WORDS[arms["none"]["verdict"]]
         parts.append(
@@ -67,7 +67,8 @@ def reason(step: Mapping[str, Any]) -> str:
 
 
 def typeset(text: str) -> str:
-    """Return text with the signs of print: ρ*, τ_c, ± and a true minus before a digit."""
+    """Return text with the signs of print: ρ*, τ_c, ± and a true minus before a digit, none before zero."""
+    text = re.sub(r"-(?=0\.0+(?!\d))", "", text)
     signs = text.replace("rho*", "ρ*").replace("tau_c", "τ_c").replace("+-", "±")
     return re.sub(r"(?<![\w.])-(?=\d)", "\u2212", signs)
 
@@ -94,16 +95,12 @@ def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str
     version
         Version of nwbswitch.
     """
-    threshold = measured.get("threshold_sd", 3.0)
-    block = measured.get("block_s", 30.0)
-    neuropil = measured.get("neuropil_coefficient", 0.7)
     limits = ", ".join(str(k) for k in result["tau_c_limits"]) or "none"
     reference = result["reference"] or "the pseudo-injection of the same recording"
+    dealt = any(arm["design"] == "between" for arm in result["arms"].values())
+    exact = "sign flips over animals" + (", between groups relabellings of animals," if dealt else ",")
     return [
-        f"Activity was measured with nwbswitch {version}. An event is an upward crossing, lasting at "
-        f"least 0.4 s, of {threshold:g} times the noise of a neuron's baseline in dF/F, one absolute "
-        f"level per neuron for all windows (neuropil coefficient {neuropil:g}). Events and exposure "
-        f"were summed in blocks of {block:g} s.",
+        _measuring(measured, version),
         f"Estimates concern {result['cell_type']} neurons. G is the log2 ratio of population event "
         "rates. R_act and R_sil are the log2 responses of the top 25 % and bottom 50 % of neurons, "
         "selected on one interleaved half of the baseline and compared with the other half; SW is "
@@ -111,13 +108,29 @@ def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str
         f"for attenuation by split-half covariances; M is the loss of rho* against {reference}. tau_c "
         f"is the conditional Kendall correlation (detection limits: {limits}).",
         "The animal is the unit: values are ratios of sums over animals with a jackknife over animals "
-        "and t intervals. P values are exact sign flips over animals, given only where the number of "
+        f"and t intervals. P values are from exact {exact} given only where the number of "
         f"animals supports them. The equivalence margin was {result['margin']:g}; the seed was "
         f"{result['seed']}. The primary test is that of M; all other tests are exploratory.",
         "Negative controls: N1 compares a pseudo-injection inside the baseline at the same lag between "
         "arms, N2 the reference arm with its own pseudo-injection. A failed control turns the verdict "
         "into undecided.",
     ]
+
+
+def _measuring(measured: Mapping[str, Any], version: str) -> str:
+    names = ("threshold_sd", "neuropil_coefficient", "block_s")
+    if any(name not in measured for name in names):
+        return (
+            f"Estimates were made with nwbswitch {version}. The table of cells does not say how activity "
+            "was measured; state it here."
+        )
+    threshold, neuropil, block = (measured[name] for name in names)
+    return (
+        f"Activity was measured with nwbswitch {version}. An event is an upward crossing, lasting at "
+        f"least 0.4 s, of {threshold:g} times the noise of a neuron's baseline in dF/F, one absolute "
+        f"level per neuron for all windows (neuropil coefficient {neuropil:g}). Events and exposure "
+        f"were summed in blocks of {block:g} s."
+    )
 
 
 def signed(value: float) -> str:
@@ -129,12 +142,19 @@ def _capital(word: str) -> str:
     return word[:1].upper() + word[1:]
 
 
+def _did(arm: Mapping[str, Any]) -> str:
+    if arm["verdict"] == "undecided" and arm["contrast"] != "drug":
+        return "was recorded without a drug window"
+    return _DID[arm["verdict"]]
+
+
 def _failed(arm: Mapping[str, Any]) -> bool:
     return any(control["outcome"] == "failed" for control in arm["controls"].values())
 
 
 def _evidence(arm: Mapping[str, Any]) -> str:
     rho = arm["estimands"].get("rho_star", {})
-    if arm["verdict"] == "not_enough_animals" or rho.get("ci_low") is None:
+    of_drug = arm["contrast"] == "drug" and arm["verdict"] != "not_enough_animals"
+    if not of_drug or rho.get("ci_low") is None:
         return ""
     return f" (ρ* = {signed(rho['estimate'])}, 95 % CI {signed(rho['ci_low'])} to {signed(rho['ci_high'])})"

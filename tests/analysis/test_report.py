@@ -9,10 +9,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from nwbswitch.analysis import figures
 from nwbswitch.analysis.models import fit_table, pool_table
 from nwbswitch.analysis.report import report
 from nwbswitch.analysis.report_text import headline, reason, signed, typeset
-from nwbswitch.analysis.results_folder import estimate_switch
+from nwbswitch.analysis.results_folder import estimate_switch, read_results
 from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 
@@ -147,12 +148,70 @@ def test_headline_names_a_failed_control() -> None:
     rho = {"estimate": 0.5, "ci_low": 0.4, "ci_high": 0.6}
     arm = {
         "verdict": "undecided",
+        "contrast": "drug",
         "estimands": {"rho_star": rho},
         "controls": {"N1": {"outcome": "failed", "sentence": "x"}},
     }
     reference = {"verdict": "stable", "estimands": {}, "controls": {}}
     sentence = headline({"arms": {"ketamine": arm, "saline": reference}, "reference": "saline"})
     assert "a negative control failed" in sentence
+    assert "\u03c1* = 0.50" in sentence
+
+
+def _cells(**options):
+    rng = np.random.default_rng(1)
+    study = simulate_study(SCENARIOS["switch"], n_animals=6, n_neurons=20, rng=rng, **options)
+    return cells_table(study)
+
+
+def _text(folder, cells) -> str:
+    cells.to_parquet(folder / "cells.parquet")
+    estimate_switch(folder / "cells.parquet", folder / "estimates.csv")
+    return report(folder, folder / "r.html").read_text()
+
+
+def test_an_arm_whose_name_a_spreadsheet_would_run_is_drawn(tmp_path) -> None:
+    drug = "+MK-801_0.3"
+    text = _text(tmp_path, _cells(drug=drug))
+    assert drug in set(read_results(tmp_path).estimates["arm"])
+    assert "+MK-801_0.3 switched the network" in text
+    assert "+MK-801_0.3: drug window</text>" in text
+
+
+def test_an_arm_without_a_drug_window_is_not_told_by_its_pseudo_injection(tmp_path) -> None:
+    cells = _cells()
+    text = _text(tmp_path, cells[~((cells["arm"] == "ketamine") & (cells["window"] == "drug"))])
+    assert "Ketamine was recorded without a drug window; under saline" in text
+    assert "ketamine: pseudo-injection in the baseline" in text
+    assert "nothing to compare with: no drug window" in text
+
+
+def test_a_reference_without_a_drug_window_is_named(tmp_path) -> None:
+    cells = _cells()
+    text = _text(tmp_path, cells[~((cells["arm"] == "saline") & (cells["window"] == "drug"))])
+    assert "saline has no drug window, and the pseudo-injection takes its place" in text
+    assert "there is no reference arm" not in text
+
+
+def test_neurons_of_another_type_are_not_drawn_among_those_of_the_verdict(tmp_path, monkeypatch) -> None:
+    drawn = []
+
+    def keep(cells, *_args, **_options):
+        drawn.extend(cells["cell_type"].unique())
+        return neurons_figure(cells, *_args, **_options)
+
+    neurons_figure = figures.neurons_figure
+    monkeypatch.setattr(figures, "neurons_figure", keep)
+    cells = _cells()
+    _text(tmp_path, cells.assign(cell_type=np.where(cells["neuron"] < 8, "PV", "excitatory")))
+    assert set(drawn) == {"excitatory"}
+
+
+def test_two_groups_and_cells_of_unknown_making_are_told_in_the_methods(tmp_path) -> None:
+    text = _text(tmp_path, _cells(design="between", reference="vehicle"))
+    assert "between groups relabellings of animals" in text
+    assert "does not say how activity was measured" in text
+    assert "Read the other columns only beside vehicle" in text
 
 
 def test_steps_of_the_rule_read_as_sentences() -> None:
@@ -161,6 +220,7 @@ def test_steps_of_the_rule_read_as_sentences() -> None:
     not_held = {"rule": "switch without tau_c", "held": False, "sentence": "rho* = 1.00 below 0"}
     assert "No, this does not all hold: \u03c1* = 1.00 below 0" in reason(not_held)
     assert typeset("ses-1 sub-01") == "ses-1 sub-01"
+    assert typeset("-0.00 to -0.004") == "0.00 to \u22120.004"
 
 
 def test_signed_numbers() -> None:
