@@ -146,7 +146,7 @@ def read_drug_log(path: Path | str, *, sheet: str | None = None) -> tuple[list[D
     """
     reading = _Reading(Path(path))
     try:
-        lines = read_lines(reading.file, sheet=sheet)
+        lines = read_lines(reading.file, sheet=sheet, numeric=_NUMBERS)
     except StudyError as error:
         return [], list(error.issues)
     names = lines[0][1] if lines else []

@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.study import Clock, Imaging, Subject, Suite2pFolder, TiffMovie, WheelCsv
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text
 from nwbswitch.schemas.text_table import read_lines
 
 LIST_COLUMNS = ("placeholders", "imaging.pixel_size_um")
 """Columns whose cells hold several values, separated by semicolons or spaces."""
 NULL = "null"
+NUMERIC_COLUMNS = frozenset(
+    name
+    for model in (Subject, Imaging, Clock, TiffMovie, Suite2pFolder, WheelCsv)
+    for name, field in model.model_fields.items()
+    if field.annotation in (float, float | None)
+)
+"""Fields that hold a number; of a dotted column it is the last part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ def read_rows(
     header: list[str] | None = None
     rows: list[Row] = []
     found: list[Issue] = []
-    for line, cells in read_lines(path, sheet=sheet):
+    for line, cells in read_lines(path, sheet=sheet, numeric=NUMERIC_COLUMNS):
         if header is None:
             header = cells
             found += _header_issues(header, required, Place(path, line))

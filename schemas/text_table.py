@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from nwbswitch.schemas.errors import MissingExtraError, StudyError
@@ -21,15 +22,17 @@ MAX_COLUMNS = 500
 _ZIP = b"PK\x03\x04"
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SNIFFED = 1 << 16
+_DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+")
 
 Line = tuple[int, list[str]]
 """Number of a line in its file, counted from 1, and its cells."""
 
 
-def read_lines(path: Path, *, sheet: str | None = None) -> list[Line]:
+def read_lines(path: Path, *, sheet: str | None = None, numeric: Collection[str] = frozenset()) -> list[Line]:
     """Return every line of a table that is not blank, the header first; cells are stripped.
 
-    CSV is UTF-8 (with or without a byte order mark), separated by commas, semicolons or tabs.
+    CSV is UTF-8 (with or without a byte order mark), separated by commas, semicolons or tabs. Where
+    semicolons separate, as in the CSV of an Excel that writes 33,5, a comma in a number is the decimal point.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ def read_lines(path: Path, *, sheet: str | None = None) -> list[Line]:
         The file; its suffix decides how it is read (.xlsx and .xlsm, anything else is CSV).
     sheet
         Sheet of an Excel file; the first one by default.
+    numeric
+        Columns that hold numbers; a dotted column (``imaging.depth_um``) is one when its last part is here.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def read_lines(path: Path, *, sheet: str | None = None) -> list[Line]:
     MissingExtraError
         When an Excel file is given and openpyxl is not installed.
     """
-    lines = _excel(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _csv(path)
+    lines = _excel(path, sheet) if path.suffix.lower() in (".xlsx", ".xlsm") else _csv(path, numeric)
     kept: list[Line] = []
     for number, cells in lines:
         if len(cells) > MAX_COLUMNS:
@@ -88,7 +93,7 @@ def _is_text(start: bytes) -> bool:
     return bool(start) and not start.startswith(_ZIP) and b"\0" not in start
 
 
-def _csv(path: Path) -> Iterator[Line]:
+def _csv(path: Path, numeric: Collection[str]) -> Iterator[Line]:
     if path.is_file():
         if path.stat().st_size > MAX_BYTES:
             raise _refusal(path, f"has more than {MAX_BYTES:,} bytes")
@@ -101,13 +106,26 @@ def _csv(path: Path) -> Iterator[Line]:
     separator = max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
+    numbers: list[bool] = []
     try:
-        for cells in reader:
-            yield line, [cell.strip() for cell in cells]
+        for raw in reader:
+            cells = [cell.strip() for cell in raw]
+            if numbers and separator == ";":
+                cells = [
+                    _with_point(cell) if at < len(numbers) and numbers[at] else cell
+                    for at, cell in enumerate(cells)
+                ]
+            elif not numbers and any(cells):
+                numbers = [name.rpartition(".")[2] in numeric for name in cells]
+            yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
         place = Place(path, line)
         raise StudyError([issue("unreadable-file", f"Not a CSV table: {error}.", place=place)]) from error
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def _excel(path: Path, sheet: str | None) -> Iterator[Line]:

@@ -364,3 +364,13 @@ def test_micro_signs_are_stored_as_ucum_writes_them(tmp_path: Path, micro: str) 
     rows, issues = read_drug_log(table(tmp_path, HEADER, line))
     assert issues == []
     assert rows[0].administration.dose_unit == "ug/kg"
+
+
+def test_decimal_commas_of_a_german_excel(tmp_path: Path) -> None:
+    lines = [text.replace(",", ";") for text in (HEADER + ",notes", GOOD + ",x")]
+    lines[1] = lines[1].replace("1380", "1380,5").replace(";x", ";1,5")
+    rows, issues = read_drug_log(table(tmp_path, *lines))
+    assert issues == []
+    assert rows[0].administration.timestamp_s == 1380.5
+    assert rows[0].administration.notes == "1,5"
+    assert codes(table(tmp_path, HEADER, GOOD.replace("1380", '"1380,5"'))) == ["bad-cell"]

@@ -686,3 +686,16 @@ def test_an_abbreviation_does_not_suggest_another_zone(name: str, lab: Path) -> 
 def test_a_misspelt_zone_is_suggested(name: str, lab: Path) -> None:
     change(lab, "Europe/Berlin", name)
     assert refused(lab)[0].remedy == "Did you mean 'Europe/Berlin'?"
+
+
+def test_decimal_commas_where_semicolons_separate(lab: Path) -> None:
+    subjects = (
+        SUBJECTS.replace("age,", "age,weight_g,").replace("P90D,", "P90D,25.5,").replace("P91D,", "P91D,,")
+    )
+    subjects = subjects.replace(",", ";").replace("25.5", "25,5").replace(";200", ";200,25")
+    (lab / "subjects.csv").write_text(subjects)
+    change(lab, ",250", ",", file="sessions.csv")
+    sessions = loaded(lab).study.sessions
+    assert sessions[0].subject.weight_g == 25.5
+    assert sessions[2].imaging is not None
+    assert sessions[2].imaging.depth_um == 200.25

@@ -110,3 +110,29 @@ def test_an_old_workbook_says_so(tmp_path: Path, name: str) -> None:
     pytest.importorskip("openpyxl", reason="openpyxl comes with the extra convert")
     (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
     assert "Excel 97 to 2003" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("cell", "read"),
+    [
+        ("33,5", "33.5"),
+        ("-0,25", "-0.25"),
+        ("1.234,5", "1.234,5"),
+        ("1,2,3", "1,2,3"),
+        (",5", ",5"),
+        ("7", "7"),
+    ],
+)
+def test_decimal_commas_in_columns_of_numbers(tmp_path: Path, cell: str, read: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"\nid;imaging.depth_um;x\n{cell};{cell};{cell};{cell}\n", encoding="utf-8")
+    lines = read_lines(path, numeric={"depth_um"})
+    assert [cells for _, cells in lines] == [["id", "imaging.depth_um", "x"], [cell, read, cell, cell]]
+    assert read_lines(path)[1][1] == [cell] * 4
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_decimal_commas_need_semicolons(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f'id{separator}depth_um\na{separator}"33,5"\n', encoding="utf-8")
+    assert read_lines(path, numeric={"depth_um"})[1][1] == ["a", "33,5"]
