@@ -83,6 +83,7 @@ def animal_sums(
         for session in own:
             counts = half_counts(session, contrast)
             if counts is None:
+                left_out += session.identity.size
                 continue
             before, after, chosen = counts
             key = zlib.crc32(f"{animal}\n{session.session}\n{contrast.name}".encode())

@@ -115,7 +115,10 @@ def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
         "drug window against baseline" if arm["contrast"] == "drug" else "pseudo-injection in the baseline"
     )
     against = arm["against_reference"]
+    left_out = f", {arm['n_neurons_left_out']} of them left out" if arm["n_neurons_left_out"] else ""
     animals = f"{arm['n_animals']} {_counted(arm['n_animals'], 'animal')}"
+    if lost := arm.get("n_animals_without_windows", 0):
+        animals += f" ({lost} more without valid frames in both windows)"
     rows = []
     for estimand in _ESTIMANDS:
         own = arm["estimands"].get(estimand)
@@ -129,7 +132,7 @@ def _estimate_table(name: str, arm: Mapping[str, Any]) -> dict[str, Any]:
         compared = [_interval(difference)] if against else []
         rows.append([label, _interval(own), *compared, _p(difference or own)])
     return {
-        "caption": f"{name}: {windows}, {animals}, {arm['n_neurons']} neurons",
+        "caption": f"{name}: {windows}, {animals}, {arm['n_neurons']} neurons{left_out}",
         "head": [
             "Estimand",
             "Estimate (95 % CI)",

@@ -38,20 +38,23 @@ def headline(result: Mapping[str, Any]) -> str:
     if "none" not in arms and all(arm["verdict"] == "not_enough_animals" for arm in arms.values()):
         n = max(arm["n_animals"] for arm in arms.values())
         return f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)."
-    parts = [f"{_capital(name)} {_did(arms[name])}{_evidence(arms[name])}" for name in tested]
+    parts = [f"{name} {_did(arms[name])}{_evidence(arms[name])}" for name in tested]
     if reference in arms and tested:
-        verdict = arms[reference]["verdict"]
+        control = arms[reference]
         failed = " (a negative control failed)" if any(_failed(arms[name]) for name in tested) else ""
-        parts.append(f"under {reference} it was {VERDICT_WORDS[verdict]}{failed}")
+        if control["contrast"] == "drug":
+            parts.append(f"under {reference} it was {VERDICT_WORDS[control['verdict']]}{failed}")
+        else:
+            parts.append(f"{reference} {_did(control)}{failed}")
     elif reference in arms:
-        parts.append(f"{_capital(reference)} {_did(arms[reference])}")
+        parts.append(f"{reference} {_did(arms[reference])}")
     if "none" in arms and not parts:
         words = VERDICT_WORDS[arms["none"]["verdict"]]
         parts.append(
             "No drug was given, so all there is to see is the pseudo-injection inside the recording (N1): "
             + words
         )
-    return "; ".join(parts) + "."
+    return _capital("; ".join(parts)) + "."
 
 
 def reason(step: Mapping[str, Any]) -> str:

@@ -189,6 +189,7 @@ class SwitchResult:
             "n_animals": arm.n_animals,
             "n_sessions": len(arm.sessions),
             "n_neurons": count_neurons(arm.sessions),
+            "n_animals_without_windows": len(by_animal(arm.sessions)) - arm.n_animals,
             "n_neurons_left_out": arm.drug.n_left_out if arm.drug else 0,
             "contrast": "drug" if arm.drug_estimates else "pseudo",
             "estimands": estimands,

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import truediv
 
 import numpy as np
 import pandas as pd
@@ -59,21 +60,15 @@ def _response(sessions: Sessions, *, active: bool) -> float:
     for half in (0, 1):
         chosen: list[Neuron] = []
         for own in sessions:
-            ordered = sorted(own, key=lambda each: each.before[half][0] / each.before[half][1])
-            if active:
-                ordered.reverse()
+            ordered = sorted(own, key=lambda i, h=half: i.before[h][0] / i.before[h][1], reverse=active)
             chosen += ordered[: math.floor(len(own) * (0.25 if active else 0.5) + 0.5)]
         after = _plus(*(each.p for each in chosen))
         found.append(_log_ratio(after, _plus(*(each.before[1 - half] for each in chosen))))
     return sum(found) / 2
 
 
-def _f(count: Count) -> float:
-    return math.sqrt((count[0] + 3 / 8) / count[1])
-
-
 def _products(own: list[Neuron], one: Callable[[Neuron], Count], two: Callable[[Neuron], Count]) -> float:
-    x, y = [_f(one(each)) for each in own], [_f(two(each)) for each in own]
+    x, y = ([math.sqrt((n + 3 / 8) / t) for n, t in map(count, own)] for count in (one, two))
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
 
@@ -100,14 +95,8 @@ def _tau_parts(sessions: Sessions, k: int) -> tuple[int, int]:
         for (b_i, p_i), (b_j, p_j) in itertools.combinations(counts, 2):
             if b_i + p_j >= k and b_j + p_i >= k:
                 pairs += 1
-                product = (b_i - b_j) * (p_i - p_j)
-                total += (product > 0) - (product < 0)
+                total += int(np.sign((b_i - b_j) * (p_i - p_j)))
     return total, pairs
-
-
-def _tau(sessions: Sessions, k: int) -> float:
-    total, pairs = _tau_parts(sessions, k)
-    return total / pairs
 
 
 def _naive(sessions: Sessions, *, down: bool) -> float:
@@ -116,19 +105,15 @@ def _naive(sessions: Sessions, *, down: bool) -> float:
     return sum(changed) / len(changed)
 
 
-def _switch(sessions: Sessions) -> float:
-    return _response(sessions, active=False) - _response(sessions, active=True)
-
-
 FORMULAS: dict[tuple[str, int], Callable[[Sessions], float]] = {
     ("G", 0): _drive,
     ("R_act", 0): lambda sessions: _response(sessions, active=True),
     ("R_sil", 0): lambda sessions: _response(sessions, active=False),
-    ("SW", 0): _switch,
+    ("SW", 0): lambda sessions: _response(sessions, active=False) - _response(sessions, active=True),
     ("rho_star", 0): _rho,
     ("naive_down", 0): lambda sessions: _naive(sessions, down=True),
     ("naive_up", 0): lambda sessions: _naive(sessions, down=False),
-    **{("tau_c", k): lambda sessions, k=k: _tau(sessions, k) for k in LIMITS},
+    **{("tau_c", k): lambda sessions, k=k: truediv(*_tau_parts(sessions, k)) for k in LIMITS},
 }
 # What changes sign under the sign flip of an animal, where it is not the estimate itself.
 FLIPPED: dict[tuple[str, int], Callable[[Sessions], float]] = {
@@ -142,9 +127,8 @@ def _pool(animals: Animals) -> Sessions:
 
 
 def _jackknife(statistic: Callable[[list[str]], float], names: list[str]) -> float:
-    left = [statistic([name for name in names if name != out]) for out in names]
-    mean = sum(left) / len(left)
-    return math.sqrt((len(left) - 1) / len(left) * sum((each - mean) ** 2 for each in left))
+    left, n = [statistic([name for name in names if name != out]) for out in names], len(names)
+    return math.sqrt((n - 1) / n * sum((each - sum(left) / n) ** 2 for each in left))
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +146,7 @@ def cells() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def arms(cells: pd.DataFrame) -> dict[str, Animals]:
     found: dict[str, Animals] = {}
-    keys = ["arm", "animal", "session"]
-    for (arm, animal, _), rows in cells.groupby(keys):
+    for (arm, animal, _), rows in cells.groupby(["arm", "animal", "session"]):
         own = []
         for _, mine in rows.groupby("neuron"):
             sums = mine.groupby(["window", "half"])[["n_events", "exposure_s"]].sum()
@@ -176,8 +159,8 @@ def arms(cells: pd.DataFrame) -> dict[str, Animals]:
 
 @pytest.fixture(scope="module")
 def table(cells: pd.DataFrame) -> pd.DataFrame:
-    own = switch(cells, k=LIMITS, draws=2).table()
-    return own[own["level"] == "arm"].set_index(["arm", "contrast", "estimand", "k"])
+    rows = switch(cells, k=LIMITS, draws=2).table().query("level == 'arm'")
+    return rows.set_index(["arm", "contrast", "estimand", "k"])
 
 
 @pytest.mark.parametrize("key", FORMULAS)
@@ -191,9 +174,8 @@ def test_an_arm(arms, table, arm, key) -> None:
     if key[0].startswith("naive"):
         return
     values = [FLIPPED.get(key, formula)(sessions) for sessions in animals.values()]
-    flips = list(itertools.product((1, -1), repeat=len(values)))
-    means = [abs(sum(s * v for s, v in zip(signs, values, strict=True))) for signs in flips]
-    assert row["p"] == sum(each >= means[0] - 1e-9 for each in means) / len(flips)
+    means = [abs(sum(flipped)) for flipped in itertools.product(*((value, -value) for value in values))]
+    assert row["p"] == sum(each >= means[0] - 1e-9 for each in means) / len(means)
 
 
 @pytest.mark.parametrize("key", FORMULAS)
@@ -211,8 +193,8 @@ def test_drug_against_saline(arms, table, key) -> None:
     assert row["se"] == pytest.approx(_jackknife(difference, names), abs=1e-9)
     if key[0] in ("naive_down", "naive_up"):
         return
-    every = [c for n in range(len(names) + 1) for c in itertools.combinations(names, n)]
-    found = [abs(difference(names, swapped)) for swapped in every]
-    assert row["p"] == sum(each >= found[0] - 1e-9 for each in found) / len(every)
+    subsets = (c for n in range(len(names) + 1) for c in itertools.combinations(names, n))
+    found = [abs(difference(names, swapped)) for swapped in subsets]
+    assert row["p"] == sum(each >= found[0] - 1e-9 for each in found) / len(found)
     if key[0] == "rho_star":
         assert table.loc[("ketamine", "vs_saline", "M", 0), "estimate"] == -row["estimate"]

@@ -152,7 +152,7 @@ def test_headline_names_a_failed_control() -> None:
         "estimands": {"rho_star": rho},
         "controls": {"N1": {"outcome": "failed", "sentence": "x"}},
     }
-    reference = {"verdict": "stable", "estimands": {}, "controls": {}}
+    reference = {"verdict": "stable", "contrast": "drug", "estimands": {}, "controls": {}}
     sentence = headline({"arms": {"ketamine": arm, "saline": reference}, "reference": "saline"})
     assert "a negative control failed" in sentence
     assert "\u03c1* = 0.50" in sentence
@@ -186,11 +186,23 @@ def test_an_arm_without_a_drug_window_is_not_told_by_its_pseudo_injection(tmp_pa
     assert "nothing to compare with: no drug window" in text
 
 
+def test_an_animal_without_valid_frames_is_counted(tmp_path) -> None:
+    cells = _cells()
+    blind = (cells["animal"] == "m01") & (cells["window"] == "drug") & (cells["arm"] == "ketamine")
+    cells["exposure_s"] = cells["exposure_s"].mask(blind, 0.0)
+    cells["n_events"] = cells["n_events"].mask(blind, 0)
+    text = _text(tmp_path, cells)
+    words = "5 animals (1 more without valid frames in both windows), 120 neurons, 20 of them left out"
+    assert f"ketamine: drug window against baseline, {words}" in text
+    assert "saline: drug window against baseline, 6 animals, 120 neurons<" in text
+
+
 def test_a_reference_without_a_drug_window_is_named(tmp_path) -> None:
     cells = _cells()
     text = _text(tmp_path, cells[~((cells["arm"] == "saline") & (cells["window"] == "drug"))])
     assert "saline has no drug window, and the pseudo-injection takes its place" in text
     assert "there is no reference arm" not in text
+    assert "; saline was recorded without a drug window." in text
 
 
 def test_neurons_of_another_type_are_not_drawn_among_those_of_the_verdict(tmp_path, monkeypatch) -> None:
