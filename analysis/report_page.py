@@ -40,6 +40,7 @@ def page(results: Results) -> dict[str, Any]:
     outcomes = [each["outcome"] for arm in result["arms"].values() for each in arm["controls"].values()]
     possible = len(outcomes) - outcomes.count("impossible")
     failed = failed_controls(result)
+    tested_first = [*results.arms[1:], results.arms[0]]
     facts = [
         {"value": result["n_animals"], "label": _counted(result["n_animals"], "animal")},
         {"value": result["n_sessions"], "label": _counted(result["n_sessions"], "recording session")},
@@ -60,8 +61,8 @@ def page(results: Results) -> dict[str, Any]:
         "main_figures": _main_figures(results, primary),
         "main_caption": _main_caption(results),
         "design": result["design"],
-        "arms": [_arm(name, result["arms"][name]) for name in results.arms],
-        "estimate_tables": [_estimate_table(name, result["arms"][name]) for name in results.arms],
+        "arms": [_arm(name, result["arms"][name]) for name in tested_first],
+        "estimate_tables": [_estimate_table(name, result["arms"][name]) for name in tested_first],
         "naive": _naive(results),
         "neuron_figures": _neuron_figures(results),
         "control_figures": _control_figures(results, primary),
