@@ -1,7 +1,8 @@
 """The whole analysis against plain loops written from the definitions in docs/estimands.md.
 
 One small crossover study with unequal exposures and unequal sessions. Conventions of the package that the
-loops share: half an event by exposure, quantiles rounded half up, covariances pooled as sums. Exposures differ between neurons, so that no two of them tie where the selection is cut.
+loops share: half an event by exposure, quantiles rounded half up, covariances pooled as sums. Exposures
+differ between neurons, so that no two of them tie where the selection is cut.
 """
 
 from __future__ import annotations
