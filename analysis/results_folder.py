@@ -59,9 +59,10 @@ def estimate_switch(
     from nwbswitch.analysis.rates import PAIR, neuron_rates
     from nwbswitch.analysis.switch import switch
     from nwbswitch.analysis.table_file import read_table, write_csv, write_parquet
+    from nwbswitch.schemas.tables import CELLS
 
     parameters = {"reference": reference, "margin": margin, "cell_type": cell_type}
-    table = read_table(cells)
+    table = read_table(cells, text=CELLS.text_names)
     result = switch(table, reference=reference, margin=margin, cell_type=cell_type, seed=seed)
     if out is None:
         return result
@@ -143,8 +144,8 @@ def read_results(folder: Path) -> Results:
         raise InputFileError(folder / RESULT, f"lacks {', '.join(sorted(missing))}.", "Run nwbswitch switch.")
     cells, estimates = folder / CELLS_FILE, folder / ESTIMATES_FILE
     return Results(
-        cells=CELLS.checked(read_table(cells), file=cells),
-        estimates=ESTIMATES.checked(read_table(estimates), file=estimates),
+        cells=CELLS.checked(read_table(cells, text=CELLS.text_names), file=cells),
+        estimates=ESTIMATES.checked(read_table(estimates, text=ESTIMATES.text_names), file=estimates),
         result=result,
         fit=read_json(folder / FIT_FILE) if (folder / FIT_FILE).exists() else None,
         meta=read_json(folder / META_FILE) if (folder / META_FILE).exists() else None,

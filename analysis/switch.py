@@ -10,7 +10,7 @@ import pandas as pd
 
 from nwbswitch.analysis.animal_estimates import animal_estimates
 from nwbswitch.analysis.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
-from nwbswitch.analysis.counts import SessionCounts, read_sessions
+from nwbswitch.analysis.counts import DRUG, PSEUDO, SessionCounts, read_sessions
 from nwbswitch.analysis.switch_result import SwitchInfo, SwitchResult
 from nwbswitch.analysis.verdict import MARGIN
 from nwbswitch.schemas.errors import TableError
@@ -95,6 +95,18 @@ def switch_sessions(
                     f"The cells table holds {len(datasets)} data sets ({names}); a verdict is about one.",
                     place=Place(item="cells.dataset"),
                     remedy="Estimate each data set on its own, then pool the estimates with meta.",
+                )
+            ]
+        )
+    pairs = [{contrast.before, contrast.after} for contrast in (DRUG, PSEUDO)]
+    if not any(pair <= set(session.windows) for session in sessions for pair in pairs):
+        raise TableError(
+            [
+                issue(
+                    "no-epochs",
+                    "No recording session has two windows to compare: baseline and drug, or the pseudo pair.",
+                    place=Place(item="cells.window"),
+                    remedy="Add the windows to the study file and convert again.",
                 )
             ]
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -10,10 +11,18 @@ from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.files import replaced
 
 MAX_TEXT_BYTES = 2 << 30
+_MISSING = ["", "#N/A", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 
 
-def read_table(path: Path | str) -> pd.DataFrame:
+def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
     """Return the table in a ``.csv``, ``.tsv`` or ``.parquet`` file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    text
+        Columns of a text table whose values are identifiers or words: ``01`` and ``NA`` stay as written.
 
     Raises
     ------
@@ -34,7 +43,7 @@ def read_table(path: Path | str) -> pd.DataFrame:
         if suffix == ".parquet":
             frame = pd.read_parquet(path)
         else:
-            frame = pd.read_csv(path, sep="," if suffix == ".csv" else "\t", encoding="utf-8-sig")
+            frame = _read_text(path, sep="," if suffix == ".csv" else "\t", text=frozenset(text))
     except (ValueError, OSError, UnicodeDecodeError, pd.errors.EmptyDataError) as error:
         reason = str(error).splitlines()[0]
         raise InputFileError(path, f"cannot be read as {suffix[1:].upper()} ({reason}).") from error
@@ -44,6 +53,18 @@ def read_table(path: Path | str) -> pd.DataFrame:
         for name in _text_columns(frame):
             frame[name] = frame[name].map(_as_written)
     return frame
+
+
+def _read_text(path: Path, *, sep: str, text: frozenset[str]) -> pd.DataFrame:
+    names = pd.read_csv(path, sep=sep, encoding="utf-8-sig", nrows=0).columns
+    return pd.read_csv(
+        path,
+        sep=sep,
+        encoding="utf-8-sig",
+        dtype=dict.fromkeys(text.intersection(names), str),
+        keep_default_na=False,
+        na_values={name: _MISSING for name in names if name not in text},
+    )
 
 
 def write_csv(frame: pd.DataFrame, path: Path | str) -> None:

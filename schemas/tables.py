@@ -40,6 +40,11 @@ class TableSpec:
         """Names of all columns, in order."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def text_names(self) -> frozenset[str]:
+        """Names of the columns that hold text, identifiers among them."""
+        return frozenset(column.name for column in self.columns if column.dtype == "str")
+
     def issues(self, frame: pd.DataFrame, *, file: Path | None = None) -> list[Issue]:
         """Return every way in which ``frame`` does not fit this specification."""
         found = []

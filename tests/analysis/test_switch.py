@@ -331,3 +331,10 @@ def test_false_events_cannot_make_the_silent_response_of_a_switch() -> None:
 
 def test_counts_and_table_give_the_same_answer(cells: pd.DataFrame, result: SwitchResult) -> None:
     assert switch_sessions(read_sessions(cells)).as_dict() == result.as_dict()
+
+
+def test_cells_without_two_windows_to_compare_are_refused() -> None:
+    study = simulate_study(SCENARIOS["no effect"], n_animals=2, n_neurons=4, rng=np.random.default_rng(1))
+    cells = cells_table(study)
+    with pytest.raises(TableError, match="two windows to compare"):
+        switch(cells[cells["window"] == "baseline"])

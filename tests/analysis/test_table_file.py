@@ -59,3 +59,11 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, words) -> None:
 def test_a_missing_file_is_named(tmp_path) -> None:
     with pytest.raises(InputFileError, match="nowhere.csv"):
         read_table(tmp_path / "nowhere.csv")
+
+
+def test_identifiers_stay_as_written(tmp_path) -> None:
+    frame = pd.DataFrame({"animal": ["01", "NA", "1e3", "-7"], "x": [1.5, 2.0, 3.0, 4.0]})
+    write_csv(frame, tmp_path / "t.csv")
+    found = read_table(tmp_path / "t.csv", text={"animal", "not_there"})
+    assert list(found["animal"]) == ["01", "NA", "1e3", "-7"]
+    assert found["x"].dtype == float
