@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Generic, TypeVar, cast
 
 from nwbswitch.schemas.errors import IssuesError, NwbswitchError
@@ -82,7 +83,8 @@ def run_jobs(
     Notes
     -----
     Progress is a bar on a terminal and one line per finished item otherwise, on standard error.
-    An error of one job is kept in its outcome; ``KeyboardInterrupt`` cancels what has not begun.
+    An error of one job is kept in its outcome; ``KeyboardInterrupt`` cancels what has not begun
+    and ends our own workers at once; what they had not finished is removed by the next run.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
@@ -95,11 +97,11 @@ def run_jobs(
         progress.close()
         return outcomes
     with _pool(executor, min(workers, len(items))) as pool:
-        futures: dict[Future[Outcome[Item, Value]], int] = {
-            pool.submit(_attempt_afar, function, item): place for place, item in enumerate(items)
-        }
+        futures: dict[Future[Outcome[Item, Value]], int] = {}
         found: dict[int, Outcome[Item, Value]] = {}
         try:
+            for place, item in enumerate(items):
+                futures[pool.submit(_attempt_afar, function, item)] = place
             for future in as_completed(futures):
                 place = futures[future]
                 error = future.exception()
@@ -116,6 +118,8 @@ def run_jobs(
         except BaseException:
             for future in futures:
                 future.cancel()
+            if executor is None:
+                _end_workers()
             raise
         finally:
             progress.close()
@@ -146,7 +150,17 @@ def _attempt_afar(function: Callable[[Item], Value], item: Item) -> Outcome[Item
 def _pool(executor: Executor | None, workers: int) -> AbstractContextManager[Executor]:
     if executor is not None:
         return nullcontext(executor)
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts)
+
+
+def _leave_interrupts() -> None:
+    """Let the main process alone hear Ctrl-C: a worker that hears it in a queue can block all others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    for child in active_children():
+        child.terminate()
 
 
 class _Progress:
