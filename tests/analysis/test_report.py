@@ -77,11 +77,11 @@ def test_every_part_is_there(switched) -> None:
     ):
         assert part in text
     assert text.count("<svg") == 7
-    assert all(
-        animal in text
-        for animal in json.loads((switched / "meta.json").read_text())["studies"][0].values()
-        if isinstance(animal, str)
-    )
+    studies = json.loads((switched / "meta.json").read_text())["studies"]
+    forest = next(svg for svg in text.split("<svg")[1:] if "Forest plot" in svg).partition("</svg>")[0]
+    assert len(studies) == 8
+    assert all(f">{study['label']}<" in forest for study in studies)
+    assert ">pooled<" in forest
 
 
 def test_nothing_is_fetched_and_nothing_runs(switched) -> None:
