@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nwbswitch.converters.session import facts
-from nwbswitch.converters.suite2p_folder import open_plane
+from nwbswitch.converters.segmentation.suite2p_folder import open_plane
 from nwbswitch.schemas.files import digest, sha256_file, write_json
 from nwbswitch.schemas.study import Session, Study, Suite2pFolder
 from nwbswitch.schemas.version import __version__

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from neuroconv.basedatainterface import BaseDataInterface
 
-from nwbswitch.converters.suite2p import Suite2pInterface
-from nwbswitch.converters.tiff_movie import TiffMovieInterface
-from nwbswitch.converters.wheel_csv import WheelCsvInterface
+from nwbswitch.converters.segmentation.suite2p import Suite2pInterface
+from nwbswitch.converters.imaging.tiff_movie import TiffMovieInterface
+from nwbswitch.converters.behavior.wheel_csv import WheelCsvInterface
 
 INTERFACES: dict[str, type[BaseDataInterface]] = {
     "tiff_movie": TiffMovieInterface,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwbswitch.converters.imaging_plane import DEVICE_KEY, PLANE_KEY
+from nwbswitch.converters.imaging.imaging_plane import DEVICE_KEY, PLANE_KEY
 from nwbswitch.schemas.drug_table import drug_keywords, pharmacology_line
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.files import digest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwbswitch.converters.rules import beyond_recording
 from nwbswitch.converters.session import ophys_metadata
-from nwbswitch.converters.suite2p_folder import RATE_TOLERANCE
+from nwbswitch.converters.segmentation.suite2p_folder import RATE_TOLERANCE
 from nwbswitch.schemas.drug_log import deciding_row
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Place, issue

@@ -230,7 +230,7 @@ def test_worker_processes_write_the_same(study: Study, tmp_path: Path) -> None:
 _SCRIPT = """
 import pickle, sys, time
 from pathlib import Path
-import nwbswitch.converters.tiff_movie as tiff_movie
+import nwbswitch.converters.imaging.tiff_movie as tiff_movie
 from nwbswitch.converters.convert import convert
 from nwbswitch.converters.simulate import simulate_study
 

@@ -20,9 +20,9 @@ from neuroconv.utils import DeepDict
 from nwbswitch.converters.drug_log import DrugLogInterface
 from nwbswitch.converters.epochs import EpochsInterface
 from nwbswitch.converters.registry import INTERFACES
-from nwbswitch.converters.suite2p import Suite2pInterface
-from nwbswitch.converters.tiff_movie import TiffMovieInterface
-from nwbswitch.converters.wheel_csv import WheelCsvInterface
+from nwbswitch.converters.segmentation.suite2p import Suite2pInterface
+from nwbswitch.converters.imaging.tiff_movie import TiffMovieInterface
+from nwbswitch.converters.behavior.wheel_csv import WheelCsvInterface
 from nwbswitch.schemas.study import Suite2pFolder, TiffMovie, WheelCsv
 
 CLASSES: dict[str, type[BaseDataInterface]] = {

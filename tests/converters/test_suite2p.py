@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, NWBFile
 
-from nwbswitch.converters.suite2p import Suite2pInterface
-from nwbswitch.converters.suite2p_folder import TRACES
+from nwbswitch.converters.segmentation.suite2p import Suite2pInterface
+from nwbswitch.converters.segmentation.suite2p_folder import TRACES
 from nwbswitch.schemas.errors import InputFileError, IssuesError, UnsafeFileError
 
 N_FRAMES, HEIGHT, WIDTH = 37, 20, 30
@@ -317,9 +317,9 @@ def test_images_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
 
 
 def test_stub_and_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nwbswitch.converters.suite2p.CHUNK_FRAMES", 8)
-    monkeypatch.setattr("nwbswitch.converters.suite2p.BUFFER_BYTES", 200)
-    monkeypatch.setattr("nwbswitch.converters.suite2p.STUB_FRAMES", 20)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.suite2p.CHUNK_FRAMES", 8)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.suite2p.BUFFER_BYTES", 200)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.suite2p.STUB_FRAMES", 20)
     plane = make_plane(tmp_path / "plane0", ops=ops_of())
     for stub, stop in ((False, N_FRAMES), (True, 20)):
         path = write(Suite2pInterface(folder_path=tmp_path), tmp_path / f"{stub}.nwb", stub=stub)

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from pynwb import NWBHDF5IO, NWBFile
 
-from nwbswitch.converters.tiff_movie import TiffFrames, TiffMovieInterface
+from nwbswitch.converters.imaging.tiff_movie import TiffFrames, TiffMovieInterface
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 
 
@@ -69,8 +69,8 @@ def test_imagej_stack_with_one_page_for_all_frames(tmp_path: Path) -> None:
 
 
 def test_movie_larger_than_the_buffer_is_never_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nwbswitch.converters.tiff_movie.CHUNK_BYTES", 4000)
-    monkeypatch.setattr("nwbswitch.converters.tiff_movie.BUFFER_BYTES", 20_000)
+    monkeypatch.setattr("nwbswitch.converters.imaging.tiff_movie.CHUNK_BYTES", 4000)
+    monkeypatch.setattr("nwbswitch.converters.imaging.tiff_movie.BUFFER_BYTES", 20_000)
     movie = np.random.default_rng(1).integers(0, 9, (103, 20, 30)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "m.tif", movie, photometric="minisblack")
     interface = TiffMovieInterface(file_path=tmp_path / "m.tif", rate_hz=5.0)

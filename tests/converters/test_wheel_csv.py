@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, NWBFile
 
-from nwbswitch.converters.signal_table import read_columns
-from nwbswitch.converters.wheel_csv import WheelCsvInterface
+from nwbswitch.converters.behavior.signal_table import read_columns
+from nwbswitch.converters.behavior.wheel_csv import WheelCsvInterface
 from nwbswitch.schemas.errors import InputFileError, TableError, UnsafeFileError
 
 SPEED = {"column": "speed", "quantity": "speed", "unit": "cm/s"}
@@ -114,7 +114,7 @@ def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path = table(tmp_path, "speed\n" + "1\n" * 100)
     with pytest.raises(UnsafeFileError, match="has 206 bytes"):
         read_columns(path, ["speed"], max_bytes=100)
-    monkeypatch.setattr("nwbswitch.converters.signal_table.MAX_LINE_CHARACTERS", 10)
+    monkeypatch.setattr("nwbswitch.converters.behavior.signal_table.MAX_LINE_CHARACTERS", 10)
     with pytest.raises(UnsafeFileError, match="line 2"):
         read_columns(table(tmp_path, "speed\n" + "1" * 50), ["speed"])
 

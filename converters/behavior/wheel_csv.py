@@ -14,7 +14,7 @@ from pydantic import FilePath
 from pynwb import NWBFile, TimeSeries
 from pynwb.behavior import BehavioralTimeSeries, Position, SpatialSeries
 
-from nwbswitch.converters.signal_table import read_columns
+from nwbswitch.converters.behavior.signal_table import read_columns
 from nwbswitch.schemas.errors import InputFileError, TableError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.study import Signal

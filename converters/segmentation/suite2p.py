@@ -20,14 +20,14 @@ from pynwb.base import Images, TimeSeries
 from pynwb.image import GrayscaleImage
 from pynwb.ophys import Fluorescence, ImageSegmentation, PlaneSegmentation, RoiResponseSeries
 
-from nwbswitch.converters.imaging_plane import (
+from nwbswitch.converters.imaging.imaging_plane import (
     PLANE_KEY,
     default_plane_metadata,
     entry,
     imaging_plane,
     with_ophys,
 )
-from nwbswitch.converters.suite2p_folder import (
+from nwbswitch.converters.segmentation.suite2p_folder import (
     ROI_NUMBERS,
     Rois,
     bad_frames,

@@ -18,7 +18,7 @@ from pydantic import FilePath
 from pynwb import NWBFile
 from pynwb.ophys import TwoPhotonSeries
 
-from nwbswitch.converters.imaging_plane import (
+from nwbswitch.converters.imaging.imaging_plane import (
     PLANE_KEY,
     default_plane_metadata,
     entry,

@@ -1,0 +1,1 @@
+"""Regions of interest and their traces, as segmentation programs write them."""
