@@ -5,5 +5,17 @@ from __future__ import annotations
 from nwbswitch.schemas.hdf5_guard import check_hdf5, open_hdf5
 from nwbswitch.schemas.npy_guard import load_npy, load_npy_array, load_npy_dict
 from nwbswitch.schemas.path_guard import inside
+from nwbswitch.schemas.xml_guard import iterate_xml, read_xml
+from nwbswitch.schemas.zip_guard import open_zip
 
-__all__ = ["check_hdf5", "inside", "load_npy", "load_npy_array", "load_npy_dict", "open_hdf5"]
+__all__ = [
+    "check_hdf5",
+    "inside",
+    "iterate_xml",
+    "load_npy",
+    "load_npy_array",
+    "load_npy_dict",
+    "open_hdf5",
+    "open_zip",
+    "read_xml",
+]
