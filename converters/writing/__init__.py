@@ -1,0 +1,1 @@
+"""Large data to NWB: chunks compressed in parallel, written directly and read back."""
