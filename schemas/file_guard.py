@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from nwbswitch.schemas.hdf5_guard import check_hdf5, open_hdf5
-from nwbswitch.schemas.npy_guard import load_npy, load_npy_array, load_npy_dict
+from nwbswitch.schemas.npy_guard import load_npy, load_npy_array, load_npy_dict, load_npz, load_pickle
 from nwbswitch.schemas.path_guard import inside
+from nwbswitch.schemas.plain_pickle import read_pickle_bytes
 from nwbswitch.schemas.xml_guard import iterate_xml, read_xml
 from nwbswitch.schemas.zip_guard import open_zip
 
@@ -15,7 +16,10 @@ __all__ = [
     "load_npy",
     "load_npy_array",
     "load_npy_dict",
+    "load_npz",
+    "load_pickle",
     "open_hdf5",
     "open_zip",
+    "read_pickle_bytes",
     "read_xml",
 ]

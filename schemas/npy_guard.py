@@ -1,20 +1,25 @@
-"""Arrays of ``.npy`` files, read without running code and without believing sizes the file cannot hold."""
+"""Arrays of ``.npy`` and ``.npz`` files, values of ``.pkl`` files: no code is run, no stated size believed."""
 
 from __future__ import annotations
 
+import io
 import math
 import tokenize
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
-from nwbswitch.schemas.plain_pickle import RefusedPickleError, read_plain_pickle
+from nwbswitch.schemas.plain_pickle import read_pickle_bytes
+from nwbswitch.schemas.zip_guard import open_zip
 
 MAX_ARRAY_BYTES = 64 << 30
 MAX_OBJECT_BYTES = 2 << 30
+MAX_DEFLATE_RATIO = 1100.0
+"""Deflate cannot exceed 1032:1, and arrays of zeros come near that."""
 _MAX_HEADER = 65_536
 
 
@@ -44,18 +49,16 @@ def load_npy(
         size = file.stat().st_size
         with file.open("rb") as stream:
             shape, fortran, dtype = _header(file, stream)
-            start = stream.tell()
             if dtype.hasobject:
                 return _objects(file, stream, shape, dtype, limit=min(max_bytes, MAX_OBJECT_BYTES), size=size)
+            start = stream.tell()
             _check_size(file, shape, dtype, available=size - start)
             count = math.prod(shape)
+            order: Literal["F", "C"] = "F" if fortran else "C"
             if mmap and count:
-                return np.memmap(
-                    file, dtype=dtype, mode="r", offset=start, shape=shape, order="F" if fortran else "C"
-                )
+                return np.memmap(file, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
             _check_limit(file, size, max_bytes)
-            values = np.fromfile(stream, dtype=dtype, count=count)
-            return values.reshape(shape, order="F" if fortran else "C")
+            return np.fromfile(stream, dtype=dtype, count=count).reshape(shape, order=order)
     except OSError as error:
         raise InputFileError(file, f"cannot be read: {error.strerror or error}.") from error
 
@@ -74,6 +77,71 @@ def load_npy_dict(path: Path | str, *, max_bytes: int = MAX_OBJECT_BYTES) -> dic
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise InputFileError(path, "does not hold a dictionary with text keys.")
     return value
+
+
+def load_npz(
+    path: Path | str, names: Sequence[str] | None = None, *, max_bytes: int = MAX_OBJECT_BYTES
+) -> dict[str, NDArray[Any] | dict[Any, Any]]:
+    """Return the arrays of a ``.npz`` file by name, each as `load_npy` returns it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    names
+        The arrays that are wanted, without ``.npy``; all by default.
+    max_bytes
+        Most bytes of all arrays of the file together.
+
+    Raises
+    ------
+    UnsafeFileError
+        When the file asks for code, for more than ``max_bytes``, or is no honest ZIP archive (`open_zip`).
+    InputFileError
+        When the file is missing or damaged, or an array is not there.
+    """
+    file = Path(path)
+    with open_zip(file, max_bytes=max_bytes, max_ratio=MAX_DEFLATE_RATIO) as archive:
+        members = {member.name.removesuffix(".npy"): member.name for member in archive.members}
+        missing = [name for name in names or () if name not in members]
+        if missing:
+            raise InputFileError(file, f"has no array {missing[0]}; it has {', '.join(members)[:300]}.")
+        wanted = members if names is None else names
+        return {name: _array_of(file, archive.read(members[name])) for name in wanted}
+
+
+def load_pickle(path: Path | str, *, max_bytes: int = MAX_OBJECT_BYTES) -> Any:
+    """Return the value of a pickle file (``.pkl``, ``.pickle``) that holds plain data only.
+
+    Numbers, text, containers, dates, paths, numpy arrays and pandas tables are read; the whole list of names
+    that a pickle may use is `plain_values.CONSTRUCTORS`.
+
+    Raises
+    ------
+    UnsafeFileError
+        When the pickle asks for code, is larger than ``max_bytes`` or damaged.
+    InputFileError
+        When the file is missing.
+    """
+    file = Path(path)
+    try:
+        _check_limit(file, file.stat().st_size, max_bytes)
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputFileError(file, f"cannot be read: {error.strerror or error}.") from error
+    return read_pickle_bytes(data, file)
+
+
+def _array_of(file: Path, data: bytes) -> NDArray[Any] | dict[Any, Any]:
+    stream = io.BytesIO(data)
+    shape, fortran, dtype = _header(file, stream)
+    if dtype.hasobject:
+        return _objects(file, stream, shape, dtype, limit=MAX_OBJECT_BYTES, size=len(data))
+    start = stream.tell()
+    _check_size(file, shape, dtype, available=len(data) - start)
+    end = start + math.prod(shape) * dtype.itemsize
+    values = np.frombuffer(data[start:end], dtype=dtype) if end > start else np.empty(0, dtype)
+    return values.reshape(shape, order="F" if fortran else "C").copy(order="K")
 
 
 def _header(file: Path, stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -123,12 +191,7 @@ def _objects(
     file: Path, stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], *, limit: int, size: int
 ) -> NDArray[Any] | dict[Any, Any]:
     _check_limit(file, size, limit)
-    try:
-        value = read_plain_pickle(stream.read())
-    except RefusedPickleError as error:
-        raise UnsafeFileError(
-            file, f"is a pickle that is not read: {error}.", "Only plain data are accepted."
-        ) from error
+    value = read_pickle_bytes(stream.read(), file)
     if not isinstance(value, np.ndarray) or value.dtype != dtype or value.shape != shape:
         raise InputFileError(file, f"does not hold the array of shape {shape} that its header states.")
     if value.shape == () and isinstance(value.item(), dict):

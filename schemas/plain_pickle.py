@@ -2,22 +2,25 @@
 
 A pickle is a program for a small stack machine. `read_plain_pickle` is that machine with the dangerous part
 left out: a name in the pickle is only looked up in `plain_values.CONSTRUCTORS`, a literal table of functions,
-and no method of any object is called on the pickle's behalf. What numpy's ``save`` makes of dictionaries,
-lists, numbers, text, dates, paths and arrays is read; anything else is refused by name.
+and no method of any object is called on the pickle's behalf. Dictionaries, lists, numbers, text, dates, paths
+and arrays are read; anything else is refused by name.
 
-The opcodes are those of protocols 2 to 4 as documented in Python's ``pickletools`` module; numpy writes no
-others.
+The opcodes are those of protocols 0 to 5 as documented in Python's ``pickletools`` module, without the ones
+that make objects of classes (PyTables writes attributes in protocol 0, numpy and pandas write 2 to 5).
 """
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nwbswitch.schemas.errors import UnsafeFileError
 from nwbswitch.schemas.plain_values import (
     ARRAY_NAMES,
     CONSTRUCTORS,
@@ -27,11 +30,12 @@ from nwbswitch.schemas.plain_values import (
     Unbuilt,
     built_array,
     built_dtype,
+    check_nesting,
     checked_key,
     need,
 )
 
-__all__ = ["RefusedPickleError", "read_plain_pickle"]
+__all__ = ["RefusedPickleError", "read_pickle_bytes", "read_plain_pickle"]
 
 MAX_OPERATIONS = 50_000_000
 MAX_NAME = 200
@@ -61,11 +65,14 @@ class _Machine:
     def number(self, form: struct.Struct) -> Any:
         return form.unpack(self.take(form.size))[0]
 
-    def line(self) -> str:
+    def bytes_line(self) -> bytes:
         end = self.data.find(b"\n", self.at)
         if end < 0:
             raise RefusedPickleError("it ends too early")
-        return self.take(end + 1 - self.at)[:-1].decode("utf-8")
+        return self.take(end + 1 - self.at)[:-1]
+
+    def line(self) -> str:
+        return self.bytes_line().decode("utf-8")
 
     def since_mark(self) -> list[Any]:
         for position in range(len(self.stack) - 1, -1, -1):
@@ -167,6 +174,23 @@ def _old_text(m: _Machine, form: struct.Struct) -> str:
     return m.take(m.number(form)).decode("latin1")
 
 
+def _quoted_text(m: _Machine) -> str:
+    line = m.bytes_line().strip()
+    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+        raise RefusedPickleError("it is damaged (a text has no quotes)")
+    return codecs.escape_decode(line[1:-1])[0].decode("latin1")
+
+
+def _whole(m: _Machine) -> int | bool:
+    line = m.line()
+    return line == "01" if line in ("00", "01") else int(line)
+
+
+def _pairs(m: _Machine) -> dict[Any, Any]:
+    items = m.since_mark()
+    return {checked_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
+
+
 def _long(m: _Machine, form: struct.Struct) -> int:
     return int.from_bytes(m.take(m.number(form)), "little", signed=True)
 
@@ -187,6 +211,14 @@ OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"\x89": _push(lambda m: False),
     b"J": _push(lambda m: m.number(_I4)),
     b"K": _push(lambda m: m.number(_U1)),
+    b"I": _push(_whole),
+    b"L": _push(lambda m: int(m.line().rstrip("L"))),
+    b"F": _push(lambda m: float(m.line())),
+    b"S": _push(_quoted_text),
+    b"V": _push(lambda m: m.bytes_line().decode("raw-unicode-escape")),
+    b"d": _push(_pairs),
+    b"p": lambda m: m.put(int(m.line())),
+    b"g": _push(lambda m: m.get(int(m.line()))),
     b"M": _push(lambda m: m.number(_U2)),
     b"G": _push(lambda m: m.number(_F8)),
     b"\x8a": _push(lambda m: _long(m, _U1)),
@@ -199,6 +231,7 @@ OPERATIONS: dict[bytes, Callable[[_Machine], Any]] = {
     b"B": _push(lambda m: m.take(m.number(_U4))),
     b"C": _push(lambda m: m.take(m.number(_U1))),
     b"\x8e": _push(lambda m: m.take(m.number(_U8))),
+    b"\x96": _push(lambda m: bytearray(m.take(m.number(_U8)))),
     b"]": _push(lambda m: []),
     b"}": _push(lambda m: {}),
     b")": _push(lambda m: ()),
@@ -262,4 +295,30 @@ def read_plain_pickle(data: bytes) -> Any:
         raise RefusedPickleError(f"it is damaged ({type(error).__name__}: {str(error)[:200]})") from error
     if machine.unbuilt or len(machine.stack) != 1:
         raise RefusedPickleError("it is damaged (something is left unfinished)")
+    check_nesting(machine.stack[0], most=len(data))
     return machine.stack[0]
+
+
+def read_pickle_bytes(data: bytes, file: Path | str, where: str = "") -> Any:
+    """Return the plain value of a pickle that a file holds or is, such as an attribute written by PyTables.
+
+    Parameters
+    ----------
+    data
+        The pickle.
+    file, where
+        How errors call it: the file, and the place in the file where it matters.
+
+    Raises
+    ------
+    UnsafeFileError
+        When the pickle asks for code, for too much memory, or is damaged.
+    """
+    try:
+        return read_plain_pickle(bytes(data))
+    except RefusedPickleError as error:
+        raise UnsafeFileError(
+            file,
+            f"holds a pickle{' at ' * bool(where)}{where} that is not read: {error}.",
+            "Only plain data are accepted.",
+        ) from error

@@ -23,6 +23,7 @@ MAX_KEY_BITS = 128
 MAX_KEY_PARTS = 64
 MAX_DIMENSIONS = 64
 MAX_DTYPE_TEXT = 64
+MAX_NESTING = 200
 _SLACK_BYTES = 1 << 20
 _KEY_TYPES = (
     str,
@@ -36,6 +37,7 @@ _KEY_TYPES = (
     datetime.timedelta,
     PurePath,
 )
+_HOLDERS = (dict, list, tuple, np.ndarray)
 
 
 class RefusedPickleError(ValueError):
@@ -96,6 +98,56 @@ def checked_key(value: Any) -> Any:
     return value
 
 
+def check_nesting(value: Any, *, most: int) -> None:
+    """Refuse a value that holds itself, is nested too deep, or is far larger written out than its pickle.
+
+    A list of ten references to a list of ten references, and so on, is small in memory, but whoever walks
+    through it never ends.
+    """
+    most = max(1 << 20, 16 * most)
+    extents: dict[int, tuple[int, int]] = {}
+    path: list[tuple[Any, Any, int, int]] = []
+    current, inner, depth, size = value, iter(_held(value)), 0, 1
+    busy = {id(value)}
+    while True:
+        for child in inner:
+            if not isinstance(child, _HOLDERS):
+                size += 1
+                continue
+            known = extents.get(id(child))
+            if known is None:
+                if id(child) in busy:
+                    raise RefusedPickleError("a container holds itself")
+                if len(path) > MAX_NESTING:
+                    raise RefusedPickleError(f"it nests containers more than {MAX_NESTING} deep")
+                path.append((current, inner, depth, size))
+                busy.add(id(child))
+                current, inner, depth, size = child, iter(_held(child)), 0, 1
+                break
+            depth, size = max(depth, known[0]), size + known[1]
+        else:
+            depth += 1
+            if depth + len(path) > MAX_NESTING:
+                raise RefusedPickleError(f"it nests containers more than {MAX_NESTING} deep")
+            if size > most:
+                raise RefusedPickleError("it unpacks to far more values than it brings")
+            extents[id(current)] = (depth, size)
+            busy.discard(id(current))
+            if not path:
+                return
+            inside = (depth, size)
+            current, inner, depth, size = path.pop()
+            depth, size = max(depth, inside[0]), size + inside[1]
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, np.ndarray):
+        return value.flat if value.dtype.hasobject else ()
+    return value if isinstance(value, list | tuple) else ()
+
+
 def need(condition: bool, name: str) -> None:
     """Refuse a call that has another form than numpy's ``save`` gives it."""
     if not condition:
@@ -125,6 +177,25 @@ def _dtype(budget: Budget, *arguments: Any) -> Unbuilt:
         "numpy.dtype",
     )
     return Unbuilt("dtype", arguments[0])
+
+
+def _from_buffer(budget: Budget, *arguments: Any) -> NDArray[Any]:
+    """Make the array of protocol 5: bytes, dtype, shape, order and, lately, the order of the axes."""
+    need(
+        len(arguments) in (4, 5)
+        and isinstance(arguments[0], bytes | bytearray)
+        and isinstance(arguments[1], np.dtype)
+        and not arguments[1].hasobject
+        and arguments[3] in ("C", "F", "K"),
+        "numpy's _frombuffer",
+    )
+    data, dtype, shape, order = arguments[:4]
+    array = built_array(budget, shape, dtype, bytes(data), fortran=order == "F")
+    axes = arguments[4] if len(arguments) == 5 else None
+    if order != "K" or axes is None:
+        return array
+    need(isinstance(axes, tuple) and sorted(axes) == list(range(array.ndim)), "numpy's _frombuffer")
+    return array.transpose(axes)
 
 
 def _scalar(budget: Budget, *arguments: Any) -> Any:
@@ -230,6 +301,8 @@ CONSTRUCTORS: dict[Name, Callable[..., Any]] = {
     Name("numpy._core.multiarray", "_reconstruct"): _reconstruct,
     Name("numpy.core.multiarray", "scalar"): _scalar,
     Name("numpy._core.multiarray", "scalar"): _scalar,
+    Name("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    Name("numpy._core.numeric", "_frombuffer"): _from_buffer,
     Name("numpy", "dtype"): _dtype,
     Name("_codecs", "encode"): _encode,
     Name("builtins", "bytes"): _bytes,
@@ -239,6 +312,8 @@ CONSTRUCTORS: dict[Name, Callable[..., Any]] = {
     Name("builtins", "frozenset"): _frozenset,
     Name("__builtin__", "frozenset"): _frozenset,
     Name("builtins", "list"): _list,
+    Name("__builtin__", "list"): _list,
+    Name("pandas.core.indexes.frozen", "FrozenList"): _list,
     Name("builtins", "tuple"): _tuple,
     Name("builtins", "dict"): _dict,
     Name("builtins", "slice"): _slice,
