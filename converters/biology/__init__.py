@@ -1,0 +1,1 @@
+"""What is known of single neurons beyond their activity: cell type, and identity across sessions."""
