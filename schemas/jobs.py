@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import secrets
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
-from typing import Generic, TypeVar, cast
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any, Generic, TypeVar, cast
 
+from nwbswitch.schemas.cluster import listening, tell_cluster
 from nwbswitch.schemas.errors import IssuesError, NwbswitchError
 from nwbswitch.schemas.issues import Issue
+from nwbswitch.schemas.progress import Progress, Step, reporting
+from nwbswitch.schemas.workers import WorkerEndedError, WorkerPool, tell_main
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -51,6 +58,13 @@ def _in_one_line(found: Issue) -> str:
     return f"{place}{found.message} {found.remedy}".strip()
 
 
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def run_jobs(
     function: Callable[[Item], Value],
     items: Sequence[Item],
@@ -66,7 +80,8 @@ def run_jobs(
     Parameters
     ----------
     function
-        Picklable when ``workers`` > 1 or a remote ``executor`` is used.
+        Picklable when ``workers`` > 1 or a remote ``executor`` is used. It may tell how far it is by
+        `nwbswitch.schemas.progress.job_progress`.
     items
         One per recording session.
     label
@@ -82,48 +97,107 @@ def run_jobs(
 
     Notes
     -----
-    Progress is a bar on a terminal and one line per finished item otherwise, on standard error.
-    An error of one job is kept in its outcome; ``KeyboardInterrupt`` cancels what has not begun
-    and ends our own workers at once; what they had not finished is removed by the next run.
+    Progress is bars on a terminal and plain lines otherwise, on standard error: one per finished item, and
+    one every half minute while items run.
+    An error of one job is kept in its outcome, and so is the death of its worker process. Ctrl-C cancels
+    what has not begun and ends our own workers at once; what they had not finished is removed by the next
+    run. What runs on an executor of the caller's cannot be ended from here.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    progress = _Progress(label, len(items), quiet=quiet)
-    if executor is None and (workers == 1 or len(items) < 2):
-        outcomes = []
-        for item in items:
-            outcomes.append(_attempt(function, item))
-            progress.finished(describe(item), outcomes[-1].reason)
+    names = [describe(item) for item in items]
+    progress = Progress(label, len(items), quiet=quiet)
+    try:
+        if executor is None and (workers == 1 or len(items) < 2):
+            return _here(function, items, names, progress)
+        return _afar(function, items, names, progress, executor, workers)
+    finally:
         progress.close()
-        return outcomes
-    with _pool(executor, min(workers, len(items))) as pool:
-        futures: dict[Future[Outcome[Item, Value]], int] = {}
-        found: dict[int, Outcome[Item, Value]] = {}
+
+
+def _here(
+    function: Callable[[Item], Value], items: Sequence[Item], names: Sequence[str], progress: Progress
+) -> list[Outcome[Item, Value]]:
+    outcomes = []
+    # Code that runs in a destructor or a callback of a C library swallows exceptions, KeyboardInterrupt too.
+    with _interrupts(lambda: None, at_once=True) as interrupted:
+
+        def tell(step: Step) -> None:
+            progress.advanced(step, names[step.place])
+
+        for place, item in enumerate(items):
+            with reporting(place, tell):
+                outcomes.append(_attempt(function, item))
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            progress.finished(place, names[place], outcomes[-1].reason)
+    return outcomes
+
+
+def _afar(
+    function: Callable[[Item], Value],
+    items: Sequence[Item],
+    names: Sequence[str],
+    progress: Progress,
+    executor: Executor | None,
+    workers: int,
+) -> list[Outcome[Item, Value]]:
+    """Run jobs on an executor; Ctrl-C is heard between two events only, never inside a lock of a pool."""
+    events: SimpleQueue[int | None] = SimpleQueue()
+    futures: list[Future[Outcome[Item, Value]]] = []
+    found: dict[int, Outcome[Item, Value]] = {}
+
+    def tell(step: Step) -> None:
+        progress.advanced(step, names[step.place])
+
+    with _interrupts(lambda: events.put(None)) as interrupted, _heard(tell, executor) as channel:
+        own = WorkerPool(min(workers, len(items)), listen=tell) if executor is None else None
+        pool = own if own is not None else cast("Executor", executor)
         try:
             for place, item in enumerate(items):
-                futures[pool.submit(_attempt_afar, function, item)] = place
-            for future in as_completed(futures):
-                place = futures[future]
-                error = future.exception()
-                if isinstance(error, BrokenExecutor):
-                    found[place] = Outcome(items[place], error=NwbswitchError(_WORKERS_ENDED))
-                elif isinstance(error, Exception):
-                    found[place] = Outcome(items[place], error=error)
-                elif error is not None:
-                    raise error
-                else:
-                    afar = future.result()
-                    found[place] = Outcome(items[place], value=afar.value, error=afar.error)
-                progress.finished(describe(items[place]), found[place].reason)
+                futures.append(pool.submit(_attempt_afar, function, item, place, channel))
+                futures[-1].add_done_callback(lambda _, place=place: events.put(place))  # type: ignore[misc]
+            while len(found) < len(items):
+                done = _next(events)
+                if done is None:
+                    raise KeyboardInterrupt
+                found[done] = _outcome(items[done], futures[done])
+                progress.finished(done, names[done], found[done].reason)
         except BaseException:
             for future in futures:
                 future.cancel()
-            if executor is None:
-                _end_workers()
+            if own is not None:
+                own.kill()
             raise
-        finally:
-            progress.close()
+        if own is not None:
+            own.shutdown()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
     return [found[place] for place in range(len(items))]
+
+
+def _next(events: SimpleQueue[int | None]) -> int | None:
+    while True:
+        try:
+            # Without a time limit Windows would hear Ctrl-C only after the next event.
+            return events.get(timeout=0.5)
+        except Empty:
+            continue
+
+
+def _outcome(item: Item, future: Future[Outcome[Item, Value]]) -> Outcome[Item, Value]:
+    try:
+        error = future.exception()
+    except CancelledError:
+        error = NwbswitchError("it was cancelled before it was done.")
+    if isinstance(error, BrokenExecutor | WorkerEndedError):
+        return Outcome(item, error=NwbswitchError(_WORKERS_ENDED))
+    if isinstance(error, Exception):
+        return Outcome(item, error=error)
+    if error is not None:
+        raise error
+    afar = future.result()
+    return Outcome(item, value=afar.value, error=afar.error)
 
 
 def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:
@@ -133,12 +207,15 @@ def _attempt(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Val
         return Outcome(item, error=error)
 
 
-def _attempt_afar(function: Callable[[Item], Value], item: Item) -> Outcome[Item, Value]:
+def _attempt_afar(
+    function: Callable[[Item], Value], item: Item, place: int, channel: str
+) -> Outcome[Item, Value]:
     """Run a job on an executor; an error that cannot travel back is replaced by one that can.
 
     An exception that pickles but does not unpickle would break the whole pool, and with it all other jobs.
     """
-    outcome = _attempt(function, item)
+    with reporting(place, lambda step: _tell(channel, step)):
+        outcome = _attempt(function, item)
     if outcome.error is not None:
         try:
             pickle.loads(pickle.dumps(outcome.error))  # noqa: S301 (made in this line)
@@ -147,49 +224,52 @@ def _attempt_afar(function: Callable[[Item], Value], item: Item) -> Outcome[Item
     return Outcome(cast("Item", None), value=outcome.value, error=outcome.error)
 
 
-def _pool(executor: Executor | None, workers: int) -> AbstractContextManager[Executor]:
-    if executor is not None:
-        return nullcontext(executor)
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts)
+_listeners: dict[str, Callable[[Step], None]] = {}
 
 
-def _leave_interrupts() -> None:
-    """Let the main process alone hear Ctrl-C: a worker that hears it in a queue can block all others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _tell(channel: str, step: Step) -> None:
+    """Send a step to the loop that waits for it: in this process, the parent's, or a cluster's client."""
+    listener = _listeners.get(channel)
+    if listener is not None:
+        listener(step)
+    elif not tell_main(step):
+        tell_cluster(channel, step)
 
 
-def _end_workers() -> None:
-    for child in active_children():
-        child.terminate()
+@contextmanager
+def _heard(listener: Callable[[Step], None], executor: Executor | None) -> Iterator[str]:
+    channel = secrets.token_hex(8)
+    _listeners[channel] = listener
+    try:
+        with listening(executor, channel, listener):
+            yield channel
+    finally:
+        del _listeners[channel]
 
 
-class _Progress:
-    def __init__(self, label: str, total: int, *, quiet: bool) -> None:
-        from tqdm import tqdm
+@contextmanager
+def _interrupts(wake: Callable[[], None], *, at_once: bool = False) -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C sets, besides calling ``wake`` and perhaps raising KeyboardInterrupt.
 
-        self._quiet = quiet
-        self._label = label
-        self._total = total
-        self._count = 0
-        self._bar = (
-            tqdm(total=total, desc=label, unit="session", file=sys.stderr, leave=True)
-            if not quiet and sys.stderr.isatty()
-            else None
-        )
+    A second Ctrl-C always raises. Other handlers than Python's own, and other threads than the main one, are
+    left alone.
+    """
+    heard = threading.Event()
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or usual is not signal.default_int_handler:
+        yield heard
+        return
 
-    def finished(self, name: str, reason: str) -> None:
-        self._count += 1
-        if self._quiet:
-            return
-        line = f"{self._label} {self._count}/{self._total} {name}" + (f": FAILED {reason}" if reason else "")
-        if self._bar is None:
-            sys.stderr.write(line + "\n")
-            sys.stderr.flush()
-            return
-        if reason:
-            self._bar.write(line, file=sys.stderr)
-        self._bar.update()
+    def handle(number: int, frame: FrameType | None) -> Any:
+        again = heard.is_set()
+        heard.set()
+        wake()
+        if at_once or again:
+            raise KeyboardInterrupt
 
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGINT, usual)
+        sys.stderr.flush()
