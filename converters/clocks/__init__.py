@@ -1,0 +1,1 @@
+"""One clock: pulses read, clocks aligned by them, and how well that went."""

@@ -1,0 +1,236 @@
+"""Times of movie frames from the pulses that the microscope sent for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbswitch.converters.clocks.alignment import Alignment
+from nwbswitch.converters.clocks.clock_map import ClockMap
+from nwbswitch.converters.clocks.pulses import PulseTrain
+from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.issues import issue
+from nwbswitch.schemas.study_clocks import FrameTimes
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+GAP_INTERVALS = 1.5
+"""An interval longer than this many usual ones has room for a lost pulse."""
+WHOLE_WITHIN = 0.25
+"""Lost pulses leave a whole number of intervals; a gap further from one than this is a pause."""
+RATE_WITHIN = 0.02
+"""Nominal frame rates are rounded and scanners run a little off; more is another line or another division."""
+_SHOWN_GAPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAlignment:
+    """Times of all frames on the session clock, and how well they are known."""
+
+    times_s: Floats
+    """Beginning of each frame, increasing, shape (n_frames,), s."""
+    quality: Alignment
+    """``map`` is that of the clock the pulses were recorded on; jitter is that of the frame intervals."""
+    gaps_s: Floats
+    """Beginning of each pause between frames that was left as it is, s."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """Gaps of a train: the pulse before each, and how many usual intervals it has."""
+
+    rows: Rows
+    intervals: Floats
+    usual_s: float
+
+    @property
+    def lost(self) -> Rows:
+        """Pulses that are missing in each gap."""
+        return np.asarray(np.round(self.intervals).astype(np.int64) - 1)
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether every gap has a whole number of usual intervals."""
+        return bool((np.abs(self.intervals - np.round(self.intervals)) <= WHOLE_WITHIN).all())
+
+
+def align_frames(
+    pulses: PulseTrain,
+    n_frames: int,
+    source: FrameTimes,
+    *,
+    clock_map: ClockMap = ClockMap(),  # noqa: B008, a frozen value
+    nominal_rate_hz: float | None = None,
+) -> FrameAlignment:
+    """Return the time of every frame of a movie from one pulse, or a fixed number of them, per frame.
+
+    Parameters
+    ----------
+    pulses
+        The pulses on the clock that recorded them, see `nwbswitch.converters.clocks.pulses.read_pulses`.
+    n_frames
+        Frames of the movie.
+    source
+        What the study says: first pulse, pulses per frame, where surplus may be, what gaps are.
+    clock_map
+        From that clock to the session.
+    nominal_rate_hz
+        Frame rate that the movie states; the pulses must agree with it.
+
+    Raises
+    ------
+    IssuesError
+        ``pulses-differ``: too many or too few pulses, with counts, gaps and what to do. ``rate-differs``:
+        pulses that are not those of this movie.
+    """
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be at least 1, not {n_frames}")
+    needed = n_frames * source.pulses_per_frame
+    times = pulses.times_s[source.start_index :]
+    if len(times) < min(needed, 2):
+        _refuse(pulses, source, needed, "There are too few to know their rate.", "Check threshold and edge.")
+    if (np.diff(times) <= 0).any():
+        _refuse(pulses, source, needed, "Some come at the same time.", "Give min_interval_s.")
+    gaps = _gaps(times)
+    _check_rate(pulses, source, gaps.usual_s, nominal_rate_hz)
+    n_filled = 0
+    if gaps.rows.size and _needs_filling(pulses, source, times, gaps, needed):
+        n_filled = int(gaps.lost.sum())
+        times = _filled(times, gaps)
+    times = _cut(pulses, source, times, needed, gaps)
+    frames = times[:: source.pulses_per_frame]
+    session_s = clock_map.apply(frames)
+    steps = np.diff(times)
+    usual = steps[steps <= GAP_INTERVALS * gaps.usual_s] - gaps.usual_s if gaps.usual_s else steps
+    left = np.flatnonzero(np.diff(frames) > GAP_INTERVALS * gaps.usual_s * source.pulses_per_frame)
+    quality = Alignment(
+        map=clock_map,
+        n_matched=needed - n_filled,
+        n_unmatched_own=len(pulses.times_s) + n_filled - needed,
+        n_unmatched_reference=n_filled,
+        jitter_ms=float(1000 * usual.std(ddof=1)) if len(usual) > 1 else float("nan"),
+        max_residual_ms=float(1000 * np.abs(usual).max()) if len(usual) > 1 else float("nan"),
+        interval_ms=float(1000 * gaps.usual_s * source.pulses_per_frame) if gaps.usual_s else float("nan"),
+        n_dropped=n_filled,
+    )
+    return FrameAlignment(session_s, quality, session_s[left])
+
+
+def _gaps(times_s: Floats) -> _Gaps:
+    if len(times_s) < 2:
+        return _Gaps(np.empty(0, dtype=np.int64), np.empty(0), 0.0)
+    steps = np.diff(times_s)
+    usual_s = float(np.median(steps))
+    rows = np.flatnonzero(steps > GAP_INTERVALS * usual_s)
+    return _Gaps(rows, steps[rows] / usual_s, usual_s)
+
+
+def _check_rate(
+    pulses: PulseTrain, source: FrameTimes, usual_s: float, nominal_rate_hz: float | None
+) -> None:
+    if nominal_rate_hz is None or not usual_s:
+        return
+    rate_hz = 1 / (usual_s * source.pulses_per_frame)
+    if abs(rate_hz / nominal_rate_hz - 1) <= RATE_WITHIN:
+        return
+    division = rate_hz * source.pulses_per_frame / nominal_rate_hz
+    whole = round(division)
+    likely = whole >= 1 and abs(division / whole - 1) <= RATE_WITHIN
+    found = issue(
+        "rate-differs",
+        f"The pulses make {rate_hz:.5g} frames a second ({source.pulses_per_frame} pulses each), the movie "
+        f"states {nominal_rate_hz:.5g} Hz.",
+        place=pulses.place,
+        remedy=f"Give pulses_per_frame: {whole}." if likely else "Check the line and its rate_hz.",
+    )
+    raise IssuesError([found])
+
+
+def _needs_filling(pulses: PulseTrain, source: FrameTimes, times: Floats, gaps: _Gaps, needed: int) -> bool:
+    """Return whether gaps are lost pulses to be filled in; refuse when nobody can know."""
+    decided = len(times) == needed and source.extra == "none"
+    if decided or source.missing == "none":
+        return False
+    n_lost = int(gaps.lost.sum())
+    if source.missing == "refuse":
+        _refuse(
+            pulses,
+            source,
+            needed,
+            f"{len(gaps.rows)} gaps have room for {n_lost} pulses ({_where(times, gaps)}).",
+            "Give missing: interpolate if those pulses were lost, or missing: none if the imaging paused.",
+        )
+    if not gaps.are_whole:
+        _refuse(
+            pulses,
+            source,
+            needed,
+            f"A gap is no whole number of intervals ({_where(times, gaps)}): imaging may have paused there.",
+            "Give missing: none if it did, and a session for each part if pulses were lost as well.",
+        )
+    if n_lost > source.max_missing * needed:
+        _refuse(
+            pulses,
+            source,
+            needed,
+            f"{n_lost} are lost, more than {100 * source.max_missing:g} % ({_where(times, gaps)}).",
+            "Look at the line; raise max_missing if times between its pulses will do.",
+        )
+    return True
+
+
+def _filled(times_s: Floats, gaps: _Gaps) -> Floats:
+    """Return times with those of lost pulses evenly in their gaps."""
+    numbers = np.arange(len(times_s), dtype=np.float64)
+    numbers[1:] += np.cumsum(np.bincount(gaps.rows, weights=gaps.lost, minlength=len(times_s) - 1))
+    filled: Floats = np.interp(np.arange(int(numbers[-1]) + 1), numbers, times_s)
+    return filled
+
+
+def _cut(pulses: PulseTrain, source: FrameTimes, times: Floats, needed: int, gaps: _Gaps) -> Floats:
+    if len(times) == needed:
+        return times
+    if len(times) < needed:
+        lack = needed - len(times)
+        _refuse(
+            pulses,
+            source,
+            needed,
+            f"{lack} are missing, and no gap between pulses shows where: the line may have been recorded too "
+            "late or ended too early.",
+            "Check the number of frames and pulses_per_frame.",
+        )
+    if source.extra == "none":
+        n_short = int((np.diff(times) < 0.5 * gaps.usual_s).sum())
+        bounce = f" {n_short} come within half the usual interval: contacts may bounce." if n_short else ""
+        _refuse(
+            pulses,
+            source,
+            needed,
+            f"{len(times) - needed} are too many.{bounce}",
+            f"Give min_interval_s: {0.5 * gaps.usual_s:.3g}."
+            if n_short
+            else "Say where they are with extra: before or extra: after, or give start_index.",
+        )
+    return times[:needed] if source.extra == "after" else times[-needed:]
+
+
+def _where(times: Floats, gaps: _Gaps) -> str:
+    shown = [f"{lost} at {times[row]:.3f} s" for row, lost in zip(gaps.rows, gaps.lost, strict=True)][
+        :_SHOWN_GAPS
+    ]
+    more = len(gaps.rows) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _refuse(pulses: PulseTrain, source: FrameTimes, needed: int, problem: str, remedy: str) -> NoReturn:
+    n = len(pulses.times_s)
+    first = f" from number {source.start_index} on" if source.start_index else ""
+    per_frame = f" ({source.pulses_per_frame} per frame)" if source.pulses_per_frame > 1 else ""
+    bounced = f" ({pulses.n_bounces} bounces left out)" if pulses.n_bounces else ""
+    message = f"It holds {n} pulses{bounced}, {needed} are needed{first}{per_frame}. {problem}"
+    raise IssuesError([issue("pulses-differ", message, place=pulses.place, remedy=remedy)])
