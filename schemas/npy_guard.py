@@ -1,4 +1,4 @@
-"""Arrays of ``.npy`` and ``.npz`` files, values of ``.pkl`` files: no code is run, no stated size believed."""
+"""Arrays of ``.npy`` and ``.npz`` files, values of ``.pkl`` files: no code is run, no size is believed."""
 
 from __future__ import annotations
 
