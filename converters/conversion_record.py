@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nwbswitch.converters.session import facts
-from nwbswitch.converters.segmentation.suite2p_folder import open_plane
 from nwbswitch.schemas.files import digest, sha256_file, write_json
-from nwbswitch.schemas.study import Session, Study, Suite2pFolder
+from nwbswitch.schemas.study import Session, Study
 from nwbswitch.schemas.version import __version__
 
 RECORDS = ".nwbswitch"
@@ -84,10 +82,10 @@ def input_files(session: Session) -> list[tuple[str, Path]]:
     """Return name (``stream/file``) and path of every file that a session is made from."""
     found = []
     for name, stream in session.streams.items():
-        paths: Sequence[Path] = (
-            open_plane(stream.path).files if isinstance(stream, Suite2pFolder) else (stream.path,)
-        )
-        found += [(f"{name}/{path.name}", path) for path in paths]
+        for path in stream.files():
+            folder = stream.paths[0]
+            own = path.relative_to(folder).as_posix() if folder in path.parents else path.name
+            found.append((f"{name}/{own}", path))
     return found
 
 

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from neuroconv.basedatainterface import BaseDataInterface
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
-from nwbswitch.converters.segmentation.suite2p import Suite2pInterface
-from nwbswitch.converters.imaging.tiff_movie import TiffMovieInterface
-from nwbswitch.converters.behavior.wheel_csv import WheelCsvInterface
+if TYPE_CHECKING:
+    from neuroconv.basedatainterface import BaseDataInterface
 
-INTERFACES: dict[str, type[BaseDataInterface]] = {
-    "tiff_movie": TiffMovieInterface,
-    "suite2p": Suite2pInterface,
-    "wheel_csv": WheelCsvInterface,
+
+class Kind(StrEnum):
+    """What a stream is; it decides the order of writing and the name of the file."""
+
+    MOVIE = "movie"
+    ROIS = "rois"
+    BEHAVIOR = "behavior"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Where the interface of a format is, below nwbswitch.converters, and what it reads."""
+
+    kind: Kind
+    module: str
+    name: str
+
+    def load(self) -> type[BaseDataInterface]:
+        """Return the interface class."""
+        module = import_module(f"nwbswitch.converters.{self.module}")
+        return cast("type[BaseDataInterface]", getattr(module, self.name))
+
+
+READERS: dict[str, Reader] = {
+    "tiff_movie": Reader(Kind.MOVIE, "imaging.tiff_movie", "TiffMovieInterface"),
+    "suite2p": Reader(Kind.ROIS, "segmentation.suite2p", "Suite2pInterface"),
+    "wheel_csv": Reader(Kind.BEHAVIOR, "behavior.wheel_csv", "WheelCsvInterface"),
 }

@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.converters.imaging.imaging_plane import DEVICE_KEY, PLANE_KEY
+from nwbswitch.converters.registry import READERS, Kind
 from nwbswitch.schemas.drug_table import drug_keywords, pharmacology_line
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.files import digest
 from nwbswitch.schemas.issues import Issue, Place, issue
-from nwbswitch.schemas.study import (
-    Session,
-    Study,
-    Suite2pFolder,
-    TiffMovie,
-    WheelCsv,
-)
+from nwbswitch.schemas.stream_base import Imaging, ImagingStream
+from nwbswitch.schemas.study import Archive, Session, Study
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
@@ -26,28 +22,49 @@ if TYPE_CHECKING:
 SIMULATED = "SIMULATED"
 STUB = "STUB"
 DATASET_PREFIX = "dataset:"
+MODALITIES = {
+    Kind.MOVIE: "ophys",
+    Kind.ROIS: "ophys",
+    Kind.BEHAVIOR: "behavior",
+    Kind.IMAGE: "image",
+}
+"""What `dandi organize` calls the kinds of streams in file names."""
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/nwbswitch/nwbswitch")
 
 
-def output_path(session: Session) -> Path:
-    """Return where the file of a session goes below the output folder, named as ``dandi organize`` does."""
-    subject = session.subject.subject_id
-    modalities = []
-    if any(isinstance(stream, WheelCsv) for stream in session.streams.values()):
-        modalities.append("behavior")
-    if any(isinstance(stream, TiffMovie | Suite2pFolder) for stream in session.streams.values()):
-        modalities.append("ophys")
-    suffix = "_" + "+".join(modalities) if modalities else ""
-    return Path(f"sub-{subject}") / f"sub-{subject}_ses-{session.session_id}{suffix}.nwb"
+def output_path(session: Session, *, content: Archive = "both") -> Path:
+    """Return where the file of a session goes below the output folder, named as ``dandi organize`` does.
+
+    ``content`` tells which of two files is meant when raw movies are kept separate.
+    """
+    kinds = [READERS[stream.format].kind for stream in session.streams.values()]
+    wanted = [kind for kind in kinds if content == "both" or (kind is Kind.MOVIE) == (content == "raw")]
+    modalities = sorted({MODALITIES[kind] for kind in wanted})
+    subject = f"sub-{session.subject.subject_id}"
+    entities = [subject, f"ses-{session.session_id}"]
+    entities += [] if content == "both" else [f"desc-{content}"]
+    entities += ["+".join(modalities)] if modalities else []
+    return Path(subject) / f"{'_'.join(entities)}.nwb"
 
 
 def facts(study: Study, session: Session) -> dict[str, Any]:
     """Return all that the study file says of a session as plain values, without folders of this machine."""
     shared = study.model_dump(mode="json", exclude={"sessions"})
     own = session.model_dump(mode="json")
-    for stream in own["streams"].values():
-        stream["path"] = Path(stream["path"]).name
+    for part in ("streams", "clocks"):
+        own[part] = {name: _without_folders(each) for name, each in own[part].items()}
     return {"study": shared, "session": own}
+
+
+def _without_folders(value: Any) -> Any:
+    """Return settings with the name of each file in place of its path."""
+    if not isinstance(value, dict):
+        return value
+    found = {key: _without_folders(each) for key, each in value.items()}
+    path = found.get("path")
+    if isinstance(path, str | list):
+        found["path"] = Path(path).name if isinstance(path, str) else [Path(each).name for each in path]
+    return found
 
 
 def identifier(study: Study, session: Session, contents: Sequence[str]) -> str:
@@ -153,15 +170,62 @@ def _keywords(study: Study, session: Session, *, stub: bool) -> list[str]:
 
 
 def ophys_metadata(session: Session) -> dict[str, Any]:
-    """Return microscope and imaging plane in neuroconv's metadata form; empty without imaging."""
-    imaging = session.imaging
-    if imaging is None:
-        return {}
+    """Return microscopes, imaging planes, and the names of movies and ROIs, in neuroconv's metadata form.
+
+    A stream with imaging of its own, e.g. a second plane, has an imaging plane of its own.
+    """
+    devices: dict[str, Any] = {}
+    planes: dict[str, Any] = {}
+    if session.imaging is not None:
+        devices[DEVICE_KEY] = _device(session.imaging)
+        planes[PLANE_KEY] = _plane("ImagingPlane", DEVICE_KEY, session.imaging)
+    blocks: dict[str, dict[str, Any]] = {"MicroscopySeries": {}, "PlaneSegmentations": {}}
+    for kind, block, name in (
+        (Kind.MOVIE, "MicroscopySeries", "TwoPhotonSeries"),
+        (Kind.ROIS, "PlaneSegmentations", "PlaneSegmentation"),
+    ):
+        streams = {key: each for key, each in session.streams.items() if READERS[each.format].kind is kind}
+        for key, stream in streams.items():
+            fields = {"name": f"{name}_{key}"} if len(streams) > 1 else {}
+            own = stream.imaging if isinstance(stream, ImagingStream) else None
+            if own is not None and own != session.imaging:
+                device_key = DEVICE_KEY if _same_device(own, session.imaging) else f"{DEVICE_KEY}_{key}"
+                devices.setdefault(device_key, _device(own))
+                fields["imaging_plane_metadata_key"] = _plane_key(planes, key, device_key, own)
+            blocks[block][key] = fields
+    return {"Devices": devices, "Ophys": {"ImagingPlanes": planes, **blocks}} if devices else {}
+
+
+def _plane_key(planes: dict[str, Any], key: str, device_key: str, imaging: Imaging) -> str:
+    """Return the key of a plane like ``imaging``, which movie and ROIs share; added when it is new."""
+    made = _plane(f"ImagingPlane_{key}", device_key, imaging)
+    for known, plane in planes.items():
+        if {**plane, "name": ""} == {**made, "name": ""}:
+            return known
+    planes[f"{PLANE_KEY}_{key}"] = made
+    return f"{PLANE_KEY}_{key}"
+
+
+def _same_device(one: Imaging, other: Imaging | None) -> bool:
+    return other is not None and (one.device, one.device_description) == (
+        other.device,
+        other.device_description,
+    )
+
+
+def _device(imaging: Imaging) -> dict[str, str]:
+    return {
+        "name": imaging.device.replace("/", "_"),
+        "description": imaging.device_description or "Microscope, not described further.",
+    }
+
+
+def _plane(name: str, device_key: str, imaging: Imaging) -> dict[str, Any]:
     depth = "" if imaging.depth_um is None else f"Depth below the pia: {imaging.depth_um:g} um."
     plane: dict[str, Any] = {
-        "name": "ImagingPlane",
+        "name": name,
         "description": _sentences(imaging.description, depth) or "Imaging plane, not described further.",
-        "device_metadata_key": DEVICE_KEY,
+        "device_metadata_key": device_key,
         "excitation_lambda": imaging.excitation_lambda_nm,
         "indicator": imaging.indicator,
         "location": imaging.region,
@@ -178,12 +242,4 @@ def ophys_metadata(session: Session) -> dict[str, Any]:
             "grid_spacing": [size * 1e-6 for size in imaging.pixel_size_um],
             "grid_spacing_unit": "meters",
         }
-    return {
-        "Devices": {
-            DEVICE_KEY: {
-                "name": imaging.device.replace("/", "_"),
-                "description": imaging.device_description or "Microscope, not described further.",
-            }
-        },
-        "Ophys": {"ImagingPlanes": {PLANE_KEY: plane}},
-    }
+    return plane

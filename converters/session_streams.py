@@ -6,30 +6,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nwbswitch.converters.registry import READERS, Kind
 from nwbswitch.converters.rules import beyond_recording
 from nwbswitch.converters.session import ophys_metadata
-from nwbswitch.converters.segmentation.suite2p_folder import RATE_TOLERANCE
+from nwbswitch.converters.stream_timing import place_in_time
 from nwbswitch.schemas.drug_log import deciding_row
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Place, issue
-from nwbswitch.schemas.study import SESSION_CLOCK, Session, Suite2pFolder, TiffMovie, WheelCsv
+from nwbswitch.schemas.stream_base import ImagingStream, RoiStream, StreamBase
+from nwbswitch.schemas.streams import FOLDER_FORMATS
+from nwbswitch.schemas.study import Archive, Session
 
 if TYPE_CHECKING:
     from neuroconv.basedatainterface import BaseDataInterface
     from pynwb import NWBFile
 
+ORDER = (Kind.MOVIE, Kind.ROIS, Kind.BEHAVIOR, Kind.IMAGE)
+_NOT_ARGUMENTS = {"format", "path", "clock", "imaging", "timing_of"}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One stream of a session: its name, its interface and whether the interface can be cut short."""
+    """One stream of a session: its name, its interface and its kind; None for what the study file states."""
 
     name: str
     interface: BaseDataInterface
-    cuttable: bool
+    kind: Kind | None = None
 
 
 def open_parts(session: Session) -> list[Part]:
-    """Open every stream of a session and check that they fit together.
+    """Open every stream of a session, place it on the session clock and check that all fit together.
 
     Raises
     ------
@@ -41,27 +47,22 @@ def open_parts(session: Session) -> list[Part]:
     from nwbswitch.converters.drug_log import DrugLogInterface
     from nwbswitch.converters.epochs import EpochsInterface
 
-    imaging: dict[str, TiffMovie | Suite2pFolder] = {
-        name: each for name, each in session.streams.items() if not isinstance(each, WheelCsv)
-    }
-    _check_description(session, imaging)
+    _check_description(session)
     parts: list[Part] = []
     try:
-        for name, stream in imaging.items():
-            parts.append(Part(name, _open(session, name, stream), cuttable=True))
-        _check_agreement(session, parts)
-        clocking = parts[-1].interface if parts else None
-        for name, table in session.streams.items():
-            if isinstance(table, WheelCsv):
-                parts.append(Part(name, _open_wheel(session, table, clocking), cuttable=True))
+        for kind in ORDER:
+            for name, stream in session.streams.items():
+                if READERS[stream.format].kind is kind:
+                    parts.append(Part(name, _open(session, name, stream), kind))
+        place_in_time(session, {part.name: part.interface for part in parts})
         rows = [row.model_dump(mode="json") for row in session.drug_log]
-        parts.append(Part("drug log", DrugLogInterface(administrations=rows), cuttable=False))
+        parts.append(Part("drug log", DrugLogInterface(administrations=rows)))
         zero = deciding_row(session.drug_log)
         epochs = EpochsInterface(
             epochs=[epoch.model_dump(mode="json") for epoch in session.epochs],
             administration_s=None if zero is None else zero.timestamp_s,
         )
-        parts.append(Part("epochs", epochs, cuttable=False))
+        parts.append(Part("epochs", epochs))
     except BaseException:
         close_parts(parts)
         raise
@@ -78,14 +79,13 @@ def check_windows(session: Session, parts: Sequence[Part]) -> None:
     """
     from nwbswitch.converters.epochs import EpochsInterface
 
-    films = [part.interface for part in parts if hasattr(part.interface, "n_frames")]
+    films = [part.interface.timing for part in parts if part.kind in (Kind.MOVIE, Kind.ROIS)]
     windows = [
         row for part in parts if isinstance(part.interface, EpochsInterface) for row in part.interface.rows
     ]
     if not films:
         return
-    first = min(each.start_s for each in films)
-    last = max(each.start_s + each.n_frames / each.rate_hz for each in films)
+    first, last = min(each.first_s for each in films), max(each.end_s for each in films)
     name = f"{session.subject.subject_id}/{session.session_id}"
     found = [
         each
@@ -96,14 +96,21 @@ def check_windows(session: Session, parts: Sequence[Part]) -> None:
         raise IssuesError(found)
 
 
-def add_parts(nwbfile: NWBFile, session: Session, parts: Sequence[Part], *, stub: bool = False) -> None:
-    """Add every stream to the file."""
+def add_parts(
+    nwbfile: NWBFile,
+    session: Session,
+    parts: Sequence[Part],
+    *,
+    stub: bool = False,
+    content: Archive = "both",
+) -> None:
+    """Add the streams to the file: raw movies, everything else, or both; drug log and epochs always."""
     metadata = ophys_metadata(session)
-    movies = [name for name, each in session.streams.items() if isinstance(each, TiffMovie)]
-    if metadata and len(movies) > 1:
-        metadata["Ophys"]["MicroscopySeries"] = {name: {"name": f"TwoPhotonSeries_{name}"} for name in movies}
     for part in parts:
-        options = {"stub": stub} if part.cuttable else {}
+        is_raw = part.kind is Kind.MOVIE
+        if part.kind is not None and content != "both" and is_raw != (content == "raw"):
+            continue
+        options = {} if part.kind is None else {"stub": stub}
         part.interface.add_to_nwbfile(nwbfile, metadata, **options)
 
 
@@ -114,103 +121,22 @@ def close_parts(parts: Sequence[Part]) -> None:
             part.interface.close()
 
 
-def _open(session: Session, name: str, stream: TiffMovie | Suite2pFolder) -> BaseDataInterface:
-    from nwbswitch.converters.registry import INTERFACES
-
-    start_s = _offset_s(session, stream.clock)
-    source: dict[str, Any] = {"start_s": start_s, "rate_hz": stream.rate_hz, "metadata_key": name}
-    if isinstance(stream, TiffMovie):
-        return INTERFACES[stream.format](file_path=stream.path, **source)
-    assert session.imaging is not None
-    return INTERFACES[stream.format](
-        folder_path=stream.path,
-        roi_basis=stream.roi_basis,
-        cell_type=session.imaging.cell_type,
-        depth_um=session.imaging.depth_um,
-        **source,
-    )
+def _open(session: Session, name: str, stream: StreamBase) -> BaseDataInterface:
+    """Return the interface of a stream; its arguments are the keys of the stream in the study file."""
+    values: Mapping[str, Any] = stream.model_dump(mode="json", exclude=_NOT_ARGUMENTS)
+    arguments: dict[str, Any] = dict(values)
+    form = stream.model_dump()["format"]
+    name_of_path = "folder_path" if form in FOLDER_FORMATS else "file_path"
+    arguments[name_of_path] = stream.paths[0] if len(stream.paths) == 1 else list(stream.paths)
+    if isinstance(stream, RoiStream):
+        imaging = stream.imaging or session.imaging
+        assert imaging is not None
+        arguments |= {"cell_type": imaging.cell_type, "depth_um": imaging.depth_um}
+    return READERS[form].load()(**arguments, metadata_key=name)
 
 
-def _open_wheel(session: Session, stream: WheelCsv, frames: BaseDataInterface | None) -> BaseDataInterface:
-    """Open a wheel table; without a time column and a rate its rows are the frames of the imaging stream."""
-    from nwbswitch.converters.registry import INTERFACES
-
-    start_s, rate_hz = _offset_s(session, stream.clock), stream.rate_hz
-    per_frame = stream.time_column is None and rate_hz is None and frames is not None
-    if per_frame:
-        start_s, rate_hz = frames.start_s, frames.rate_hz  # type: ignore[union-attr]
-    wheel = INTERFACES[stream.format](
-        file_path=stream.path,
-        signals=[signal.model_dump() for signal in stream.signals],
-        time_column=stream.time_column,
-        rate_hz=rate_hz,
-        start_s=start_s,
-    )
-    if per_frame and wheel.n_rows != frames.n_frames:  # type: ignore[union-attr]
-        found = issue(
-            "length-differs",
-            f"It has {wheel.n_rows} rows for {frames.n_frames} frames.",  # type: ignore[union-attr]
-            place=Place(stream.path),
-            remedy="Give time_column or rate_hz of this stream if its rows are not frames.",
-        )
-        raise IssuesError([found])
-    return wheel
-
-
-def _offset_s(session: Session, clock: str) -> float:
-    if clock in session.clocks:
-        return session.clocks[clock].offset_s
-    if clock == SESSION_CLOCK:
-        return 0.0
-    raise IssuesError(
-        [
-            issue(
-                "unknown-word",
-                f"The clock {clock!r} is not described.",
-                place=Place(item=f"{session.session_id}.clocks"),
-                remedy="Add it under clocks with its offset_s.",
-            )
-        ]
-    )
-
-
-def _check_description(session: Session, imaging: Mapping[str, TiffMovie | Suite2pFolder]) -> None:
-    found = []
-    place = Place(item=f"{session.subject.subject_id}/{session.session_id}")
-    if imaging and session.imaging is None:
-        found.append(issue("missing-value", "Imaging streams need the section imaging.", place=place))
-    if sum(isinstance(each, Suite2pFolder) for each in imaging.values()) > 1:
-        found.append(
-            issue(
-                "wrong-value",
-                "A session holds one imaging plane, but names several Suite2p folders.",
-                place=place,
-                remedy="Make one session per plane.",
-            )
-        )
-    if found:
-        raise IssuesError(found)
-
-
-def _check_agreement(session: Session, parts: Sequence[Part]) -> None:
-    """Raise when movie and traces state different rates or numbers of frames."""
-    traces = [part for part in parts if isinstance(session.streams[part.name], Suite2pFolder)]
-    movies = [part for part in parts if isinstance(session.streams[part.name], TiffMovie)]
-    if not traces or not movies:
-        return
-    place = Place(item=f"{session.subject.subject_id}/{session.session_id}")
-    rate_hz, n_frames = traces[0].interface.rate_hz, traces[0].interface.n_frames
-    found = []
-    for movie in movies:
-        if abs(movie.interface.rate_hz - rate_hz) > RATE_TOLERANCE * rate_hz:
-            problem = f"{movie.name} has {movie.interface.rate_hz:g} Hz, {traces[0].name} {rate_hz:g} Hz."
-            found.append(
-                issue("rate-differs", problem, place=place, remedy="Correct rate_hz of one of them.")
-            )
-    in_movies = sum(movie.interface.n_frames for movie in movies)
-    if in_movies != n_frames:
-        problem = f"{traces[0].name} has {n_frames} frames, the movie has {in_movies}."
-        remedy = "Leave the movie out if the traces were made from another one."
-        found.append(issue("length-differs", problem, place=place, remedy=remedy))
-    if found:
-        raise IssuesError(found)
+def _check_description(session: Session) -> None:
+    imaging = [each for each in session.streams.values() if isinstance(each, ImagingStream)]
+    if session.imaging is None and any(each.imaging is None for each in imaging):
+        place = Place(item=f"{session.subject.subject_id}/{session.session_id}")
+        raise IssuesError([issue("missing-value", "Imaging streams need the section imaging.", place=place)])

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
+from nwbswitch.schemas.stream_base import Imaging, StudyModel
+from nwbswitch.schemas.streams import Stream
 
-RoiBasis = Literal["activity", "anatomical", "unknown"]
-SESSION_CLOCK = "session"
+Archive = Literal["raw", "processed", "both"]
+RawFile = Literal["same", "separate"]
 
 # What file names of Linux, macOS and Windows may hold, without the underscore that separates their parts.
 _NAME = r"""^[^/\\:*?"<>|\s_\x00-\x1f\x7f]{1,100}$"""
@@ -30,76 +31,13 @@ _AGE = re.compile(rf"{_DURATION}(/({_DURATION})?)?")
 _SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+( [a-z]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+/?")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Clock(_Model):
+class Clock(StudyModel):
     """A clock of one acquisition system: session time = own time + offset_s."""
 
     offset_s: float = Field(0.0, description="Session time at which this clock reads zero, s.")
 
 
-class TiffMovie(_Model):
-    """A single-plane movie in one TIFF file, one page per frame."""
-
-    format: Literal["tiff_movie"]
-    path: Path
-    clock: str = SESSION_CLOCK
-    rate_hz: float = Field(gt=0, description="Frame rate, Hz; TIFF does not state one.")
-
-
-class Suite2pFolder(_Model):
-    """A Suite2p output folder: the one that holds plane0, or a plane folder itself."""
-
-    format: Literal["suite2p"]
-    path: Path
-    clock: str = SESSION_CLOCK
-    rate_hz: float | None = Field(
-        None, gt=0, description="Frame rate, Hz, when ops.npy states none; must agree with fs where it does."
-    )
-    roi_basis: RoiBasis = Field("activity", description="How ROIs were found: activity or anatomical.")
-
-
-class Signal(_Model):
-    """One column of a behaviour table."""
-
-    column: str
-    quantity: Literal["speed", "position", "distance"] = "speed"
-    unit: str = Field(description="UCUM unit, e.g. cm/s; 'n/a' if the source does not state one.")
-    description: str = ""
-
-
-class WheelCsv(_Model):
-    """Treadmill or wheel signals in a CSV file, with a time column or a constant row rate."""
-
-    format: Literal["wheel_csv"]
-    path: Path
-    clock: str = SESSION_CLOCK
-    time_column: str | None = Field(None, description="Column with the time in s on this stream's clock.")
-    rate_hz: float | None = Field(None, gt=0, description="Row rate, Hz, when there is no time column.")
-    signals: tuple[Signal, ...] = Field(min_length=1)
-
-
-Stream = Annotated[TiffMovie | Suite2pFolder | WheelCsv, Field(discriminator="format")]
-
-
-class Imaging(_Model):
-    """The microscope and what it looked at."""
-
-    device: str = "two-photon microscope"
-    device_description: str = ""
-    indicator: str = Field(description="Calcium indicator, e.g. GCaMP6s.")
-    excitation_lambda_nm: float = Field(gt=0)
-    emission_lambda_nm: float = Field(gt=0)
-    region: str = Field(description="Allen Mouse Brain Atlas acronym, e.g. RSPd; 'unknown' if not stated.")
-    depth_um: float | None = Field(None, ge=0, description="Depth below the pia, um.")
-    pixel_size_um: tuple[float, float] | None = Field(None, description="Pixel size (x, y), um.")
-    cell_type: str = Field("unknown", description="Cell type of the ROIs, from the vocabulary.")
-    description: str = ""
-
-
-class Subject(_Model):
+class Subject(StudyModel):
     """One animal."""
 
     subject_id: str = Field(pattern=_NAME, description=_NAME_MEANING)
@@ -129,7 +67,7 @@ class Subject(_Model):
         return species
 
 
-class Session(_Model):
+class Session(StudyModel):
     """One recording session of one animal, everything resolved; paths are absolute."""
 
     session_id: str = Field(pattern=_NAME, description=_NAME_MEANING)
@@ -141,13 +79,17 @@ class Session(_Model):
     streams: dict[str, Stream] = Field(default_factory=dict)
     drug_log: tuple[Administration, ...] = ()
     epochs: tuple[Epoch, ...] = ()
+    archive: Archive = Field("both", description="What is written: raw movies, processed data, or both.")
+    raw_file: RawFile = Field(
+        "same", description="Whether raw movies go into the same file as the rest, or into a separate one."
+    )
     placeholders: tuple[str, ...] = Field(
         (), description="Fields whose source does not state a value, e.g. subject.age."
     )
     notes: str = ""
 
 
-class Study(_Model):
+class Study(StudyModel):
     """A study: what all its sessions share, and the sessions."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*$", description="Short name; used as dataset name.")

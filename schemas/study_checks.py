@@ -10,7 +10,8 @@ from pathlib import Path
 from nwbswitch.schemas.drug_log import Administration, deciding_row
 from nwbswitch.schemas.epochs import Epoch, TimeZero, Window
 from nwbswitch.schemas.issues import Issue, issue, nearest
-from nwbswitch.schemas.study import SESSION_CLOCK, Signal, WheelCsv
+from nwbswitch.schemas.stream_base import SESSION_CLOCK, RowStream, StreamBase
+from nwbswitch.schemas.streams_wheel import Signal, WheelCsv
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
 from nwbswitch.schemas.units import convert
 from nwbswitch.schemas.vocabularies import canonical, spellings
@@ -65,12 +66,27 @@ def clock_issues(clock: str, clocks: Iterable[str], places: Places, path: KeyPat
     return [issue("unknown-word", message, place=place_of(places, path), remedy=remedy)]
 
 
+def timing_issues(
+    stream: StreamBase, name: str, streams: Mapping[str, object], places: Places, path: KeyPath
+) -> list[Issue]:
+    """Return a finding when a stream takes its times from one that the session does not have, or itself."""
+    other = stream.timing_of if isinstance(stream, RowStream) else None
+    others = [each for each, value in streams.items() if each != name and value is not None]
+    if other is None or other in others:
+        return []
+    message = f"There is no other stream {other!r} to take the times from."
+    remedy = nearest(other, others) or f"Other streams: {', '.join(others) or 'none'}."
+    return [issue("unknown-word", message, place=place_of(places, (*path, "timing_of")), remedy=remedy)]
+
+
 def wheel_issues(stream: WheelCsv, file: Path | None, places: Places, path: KeyPath) -> list[Issue]:
     """Return what does not fit in a wheel stream: no times, wrong units, columns that are not there."""
     found = []
-    if stream.time_column is None and stream.rate_hz is None:
+    if stream.time_column is None and stream.rate_hz is None and stream.timing_of is None:
         message = "The times of the rows are not given."
-        remedy = "Name time_column, or give rate_hz if rows come at a constant rate."
+        remedy = (
+            "Name time_column, give rate_hz if rows come at a constant rate, or timing_of if they are frames."
+        )
         found.append(issue("missing-value", message, place=place_of(places, path), remedy=remedy))
     for position, signal in enumerate(stream.signals):
         found += _unit_issues(signal, places, (*path, "signals", position))

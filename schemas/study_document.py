@@ -10,7 +10,9 @@ from pydantic_core import CoreSchema
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
-from nwbswitch.schemas.study import Clock, Imaging, Subject, Suite2pFolder, TiffMovie, WheelCsv
+from nwbswitch.schemas.stream_base import Imaging
+from nwbswitch.schemas.streams import FORMATS
+from nwbswitch.schemas.study import Archive, Clock, RawFile, Subject
 
 
 class _PartOf:
@@ -38,7 +40,7 @@ def _optional(schema: JsonSchemaValue, handler: GetJsonSchemaHandler) -> JsonSch
 
 PartialImaging = Annotated[dict[str, Any], _PartOf(Imaging)]
 PartialClock = Annotated[dict[str, Any], _PartOf(Clock)]
-PartialStream = Annotated[dict[str, Any], _PartOf(TiffMovie, Suite2pFolder, WheelCsv)]
+PartialStream = Annotated[dict[str, Any], _PartOf(*FORMATS.values())]
 PartialSubject = Annotated[dict[str, Any], _PartOf(Subject)]
 
 
@@ -57,6 +59,12 @@ class Settings(_Entry):
     clocks: dict[str, PartialClock | None] | None = Field(None, description="Clocks by name.")
     streams: dict[str, PartialStream | None] | None = Field(None, description="Raw data by name.")
     epochs: tuple[Epoch, ...] | None = Field(None, description="Analysis windows.")
+    archive: Archive | None = Field(
+        None, description="What is written: raw movies, processed data, or both (the default)."
+    )
+    raw_file: RawFile | None = Field(
+        None, description="Raw movies in the same file as the rest (the default), or in a separate one."
+    )
 
 
 class Defaults(Settings):

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from nwbswitch.schemas.drug_log import Administration
-from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.study import (
-    Clock,
-    Imaging,
-    Session,
-    Signal,
-    Subject,
-    Suite2pFolder,
-    TiffMovie,
-    WheelCsv,
-)
+from nwbswitch.schemas.streams import FORMATS
+from nwbswitch.schemas.study import Session
 from nwbswitch.schemas.study_document import StudyHeader
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text, place_of
 
-FORMATS: dict[str, type[BaseModel]] = {
-    "tiff_movie": TiffMovie,
-    "suite2p": Suite2pFolder,
-    "wheel_csv": WheelCsv,
-}
 _SHOWN = 60
 
 
@@ -128,28 +115,29 @@ def _expectation(kind: str, message: str) -> str:
     return _EXPECTED.get(kind, text)
 
 
+_ROOTS: dict[str, type[BaseModel]] = {each.__name__: each for each in (Session, StudyHeader, Administration)}
+
+
 def _model(path: KeyPath, title: str) -> type[BaseModel] | None:
     """Return the model whose fields lie directly below ``path``."""
-    if title == StudyHeader.__name__ or title == Administration.__name__:
-        return (StudyHeader if title == StudyHeader.__name__ else Administration) if not path else None
-    match path:
-        case ():
-            return Session
-        case ("imaging",):
-            return Imaging
-        case ("subject",):
-            return Subject
-        case ("clocks", _):
-            return Clock
-        case ("epochs", _):
-            return Epoch
-        case ("drug_log", _):
-            return Administration
-        case ("streams", _, str() as kind):
-            return FORMATS.get(kind)
-        case ("streams", _, _, "signals", _):
-            return Signal
-    return None
+    return _below(_ROOTS.get(title, Session), path)
+
+
+def _below(kind: Any, path: KeyPath) -> type[BaseModel] | None:
+    """Return the model that a path into an annotated type leads to."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(path[0])) if path else None
+        return kind if not path else _below(field.annotation, path[1:]) if field else None
+    members = [each for each in get_args(kind) if each is not NoneType and each is not Ellipsis]
+    origin = get_origin(kind)
+    if origin in (dict, list, tuple):
+        return _below(members[-1], path[1:]) if path else None
+    if path and path[0] in FORMATS:
+        return _below(FORMATS[str(path[0])], path[1:])
+    if origin is Annotated:
+        return _below(members[0], path)
+    found = [each for each in (_below(member, path) for member in members) if each is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _fields(path: KeyPath, title: str) -> list[str]:

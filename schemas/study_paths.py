@@ -1,22 +1,23 @@
-"""Paths as a lab writes them: templates and patterns, found as exactly one file below one folder."""
+"""Paths as a lab writes them: templates and patterns, found as files below one folder."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 from nwbswitch.schemas.errors import UnsafeFileError
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.path_guard import inside
+from nwbswitch.schemas.stream_base import natural_order
 
 _NAME = re.compile(r"\{([^{}]*)\}")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _MAX_LISTED = 5
-_MAX_MATCHES = 1000
+_MAX_MATCHES = 10_000
 
 
 def names_in(template: str) -> set[str]:
@@ -35,14 +36,19 @@ def filled(template: str, values: Mapping[str, str], place: Place) -> tuple[str,
     return text, found
 
 
-def one_match(root: Path, pattern: str, place: Place, *, folder: bool) -> tuple[Path | None, list[Issue]]:
-    """Return the one file or folder below ``root`` that ``pattern`` matches, or why there is none."""
+def matches(
+    root: Path, pattern: str, place: Place, *, folder: bool, several: bool = False
+) -> tuple[list[Path], list[Issue]]:
+    """Return the file or folder below ``root`` that ``pattern`` matches, or why there is not exactly one.
+
+    With ``several`` it may match more than one; they come in natural order of their names.
+    """
     literal = not glob.has_magic(re.sub(r"\[[*?\[]\]", "", pattern))
     wanted = re.sub(r"\[([*?\[])\]", r"\1", pattern) if literal else pattern
     remedy = "Paths stay below the study's folder; name another one as data_root."
     try:
         if literal:
-            matches = [inside(root, wanted)]
+            hits = [inside(root, wanted)]
         else:
             if ".." in Path(wanted).parts:
                 raise UnsafeFileError(wanted, "leaves its folder by '..'.")
@@ -51,37 +57,40 @@ def one_match(root: Path, pattern: str, place: Place, *, folder: bool) -> tuple[
                 if not below.is_relative_to(root):
                     raise UnsafeFileError(wanted, f"leads out of the folder {root}.")
                 below = below.relative_to(root)
-            hits = islice(root.glob(str(below)), _MAX_MATCHES)
-            matches = [inside(root, hit) for hit in sorted(hits)]
+            found = list(islice(root.glob(str(below)), _MAX_MATCHES + 1))
+            if len(found) > _MAX_MATCHES:
+                message = f"The pattern {wanted!r} matches more than {_MAX_MATCHES} names."
+                return [], [issue("ambiguous-file", message, place=place, remedy="Write it more narrowly.")]
+            hits = [inside(root, each) for each in sorted(found, key=natural_order)]
     except UnsafeFileError as error:
         message = f"The path {wanted!r} {error.problem}"
-        return None, [issue("unsafe-path", message, place=place, remedy=remedy)]
+        return [], [issue("unsafe-path", message, place=place, remedy=remedy)]
     except (ValueError, OSError) as error:
         message = f"The path {wanted!r} cannot be used: {error}."
-        return None, [issue("wrong-value", message, place=place)]
+        return [], [issue("wrong-value", message, place=place)]
     kind = "folder" if folder else "file"
-    present = [each for each in matches if (each.is_dir() if folder else each.is_file())]
-    if len(present) == 1:
-        return present[0], []
+    present = [each for each in hits if (each.is_dir() if folder else each.is_file())]
+    if len(present) == 1 or (several and present):
+        return present, []
     if len(present) > 1:
         listed = ", ".join(each.relative_to(root.resolve()).as_posix() for each in present[:_MAX_LISTED])
         more = ", …" if len(present) > _MAX_LISTED else ""
         message = f"The pattern {wanted!r} matches {len(present)} {kind}s: {listed}{more}."
-        return None, [issue("ambiguous-file", message, place=place, remedy="Write it so that one matches.")]
+        return [], [issue("ambiguous-file", message, place=place, remedy="Write it so that one matches.")]
     message = f"There is no {kind} {wanted!r} below {root}"
-    if any(each.exists() for each in matches):
-        is_other = any(each.is_file() if folder else each.is_dir() for each in matches)
+    if any(each.exists() for each in hits):
+        is_other = any(each.is_file() if folder else each.is_dir() for each in hits)
         other = ("a file" if folder else "a folder") if is_other else "neither a file nor a folder"
         remedy = f"What has that name is {other}."
     else:
         remedy = _neighbour(root / wanted)
-    return None, [issue("missing-file", f"{message}.", place=place, remedy=remedy)]
+    return [], [issue("missing-file", f"{message}.", place=place, remedy=remedy)]
 
 
 def links_out(root: Path, folder: Path, place: Place) -> list[Issue]:
-    """Return a finding for each .npy file below ``folder`` that is a link out of ``root``."""
+    """Return a finding for each link below ``folder`` that leads out of ``root``."""
     found = []
-    for file in sorted(islice(folder.rglob("*.npy"), _MAX_MATCHES)):
+    for file in _links(folder):
         try:
             inside(root, file)
         except UnsafeFileError as error:
@@ -89,6 +98,14 @@ def links_out(root: Path, folder: Path, place: Place) -> list[Issue]:
             remedy = "Put the file itself there, or name a folder that holds both as data_root."
             found.append(issue("unsafe-path", message, place=place, remedy=remedy))
     return found
+
+
+def _links(folder: Path) -> Iterator[Path]:
+    for where, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            path = Path(where, name)
+            if path.is_symlink():
+                yield path
 
 
 def _neighbour(path: Path) -> str:

@@ -13,17 +13,21 @@ from pydantic import TypeAdapter, ValidationError
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.study import Session, Stream, WheelCsv
+from nwbswitch.schemas.merge import merged
+from nwbswitch.schemas.streams import FOLDER_FORMATS, FORMATS, Stream
+from nwbswitch.schemas.streams_wheel import WheelCsv
+from nwbswitch.schemas.study import Session
 from nwbswitch.schemas.study_checks import (
     canonical_words,
     clock_issues,
     overlap_issues,
     repeated_signals,
     resolved_epochs,
+    timing_issues,
     wheel_issues,
 )
-from nwbswitch.schemas.study_findings import FORMATS, findings, shown
-from nwbswitch.schemas.study_paths import filled, links_out, one_match
+from nwbswitch.schemas.study_findings import findings, shown
+from nwbswitch.schemas.study_paths import filled, links_out, matches
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
 
 FILLERS: dict[str, str] = {
@@ -88,6 +92,7 @@ def resolve_session(
     if isinstance(imaging, dict):
         value["imaging"], more = canonical_words(imaging, places, ("imaging",), mouse=_is_mouse(value))
         found += more
+    found += _resolve_clocks(value, draft, surroundings.data_root)
     found += _resolve_streams(value, draft, surroundings.data_root)
     found += _resolve_epochs(value, draft)
     if known_subject:
@@ -182,6 +187,19 @@ def _time(text: object, places: Places, path: KeyPath, zone: tzinfo | None) -> t
     return early, []
 
 
+def _resolve_clocks(value: dict[str, Any], draft: Draft, root: Path) -> list[Issue]:
+    """Find the files that clocks name."""
+    clocks = value.get("clocks")
+    found: list[Issue] = []
+    if isinstance(clocks, dict):
+        resolved = {}
+        for name, clock in clocks.items():
+            resolved[name], more = with_files(clock, draft, root, ("clocks", name))
+            found += more
+        value["clocks"] = resolved
+    return found
+
+
 def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Issue]:
     streams = value.get("streams")
     if not isinstance(streams, dict):
@@ -196,29 +214,64 @@ def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Is
         resolved[name] = stream
         if not isinstance(stream, dict):
             continue
-        file = None
-        # Whether a path is a file or a folder follows from the format; a wrong format is reported below.
-        if isinstance(stream.get("path"), str) and stream.get("format") in tuple(FORMATS):
-            place = place_of(draft.settings.places, (*path, "path"))
-            pattern, found_names = filled(stream["path"], draft.names, place)
-            found += found_names
-            if not found_names:
-                folder = stream.get("format") == "suite2p"
-                file, more = one_match(root, pattern, place, folder=folder)
-                found += more
-            if file is not None:
-                resolved[name] = {**stream, "path": file}
-                found += links_out(root, file, place) if file.is_dir() else []
+        resolved[name], more = with_files(stream, draft, root, path)
+        found += more
+        if isinstance(stream.get("imaging"), dict):
+            whole = merged(value.get("imaging") or {}, stream["imaging"])
+            words, more = canonical_words(
+                whole, draft.settings.places, (*path, "imaging"), mouse=_is_mouse(value)
+            )
+            resolved[name]["imaging"] = words
+            found += more
         try:
             typed = _STREAM.validate_python(resolved[name])
         except ValidationError:
             continue
         found += clock_issues(typed.clock, names, draft.settings.places, (*path, "clock"))
+        found += timing_issues(typed, name, streams, draft.settings.places, path)
         if isinstance(typed, WheelCsv):
+            file = resolved[name]["path"] if isinstance(resolved[name]["path"], Path) else None
             found += wheel_issues(typed, file, draft.settings.places, path)
             found += repeated_signals(typed, taken, draft.settings.places, path)
     value["streams"] = resolved
     return found
+
+
+def with_files(settings: Any, draft: Draft, root: Path, path: KeyPath) -> tuple[Any, list[Issue]]:
+    """Return the settings of a stream or clock with every ``path`` in them found below ``root``.
+
+    Whether a path is a file or a folder follows from the format; a wrong format is reported elsewhere.
+    """
+    if not isinstance(settings, dict):
+        return settings, []
+    resolved: dict[str, Any] = dict(settings)
+    found: list[Issue] = []
+    for key, value in settings.items():
+        if isinstance(value, dict) and key != "imaging":
+            resolved[key], more = with_files(value, draft, root, (*path, key))
+            found += more
+    stated = settings.get("path")
+    listed = stated if isinstance(stated, list) else [stated]
+    is_stream = len(path) == 2 and path[0] == "streams"
+    known = not is_stream or settings.get("format") in tuple(FORMATS)
+    if not known or not listed or not all(isinstance(each, str) for each in listed):
+        return resolved, found
+    folder = is_stream and settings["format"] in FOLDER_FORMATS
+    several = is_stream and settings.get("parts", "single") != "single"
+    place = place_of(draft.settings.places, (*path, "path"))
+    files: list[Path] = []
+    for each in listed:
+        pattern, unknown = filled(str(each), draft.names, place)
+        found += unknown
+        if not unknown:
+            hits, more = matches(root, pattern, place, folder=folder, several=several)
+            files += hits
+            found += more
+    for file in files:
+        found += links_out(root, file, place) if file.is_dir() else []
+    if files:
+        resolved["path"] = files if several or isinstance(stated, list) else files[0]
+    return resolved, found
 
 
 def _resolve_epochs(value: dict[str, Any], draft: Draft) -> list[Issue]:

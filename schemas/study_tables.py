@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.study import Clock, Imaging, Subject, Suite2pFolder, TiffMovie, WheelCsv
+from nwbswitch.schemas.stream_base import Imaging
+from nwbswitch.schemas.streams import FORMATS
+from nwbswitch.schemas.study import Clock, Subject
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text
 from nwbswitch.schemas.text_table import read_lines
 
 LIST_COLUMNS = ("placeholders", "imaging.pixel_size_um")
 """Columns whose cells hold several values, separated by semicolons or spaces."""
 NULL = "null"
+_MODELS: tuple[type[BaseModel], ...] = (Subject, Imaging, Clock, *FORMATS.values())
 NUMERIC_COLUMNS = frozenset(
     name
-    for model in (Subject, Imaging, Clock, TiffMovie, Suite2pFolder, WheelCsv)
+    for model in _MODELS
     for name, field in model.model_fields.items()
     if field.annotation in (float, float | None)
 )

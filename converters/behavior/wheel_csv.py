@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hdmf.backends.hdf5.h5_utils import H5DataIO
-from neuroconv.basedatainterface import BaseDataInterface
 from neuroconv.tools.nwb_helpers import get_module
 from pydantic import FilePath
 from pynwb import NWBFile, TimeSeries
 from pynwb.behavior import BehavioralTimeSeries, Position, SpatialSeries
 
 from nwbswitch.converters.behavior.signal_table import read_columns
-from nwbswitch.schemas.errors import InputFileError, TableError
+from nwbswitch.converters.timed_interface import TimedInterface
+from nwbswitch.converters.timing import Timing
+from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
-from nwbswitch.schemas.study import Signal
+from nwbswitch.schemas.streams_wheel import Signal
 from nwbswitch.schemas.study_checks import NO_UNIT, SIGNAL_UNITS, si_unit
 
 STUB_ROWS = 100
@@ -27,11 +27,9 @@ MODULE_DESCRIPTION = "Behaviour of the animal."
 
 # What NWB calls an SI unit.
 NWB_UNITS = {"m": "meters", "rad": "radians"}
-# Two intervals count as equal within this many seconds: a regular series gets a rate, not timestamps.
-REGULAR_WITHIN_S = 1e-9
 
 
-class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
+class WheelCsvInterface(TimedInterface):
     """Signals of a treadmill or wheel in a CSV file.
 
     Parameters
@@ -45,7 +43,9 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
     rate_hz : float, optional
         Rows per second when there is no time column.
     start_s : float
-        Session time of zero on the clock of this file; without a time column, of the first row, s.
+        Time of the zero of the time column; without one, of the first row, s.
+    metadata_key : str
+        Name of the stream.
     """
 
     display_name = "Wheel CSV"
@@ -61,10 +61,16 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
         time_column: str | None = None,
         rate_hz: float | None = None,
         start_s: float = 0.0,
+        metadata_key: str = "wheel",
     ) -> None:
         """Read the table."""
         super().__init__(
-            file_path=file_path, signals=signals, time_column=time_column, rate_hz=rate_hz, start_s=start_s
+            file_path=file_path,
+            signals=signals,
+            time_column=time_column,
+            rate_hz=rate_hz,
+            start_s=start_s,
+            metadata_key=metadata_key,
         )
         self.path = Path(file_path)
         self.signals = tuple(Signal.model_validate(signal) for signal in signals)
@@ -73,35 +79,15 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
         self.scales = {signal.column: _si(self.path, signal) for signal in self.signals}
         names = [signal.column for signal in self.signals] + ([time_column] if time_column else [])
         self.columns, lines = read_columns(self.path, list(dict.fromkeys(names)))
-        self.start_s = float(start_s)
-        self.rate_hz = rate_hz
-        self.timestamps: np.ndarray[Any, Any] | None = None
+        n_rows = len(self.columns[self.signals[0].column])
         if time_column is not None:
             times = self.columns[time_column]
             _check_times(self.path, time_column, times, lines)
-            self._take_times(times)
-        elif rate_hz is None:
-            raise InputFileError(
-                self.path,
-                "has neither a time column nor a row rate.",
-                "Give time_column or rate_hz of this stream in the study file.",
-            )
-        elif not rate_hz > 0:
+            self.set_own_timing(Timing.of_times(times + start_s), self.path)
+        elif rate_hz is not None and not rate_hz > 0:
             raise ValueError(f"rate_hz must be positive, not {rate_hz}")
-
-    def _take_times(self, times: np.ndarray[Any, Any]) -> None:
-        steps = np.diff(times)
-        if len(times) > 1 and np.ptp(steps) <= REGULAR_WITHIN_S:
-            self.rate_hz = float((len(times) - 1) / (times[-1] - times[0]))
-            self.start_s += float(times[0])
         else:
-            self.rate_hz = None
-            self.timestamps = times + self.start_s
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return len(self.columns[self.signals[0].column])
+            self.set_own_timing(Timing(n_rows, float(start_s), rate_hz), self.path)
 
     def add_to_nwbfile(
         self, nwbfile: NWBFile, metadata: Mapping[str, Any] | None = None, *, stub: bool = False
@@ -117,6 +103,7 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
         stub : bool
             Take the first 100 rows only.
         """
+        self.require_times()
         module = get_module(nwbfile, "behavior", MODULE_DESCRIPTION)
         for signal in self.signals:
             series = self._series(signal, stop=STUB_ROWS if stub else None)
@@ -132,19 +119,14 @@ class WheelCsvInterface(BaseDataInterface):  # type: ignore[misc]
             if unit == NOT_AVAILABLE
             else f"Values as read, in {signal.unit}; data times conversion is in {unit}."
         )
-        timing: dict[str, Any] = (
-            {"timestamps": H5DataIO(self.timestamps[:stop], compression="gzip", shuffle=True)}
-            if self.timestamps is not None
-            else {"starting_time": self.start_s, "rate": float(self.rate_hz or 0)}
-        )
         fields = {
             "name": signal.column.translate(str.maketrans("/:", "__")),
             "description": signal.description or f"{signal.quantity.capitalize()} on the treadmill or wheel.",
-            "data": H5DataIO(self.columns[signal.column][:stop], compression="gzip", shuffle=True),
+            "data": self.columns[signal.column][:stop],
             "unit": unit,
             "conversion": conversion,
             "comments": comments,
-            **timing,
+            **self.timing.series_fields(stop),
         }
         if signal.quantity == "position":
             return SpatialSeries(reference_frame="Along the track; zero as defined by the source.", **fields)

@@ -3,54 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from hdmf.backends.hdf5.h5_utils import H5DataIO
-from hdmf.data_utils import GenericDataChunkIterator
-from neuroconv.basedatainterface import BaseDataInterface
-from neuroconv.utils import DeepDict
 from pydantic import FilePath
-from pynwb import NWBFile
-from pynwb.ophys import TwoPhotonSeries
 
-from nwbswitch.converters.imaging.imaging_plane import (
-    PLANE_KEY,
-    default_plane_metadata,
-    entry,
-    imaging_plane,
-    with_ophys,
-)
+from nwbswitch.converters.imaging.movie import MAX_FRAME_BYTES, MovieShape
+from nwbswitch.converters.imaging.movie_interface import MovieInterface
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
+from nwbswitch.schemas.stream_base import Parts
 
-CHUNK_BYTES = 4 << 20
-BUFFER_BYTES = 64 << 20
-MAX_FRAME_BYTES = 256 << 20
 # zlib cannot compress by more than 1032:1 (RFC 1951), LZW by about 1400:1.
 MAX_COMPRESSION_RATIO = 2000
-STUB_FRAMES = 100
 
 _COLOUR_AXES = frozenset("SC")
 _GREY = (0, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class MovieShape:
-    """Number of frames, height and width in pixels, and dtype of a movie."""
-
-    n_frames: int
-    height: int
-    width: int
-    dtype: np.dtype[Any]
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one frame in memory."""
-        return self.height * self.width * self.dtype.itemsize
 
 
 class TiffFrames:
@@ -134,6 +104,10 @@ class TiffFrames:
             )
         dtype = shape.dtype.newbyteorder(self._file.byteorder)
         return np.memmap(self.path, dtype, "r", offset, (shape.n_frames, shape.height, shape.width))
+
+    rate_hz = None
+    started = None
+    frame_times_s = None
 
     def read(self, start: int, stop: int) -> np.ndarray[Any, Any]:
         """Return frames ``start`` to ``stop`` as an array (frames, height, width)."""
@@ -259,124 +233,54 @@ def _damage_found(path: Path) -> Iterator[None]:
         )
 
 
-class MovieChunks(GenericDataChunkIterator):  # type: ignore[misc]
-    """A movie as NWB stores it, (frames, width, height), in buffers that fit into memory."""
-
-    def __init__(self, frames: TiffFrames, *, n_frames: int) -> None:
-        self._frames = frames
-        self._n_frames = n_frames
-        shape = frames.shape
-        per_chunk = min(max(CHUNK_BYTES // shape.frame_bytes, 1), n_frames)
-        chunks = max(BUFFER_BYTES // (per_chunk * shape.frame_bytes), 1)
-        super().__init__(
-            buffer_shape=(min(per_chunk * chunks, n_frames), shape.width, shape.height),
-            chunk_shape=(per_chunk, shape.width, shape.height),
-        )
-
-    def _get_data(self, selection: tuple[slice, ...]) -> np.ndarray[Any, Any]:
-        block = self._frames.read(selection[0].start, selection[0].stop)
-        return np.ascontiguousarray(block.transpose(0, 2, 1)[(slice(None), *selection[1:])])
-
-    def _get_maxshape(self) -> tuple[int, ...]:
-        return (self._n_frames, self._frames.shape.width, self._frames.shape.height)
-
-    def _get_dtype(self) -> np.dtype[Any]:
-        return self._frames.shape.dtype.newbyteorder("=")
-
-
-class TiffMovieInterface(BaseDataInterface):  # type: ignore[misc]
+class TiffMovieInterface(MovieInterface):
     """Single-plane TIFF movie; stored as (frames, x, y), the transpose of the TIFF's (y, x) pages.
 
     Parameters
     ----------
-    file_path : FilePath
-        The TIFF file.
+    file_path : FilePath or list of FilePath
+        The TIFF file; several with parts continuous or runs.
     rate_hz : float
         Frame rate, Hz.
     start_s : float
-        Session time of the first frame, s.
+        Time of the first frame, s.
+    parts : str
+        How several files follow each other: single, continuous or runs.
+    part_start_s : list of float
+        Start of each run, s.
     metadata_key : str
         Key of this movie in metadata["Ophys"]["MicroscopySeries"].
     """
 
     display_name = "TIFF movie"
-    keywords = ("two-photon", "movie")
     associated_suffixes = (".tif", ".tiff")
-    info = "Reads a single-plane movie from one TIFF file, page by page."
+    info = "Reads a single-plane movie from TIFF files, page by page."
 
     def __init__(
-        self, *, file_path: FilePath, rate_hz: float, start_s: float = 0.0, metadata_key: str = "movie"
+        self,
+        *,
+        file_path: FilePath | list[FilePath],
+        rate_hz: float,
+        start_s: float = 0.0,
+        parts: Parts = "single",
+        part_start_s: Sequence[float] = (),
+        metadata_key: str = "movie",
     ) -> None:
-        """Examine the file; nothing is read yet."""
-        if not rate_hz > 0:
-            raise ValueError(f"rate_hz must be positive, not {rate_hz}")
-        super().__init__(file_path=file_path, rate_hz=rate_hz, start_s=start_s, metadata_key=metadata_key)
-        self.rate_hz = rate_hz
-        self.start_s = start_s
-        self.metadata_key = metadata_key
-        self.frames = TiffFrames(Path(file_path))
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames in the file."""
-        return self.frames.shape.n_frames
-
-    def get_metadata_schema(self) -> dict[str, Any]:
-        """Return neuroconv's base schema with the imaging plane and the series."""
-        return with_ophys(super().get_metadata_schema(), "MicroscopySeries")
-
-    def get_metadata(self) -> DeepDict:
-        """Return what a TIFF says of itself: nothing but the default names."""
-        metadata = super().get_metadata()
-        own = default_plane_metadata()
-        own["Ophys"]["MicroscopySeries"] = {self.metadata_key: self._defaults()}
-        metadata.deep_update(DeepDict(own))
-        return metadata
-
-    def _defaults(self) -> dict[str, str]:
-        return {
-            "name": "TwoPhotonSeries",
-            "description": "Two-photon movie as acquired, stored as (frames, x, y).",
-            "imaging_plane_metadata_key": PLANE_KEY,
-        }
-
-    def add_to_nwbfile(
-        self, nwbfile: NWBFile, metadata: Mapping[str, Any] | None = None, *, stub: bool = False
-    ) -> None:
-        """Add the movie to the acquisition.
-
-        Parameters
-        ----------
-        nwbfile : NWBFile
-            Receives the series.
-        metadata : dict
-            As from get_metadata.
-        stub : bool
-            Take the first 100 frames only.
-        """
-        metadata = self.get_metadata() if metadata is None else metadata
-        fields = entry(metadata, "MicroscopySeries", self.metadata_key, self._defaults())
-        n_frames = min(self.n_frames, STUB_FRAMES) if stub else self.n_frames
-        shape = self.frames.shape
-        nwbfile.add_acquisition(
-            TwoPhotonSeries(
-                name=fields["name"],
-                description=fields["description"],
-                data=H5DataIO(
-                    MovieChunks(self.frames, n_frames=n_frames),
-                    compression="gzip",
-                    compression_opts=4,
-                    shuffle=True,
-                ),
-                unit="n.a.",
-                comments="Pixel values as delivered by the microscope; one page of the source is (y, x).",
-                imaging_plane=imaging_plane(nwbfile, metadata, key=fields["imaging_plane_metadata_key"]),
-                dimension=[shape.width, shape.height],
-                starting_time=float(self.start_s),
-                rate=float(self.rate_hz),
-            )
+        """Examine the files; nothing is read yet."""
+        super().__init__(
+            TiffFrames,
+            paths=file_path,
+            rate_hz=rate_hz,
+            start_s=start_s,
+            parts=parts,
+            part_start_s=part_start_s,
+            metadata_key=metadata_key,
+            source={
+                "file_path": file_path,
+                "rate_hz": rate_hz,
+                "start_s": start_s,
+                "parts": parts,
+                "part_start_s": part_start_s,
+                "metadata_key": metadata_key,
+            },
         )
-
-    def close(self) -> None:
-        """Close the file; call it after the NWB file is written."""
-        self.frames.close()

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from nwbswitch.schemas.errors import InputFileError, IssuesError
+from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.file_guard import load_npy, load_npy_array, load_npy_dict
-from nwbswitch.schemas.issues import Place, issue
 
 TRACES = ("F.npy", "Fneu.npy", "spks.npy")
 REQUIRED = (*TRACES, "stat.npy", "iscell.npy")
@@ -28,7 +27,6 @@ ROI_NUMBERS: dict[str, str] = {
     "radius": "Radius of the ROI in pixels, as computed by Suite2p.",
     "npix": "Number of pixels of the ROI.",
 }
-RATE_TOLERANCE = 0.005
 MAX_SIDE_PX = 1 << 15
 MAX_IMAGE_PX = 1 << 26
 MAX_NAME = 200
@@ -130,38 +128,21 @@ def bad_frames(plane: PlaneFolder, *, n_frames: int) -> np.ndarray[Any, Any] | N
     return flags > 0
 
 
-def frame_rate_hz(plane: PlaneFolder, stated_hz: float | None) -> float:
-    """Return the frame rate, Hz, that the study and Suite2p's settings agree on.
+def frame_rate_hz(plane: PlaneFolder) -> float | None:
+    """Return the frame rate, Hz, that Suite2p ran with; None when its settings do not state one.
 
     Raises
     ------
     InputFileError
-        When neither states one.
-    IssuesError
-        With ``rate-differs`` when both do and they differ by more than 0.5 %.
+        When they state something else.
     """
     own = plane.settings.get("fs")
-    if own is not None and not (_is_number(own) and own > 0):
+    if own is None:
+        return None
+    if not (_is_number(own) and own > 0):
         stated = own if isinstance(own, int | float) else f"a {type(own).__name__}"
         raise InputFileError(plane.path, f"its settings state the frame rate fs = {stated}.")
-    if own is None and stated_hz is None:
-        raise InputFileError(
-            plane.path,
-            "states no frame rate (no ops.npy or settings.npy with fs).",
-            "Give rate_hz of this stream in the study file.",
-        )
-    if own is None or stated_hz is None:
-        return float(stated_hz if own is None else own)  # type: ignore[arg-type]
-    if abs(own - stated_hz) > RATE_TOLERANCE * stated_hz:
-        found = issue(
-            "rate-differs",
-            f"Suite2p ran with fs = {own:g} Hz, the study states {stated_hz:g} Hz.",
-            place=Place(plane.path, item="fs"),
-            remedy="Correct rate_hz in the study file. If fs is the wrong one, the deconvolved traces are "
-            "wrong too: run Suite2p again, or take ops.npy and settings.npy out of the folder.",
-        )
-        raise IssuesError([found])
-    return float(stated_hz)
+    return float(own)
 
 
 def _is_number(value: object) -> bool:

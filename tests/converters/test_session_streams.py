@@ -6,13 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pynwb
 import pytest
 import tifffile
 from pynwb import NWBHDF5IO, NWBFile
 
 from nwbswitch.converters.session_streams import close_parts, open_parts
+from nwbswitch.converters.writing.nwb_writer import write_nwb
 from nwbswitch.schemas.errors import IssuesError
-from nwbswitch.schemas.study import Session, Study, Suite2pFolder, TiffMovie, WheelCsv
+from nwbswitch.schemas.streams_suite2p import Suite2pFolder
+from nwbswitch.schemas.streams_tiff import TiffMovie
+from nwbswitch.schemas.streams_wheel import WheelCsv
+from nwbswitch.schemas.study import Session, Study
 
 Make = Callable[..., Session]
 MakeStudy = Callable[..., Study]
@@ -38,7 +43,7 @@ def test_rows_per_frame_take_the_clock_of_the_frames(raw: Path, session_of: Make
     wheel = session.streams["wheel"].model_copy(update={"time_column": None})
     parts = open_parts(session_of(raw, streams={**session.streams, "wheel": wheel}))
     interface = next(part.interface for part in parts if part.name == "wheel")
-    assert (interface.start_s, interface.rate_hz) == (0.0, 5.0)
+    assert (interface.timing.start_s, interface.timing.rate_hz) == (0.0, 5.0)
     close_parts(parts)
     (raw / "wheel.csv").write_text("speed\n" + "1\n" * 299, encoding="utf-8")
     with pytest.raises(IssuesError, match=r"length-differs"):
@@ -57,8 +62,6 @@ def broken(session: Session, raw: Path, what: str) -> dict[str, object]:
             return {"clocks": {}}
         case "imaging":
             return {"imaging": None}
-        case "planes":
-            streams["more"] = Suite2pFolder(format="suite2p", path=raw / "suite2p")
         case "epochs":
             return {"drug_log": ()}
     return {"streams": streams}
@@ -71,7 +74,6 @@ def broken(session: Session, raw: Path, what: str) -> dict[str, object]:
         ("length", "length-differs"),
         ("clock", "clock 'wheel' is not described"),
         ("imaging", "need the section imaging"),
-        ("planes", "several Suite2p folders"),
         ("epochs", "drug log has none"),
     ],
 )
@@ -96,6 +98,58 @@ def test_a_movie_in_two_files(raw: Path, session_of: Make, make_study: MakeStudy
     assert nwbfile.acquisition["TwoPhotonSeries_a"].starting_time == 0.0
     assert nwbfile.acquisition["TwoPhotonSeries_b"].starting_time == 20.0
     assert len(nwbfile.imaging_planes) == 1
+
+
+def test_two_planes_have_tables_and_imaging_planes_of_their_own(
+    raw: Path, session_of: Make, make_study: MakeStudy, build: Build, tmp_path: Path
+) -> None:
+    session = session_of(raw)
+    deep = session.imaging.model_copy(update={"depth_um": 300.0})
+    streams = {
+        **session.streams,
+        "deep": Suite2pFolder(format="suite2p", path=raw / "suite2p", imaging=deep),
+    }
+    nwbfile = build(make_study(session_of(raw, streams=streams)))
+    tables = nwbfile.processing["ophys"]["ImageSegmentation"].plane_segmentations
+    assert set(tables) == {"PlaneSegmentation_traces", "PlaneSegmentation_deep"}
+    depths = {name: (set(each["depth_um"][:]), each.imaging_plane.name) for name, each in tables.items()}
+    assert depths["PlaneSegmentation_traces"] == ({200.0}, "ImagingPlane")
+    assert depths["PlaneSegmentation_deep"] == ({300.0}, "ImagingPlane_deep")
+    names = set(nwbfile.processing["ophys"]["Fluorescence"].roi_response_series)
+    assert {"RoiResponseSeries_traces", "RoiResponseSeries_deep", "Neuropil_deep"} <= names
+    write_nwb(nwbfile, tmp_path / "p.nwb")
+    assert pynwb.validate(path=tmp_path / "p.nwb") == []
+
+
+def test_traces_follow_the_runs_of_their_movie(
+    raw: Path, session_of: Make, make_study: MakeStudy, build: Build
+) -> None:
+    movie = tifffile.imread(raw / "movie.tif")
+    for name, part in (("run_2", movie[:100]), ("run_10", movie[100:])):
+        tifffile.imwrite(raw / f"{name}.tif", part, photometric="minisblack")
+    session = session_of(raw)
+    joined = TiffMovie(
+        format="tiff_movie",
+        path=(raw / "run_2.tif", raw / "run_10.tif"),
+        rate_hz=5.0,
+        parts="runs",
+        part_start_s=(0.0, 50.0),
+    )
+    nwbfile = build(make_study(session_of(raw, streams={**session.streams, "movie": joined})))
+    times = nwbfile.acquisition["TwoPhotonSeries"].timestamps
+    assert times[99:101].tolist() == [19.8, 50.0]
+    traces = nwbfile.processing["ophys"]["Fluorescence"]["RoiResponseSeries"]
+    np.testing.assert_array_equal(traces.timestamps, times)
+
+
+def test_streams_that_follow_each_other_are_refused(raw: Path, session_of: Make) -> None:
+    session = session_of(raw)
+    streams = {
+        "one": Suite2pFolder(format="suite2p", path=raw / "suite2p", timing_of="two"),
+        "two": Suite2pFolder(format="suite2p", path=raw / "suite2p", timing_of="one"),
+    }
+    with pytest.raises(IssuesError, match="from each other"):
+        open_parts(session_of(raw, streams={**session.streams, **streams}))
 
 
 def test_stub_is_short_and_marked(

@@ -139,8 +139,8 @@ def test_settings_and_db_instead_of_ops(tmp_path: Path) -> None:
 
 def test_without_ops_the_study_gives_the_rate(tmp_path: Path) -> None:
     make_plane(tmp_path / "plane0")
-    with pytest.raises(InputFileError, match=r"states no frame rate.*Give rate_hz"):
-        Suite2pInterface(folder_path=tmp_path)
+    with pytest.raises(InputFileError, match=r"neither times nor a rate.*Give rate_hz"):
+        Suite2pInterface(folder_path=tmp_path).require_times()
     interface = Suite2pInterface(folder_path=tmp_path, rate_hz=6.0)
     assert interface.rate_hz == 6.0
     with h5py.File(write(interface, tmp_path / "s.nwb")) as file:
@@ -317,9 +317,9 @@ def test_images_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
 
 
 def test_stub_and_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nwbswitch.converters.segmentation.suite2p.CHUNK_FRAMES", 8)
-    monkeypatch.setattr("nwbswitch.converters.segmentation.suite2p.BUFFER_BYTES", 200)
-    monkeypatch.setattr("nwbswitch.converters.segmentation.suite2p.STUB_FRAMES", 20)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.rois.CHUNK_FRAMES", 8)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.rois.BUFFER_BYTES", 200)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.roi_interface.STUB_FRAMES", 20)
     plane = make_plane(tmp_path / "plane0", ops=ops_of())
     for stub, stop in ((False, N_FRAMES), (True, 20)):
         path = write(Suite2pInterface(folder_path=tmp_path), tmp_path / f"{stub}.nwb", stub=stub)
@@ -344,7 +344,7 @@ def test_real_folder(shared: Path, tmp_path: Path) -> None:
 
 def test_real_folder_without_ops(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data/suite2p_without_ops"
-    with pytest.raises(InputFileError, match="states no frame rate"):
+    with pytest.raises(InputFileError, match="neither times nor a rate"):
         Suite2pInterface(folder_path=folder)
     interface = Suite2pInterface(folder_path=folder, rate_hz=30.0)
     with h5py.File(write(interface, tmp_path / "s.nwb")) as file:

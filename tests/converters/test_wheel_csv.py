@@ -120,8 +120,8 @@ def test_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_neither_time_nor_rate(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="neither a time column nor a row rate"):
-        WheelCsvInterface(file_path=table(tmp_path, "speed\n1\n"), signals=[SPEED])
+    with pytest.raises(InputFileError, match="neither times nor a rate"):
+        WheelCsvInterface(file_path=table(tmp_path, "speed\n1\n"), signals=[SPEED]).require_times()
 
 
 def test_wrong_dimension(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_real_table(shared: Path) -> None:
         ],
         rate_hz=7.0,
     )
-    assert interface.n_rows == 500
+    assert interface.n_samples == 500
     np.testing.assert_allclose(interface.columns["runningSpeed"][:2], [18.2, 18.69])
 
 

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from nwbswitch.schemas.study import Imaging, Session, Study, Subject, Suite2pFolder, TiffMovie
+from nwbswitch.schemas.stream_base import Imaging
+from nwbswitch.schemas.streams_suite2p import Suite2pFolder
+from nwbswitch.schemas.streams_tiff import TiffMovie
+from nwbswitch.schemas.study import Session, Study, Subject
 
 SUBJECT: dict[str, Any] = {"subject_id": "m01", "species": "Mus musculus", "sex": "F"}
 

@@ -13,7 +13,9 @@ import pytest
 from nwbswitch.schemas.epochs import TimeZero
 from nwbswitch.schemas.errors import StudyError
 from nwbswitch.schemas.issues import Issue
-from nwbswitch.schemas.study import Suite2pFolder, TiffMovie, WheelCsv
+from nwbswitch.schemas.streams_suite2p import Suite2pFolder
+from nwbswitch.schemas.streams_tiff import TiffMovie
+from nwbswitch.schemas.streams_wheel import WheelCsv
 from nwbswitch.schemas.study_file import LoadedStudy, load_study
 
 STUDY = """\
