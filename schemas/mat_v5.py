@@ -38,7 +38,7 @@ MAX_NAME = 4096
 _PIECE = 1 << 20
 _PEEK = 1 << 16
 
-_MATRIX, _COMPRESSED = 14, 15
+_UINT8, _MATRIX, _COMPRESSED = 2, 14, 15
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXT_TYPES = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _CLASSES = {
@@ -122,9 +122,14 @@ class _Elements:
         self.at = min(end, len(self.data))
         return kind, self.data[start : start + size]
 
-    def numbers(self) -> NDArray[Any]:
-        """Return the next element as numbers of the type in which they are stored."""
+    def numbers(self, *, expected: int | None = None) -> NDArray[Any]:
+        """Return the next element as numbers of the type in which they are stored.
+
+        MATLAB marks the bytes of sparse logical matrices as doubles; ``expected`` values tell them apart.
+        """
         kind, data = self.next()
+        if _TYPES.get(kind) == "f8" and len(data) == expected:
+            kind = _UINT8
         if kind not in _TYPES:
             raise damaged(self.file, f"an element of type {kind} stands where numbers were expected")
         dtype: np.dtype[Any] = np.dtype(f"{self.order}{_TYPES[kind]}")
@@ -258,9 +263,17 @@ class MatV5:
                     )
                 self._budget.spend(size)
                 wanted = 8 + size
-        if len(data) != wanted:
-            raise damaged(self._file, "a compressed variable ends too early")
+        if len(data) != wanted or not self._is_complete(machine, pending + self._stream.read(left)):
+            raise damaged(self._file, "a compressed variable is shorter or longer than it states")
         return memoryview(data)[8:]
+
+    def _is_complete(self, machine: Any, rest: bytes) -> bool:
+        """Let zlib compare its checksum; nothing more may come out."""
+        while not machine.eof and rest:
+            if self._decompressed(machine, rest, 1):
+                return False
+            rest = machine.unconsumed_tail
+        return bool(machine.eof)
 
     def _decompressed(self, machine: Any, data: bytes, limit: int) -> bytes:
         try:
@@ -309,6 +322,8 @@ class MatV5:
             data[start : start + width].partition(b"\0")[0].decode("utf-8", "replace")
             for start in range(0, len(data), width)
         ]
+        if len(set(names)) < len(names):
+            raise damaged(self._file, "a struct has two fields with one name")
         count = math.prod(shape)
         self._check_repeats(elements, count * len(names))
         self._budget.count(count, depth)
@@ -340,6 +355,8 @@ class MatV5:
     def _codes(self, elements: _Elements, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         kind, data = elements.next()
         self._budget.spend(4 * len(data))
+        if not data and math.prod(shape) <= MAX_NAME:  # blanks that were never typed are not stored
+            return np.full(math.prod(shape), ord(" "), np.uint16)
         if kind in _TEXT_TYPES:
             encoding = _TEXT_TYPES[kind]
             suffix = "" if kind == 16 else "-le" if self._order == "<" else "-be"
@@ -353,7 +370,8 @@ class MatV5:
         return np.frombuffer(data, dtype).astype(np.uint16) if len(data) else np.empty(0, np.uint16)
 
     def _sparse(self, elements: _Elements, head: _Head) -> Any:
-        rows, starts, data = elements.numbers(), elements.numbers(), elements.numbers()
+        rows, starts = elements.numbers(), elements.numbers()
+        data = elements.numbers(expected=rows.size)
         if head.is_complex:
             data = _joined(data, elements.numbers())
         self._budget.spend(16 * rows.size + 8 * starts.size)
