@@ -345,7 +345,7 @@ def test_real_folder(shared: Path, tmp_path: Path) -> None:
 def test_real_folder_without_ops(shared: Path, tmp_path: Path) -> None:
     folder = shared / "data/suite2p_without_ops"
     with pytest.raises(InputFileError, match="neither times nor a rate"):
-        Suite2pInterface(folder_path=folder)
+        Suite2pInterface(folder_path=folder).require_times()
     interface = Suite2pInterface(folder_path=folder, rate_hz=30.0)
     with h5py.File(write(interface, tmp_path / "s.nwb")) as file:
         assert file["processing/ophys/Fluorescence/RoiResponseSeries/data"].shape == (2000, 219)
