@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nwbswitch.converters.clocks.sync_table import add_clock_table
 from nwbswitch.converters.registry import READERS, Kind
 from nwbswitch.converters.rules import beyond_recording
 from nwbswitch.converters.session import ophys_metadata
 from nwbswitch.converters.stream_timing import place_in_time
+from nwbswitch.schemas.clock_table import ClockMethod, ClockQuality
 from nwbswitch.schemas.drug_log import deciding_row
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Place, issue
@@ -22,7 +24,25 @@ if TYPE_CHECKING:
     from pynwb import NWBFile
 
 ORDER = (Kind.MOVIE, Kind.ROIS, Kind.BEHAVIOR, Kind.IMAGE)
-_NOT_ARGUMENTS = {"format", "path", "clock", "imaging", "timing_of"}
+_NOT_ARGUMENTS = {
+    "format",
+    "path",
+    "clock",
+    "imaging",
+    "timing_of",
+    "frame_times",
+    "cell_types",
+    "tracking",
+}
+"""Keys of a stream that place it among the others; the other keys are arguments of its interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ClockTable:
+    rows: tuple[ClockQuality, ...]
+
+    def add_to_nwbfile(self, nwbfile: NWBFile, metadata: Mapping[str, Any]) -> None:
+        add_clock_table(nwbfile, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +50,7 @@ class Part:
     """One stream of a session: its name, its interface and its kind; None for what the study file states."""
 
     name: str
-    interface: BaseDataInterface
+    interface: Any
     kind: Kind | None = None
 
 
@@ -54,7 +74,8 @@ def open_parts(session: Session) -> list[Part]:
             for name, stream in session.streams.items():
                 if READERS[stream.format].kind is kind:
                     parts.append(Part(name, _open(session, name, stream), kind))
-        place_in_time(session, {part.name: part.interface for part in parts})
+        clocks = place_in_time(session, {part.name: part.interface for part in parts})
+        _label_rois(session, parts)
         rows = [row.model_dump(mode="json") for row in session.drug_log]
         parts.append(Part("drug log", DrugLogInterface(administrations=rows)))
         zero = deciding_row(session.drug_log)
@@ -63,6 +84,8 @@ def open_parts(session: Session) -> list[Part]:
             administration_s=None if zero is None else zero.timestamp_s,
         )
         parts.append(Part("epochs", epochs))
+        if any(row.method is not ClockMethod.SAME for row in clocks):
+            parts.append(Part("clocks", _ClockTable(tuple(clocks))))
     except BaseException:
         close_parts(parts)
         raise
@@ -133,6 +156,27 @@ def _open(session: Session, name: str, stream: StreamBase) -> BaseDataInterface:
         assert imaging is not None
         arguments |= {"cell_type": imaging.cell_type, "depth_um": imaging.depth_um}
     return READERS[form].load()(**arguments, metadata_key=name)
+
+
+def _label_rois(session: Session, parts: Sequence[Part]) -> None:
+    """Give ROIs the cell types and identities that the study names for them."""
+    from nwbswitch.converters.biology.roi_labels import roi_labels
+    from nwbswitch.converters.segmentation.rois import Column
+
+    for part in parts:
+        stream = session.streams[part.name]
+        if not isinstance(stream, RoiStream) or (stream.cell_types is None and stream.tracking is None):
+            continue
+        labels = roi_labels(
+            part.interface.n_rois,
+            cell_types=stream.cell_types,
+            tracking=stream.tracking,
+            subject_id=session.subject.subject_id,
+            session_id=session.session_id,
+            accepted=part.interface.rois.accepted,
+            folder=part.interface.source_path,
+        )
+        part.interface.label({each.name: Column(each.description, each.values) for each in labels.columns})
 
 
 def _check_description(session: Session) -> None:

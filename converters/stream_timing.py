@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from nwbswitch.converters.clocks.clock_map import ClockMap
+from nwbswitch.converters.clocks.session_clocks import ResolvedClock, frame_timing, resolve_clocks
 from nwbswitch.converters.registry import READERS, Kind
 from nwbswitch.converters.segmentation.roi_interface import RATE_TOLERANCE
 from nwbswitch.converters.timed_interface import TimedInterface
+from nwbswitch.converters.timing import Timing
+from nwbswitch.schemas.clock_table import ClockQuality
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Issue, Place, issue
-from nwbswitch.schemas.stream_base import SESSION_CLOCK, RowStream
+from nwbswitch.schemas.stream_base import RowStream
 from nwbswitch.schemas.study import Session
 
 
-def place_in_time(session: Session, interfaces: Mapping[str, object]) -> None:
-    """Align every stream with the session clock.
+def place_in_time(session: Session, interfaces: Mapping[str, object]) -> list[ClockQuality]:
+    """Align every stream with the session clock, and return how well each is.
 
     A stream follows, frame by frame, the one it names as timing_of; traces without one follow the movie they
-    were made from when it is on the same clock, and rows without times the only imaging stream.
+    were made from when it is on the same clock, and rows without times the only imaging stream. Others have
+    pulses for their samples, or a clock.
 
     Raises
     ------
@@ -26,29 +30,44 @@ def place_in_time(session: Session, interfaces: Mapping[str, object]) -> None:
         Streams that contradict each other in number of frames or rate, or a clock that is not described.
     """
     timed = {name: each for name, each in interfaces.items() if isinstance(each, TimedInterface)}
-    clocks = {name: _clock(session, session.streams[name].clock) for name in timed}
+    clocks = resolve_clocks(session.clocks)
     leaders = {name: _leader(session, name, timed) for name in timed}
     found: list[Issue] = []
+    rows: list[ClockQuality] = []
     for name in _leaders_first(session, leaders):
-        leader = leaders[name]
-        if leader is None:
-            timed[name].align(clocks[name])
-            continue
-        found += _disagreement(session, name, leader, timed)
-        if timed[name].n_samples == timed[leader].n_samples:
-            timed[name].follow(timed[leader].timing)
+        stream, interface, leader = session.streams[name], timed[name], leaders[name]
+        if leader is not None:
+            found += _disagreement(session, name, leader, timed)
+            if interface.n_samples == timed[leader].n_samples:
+                interface.follow(timed[leader].timing)
+                row = next(each for each in rows if each.stream == leader)
+                rows.append(replace(row, stream=name))
+        elif isinstance(stream, RowStream) and stream.frame_times is not None:
+            rate_hz = getattr(interface, "rate_hz", None)
+            frames, row = frame_timing(
+                stream.frame_times,
+                clocks,
+                stream=name,
+                n_frames=interface.n_samples,
+                nominal_rate_hz=rate_hz,
+            )
+            interface.follow(Timing.of_times(frames.times_s))
+            rows.append(row)
+        else:
+            clock = _clock(session, clocks, stream.clock)
+            interface.align(clock.map)
+            rows.append(clock.quality(name, n_frames=interface.n_samples))
     found += _joined_lengths(session, leaders, timed)
     if found:
         raise IssuesError(found)
     for interface in timed.values():
         interface.require_times()
+    return rows
 
 
-def _clock(session: Session, name: str) -> ClockMap:
-    if name in session.clocks:
-        return ClockMap(session.clocks[name].offset_s)
-    if name == SESSION_CLOCK:
-        return ClockMap()
+def _clock(session: Session, clocks: Mapping[str, ResolvedClock], name: str) -> ResolvedClock:
+    if name in clocks:
+        return clocks[name]
     place = Place(item=f"{session.session_id}.clocks")
     remedy = "Add it under clocks with its offset_s."
     raise IssuesError(
@@ -63,7 +82,7 @@ def _kind(session: Session, name: str) -> Kind:
 def _leader(session: Session, name: str, timed: Mapping[str, TimedInterface]) -> str | None:
     """Return the stream whose frames are the samples of this one; None when it has times of its own."""
     stream = session.streams[name]
-    if isinstance(stream, RowStream) and stream.timing_of is not None:
+    if isinstance(stream, RowStream) and (stream.timing_of is not None or stream.frame_times is not None):
         return stream.timing_of
     kind = _kind(session, name)
     movies = [each for each in timed if _kind(session, each) is Kind.MOVIE]

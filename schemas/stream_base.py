@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SESSION_CLOCK = "session"
+from nwbswitch.schemas.roi_labels import CellTypes, Tracking
+from nwbswitch.schemas.study_clocks import SESSION_CLOCK, FrameTimes
 
 RoiBasis = Literal["activity", "anatomical", "unknown"]
 Parts = Literal["single", "continuous", "runs"]
@@ -85,7 +86,12 @@ def _paths(model: BaseModel) -> Iterator[Path]:
 
 
 class RowStream(StreamBase):
-    """A stream whose samples may be the frames of another stream."""
+    """A stream whose samples may have pulses of their own, or be the frames of another stream."""
+
+    frame_times: FrameTimes | None = Field(
+        None,
+        description="Pulses that mark the samples of this stream, e.g. the frame clock of the microscope.",
+    )
 
     timing_of: str | None = Field(
         None, description="Stream whose frames are the samples of this one, in the same number."
@@ -126,3 +132,9 @@ class RoiStream(ImagingStream):
     """Regions of interest and their traces, of one imaging plane."""
 
     roi_basis: RoiBasis = Field("activity", description="How ROIs were found: activity or anatomical.")
+    cell_types: CellTypes | None = Field(
+        None, description="Cell type of each ROI, with the evidence; by default that of imaging."
+    )
+    tracking: Tracking | None = Field(
+        None, description="Identity of each ROI across the recording sessions of the animal."
+    )

@@ -16,6 +16,7 @@ from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.stream_base import Imaging, StudyModel
 from nwbswitch.schemas.streams import Stream
+from nwbswitch.schemas.study_clocks import Clock
 
 Archive = Literal["raw", "processed", "both"]
 RawFile = Literal["same", "separate"]
@@ -29,12 +30,6 @@ _DURATION = r"P(?=\d|T\d)(\d+(\.\d+)?Y)?(\d+(\.\d+)?M)?(\d+(\.\d+)?W)?(\d+(\.\d+
 )
 _AGE = re.compile(rf"{_DURATION}(/({_DURATION})?)?")
 _SPECIES = re.compile(r"[A-Z][a-z]+ [a-z]+( [a-z]+)?|https?://purl\.obolibrary\.org/obo/NCBITaxon_\d+/?")
-
-
-class Clock(StudyModel):
-    """A clock of one acquisition system: session time = own time + offset_s."""
-
-    offset_s: float = Field(0.0, description="Session time at which this clock reads zero, s.")
 
 
 class Subject(StudyModel):

@@ -12,7 +12,8 @@ from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.stream_base import Imaging
 from nwbswitch.schemas.streams import FORMATS
-from nwbswitch.schemas.study import Archive, Clock, RawFile, Subject
+from nwbswitch.schemas.study import Archive, RawFile, Subject
+from nwbswitch.schemas.study_clocks import Clock
 
 
 class _PartOf:

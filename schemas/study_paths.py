@@ -37,11 +37,12 @@ def filled(template: str, values: Mapping[str, str], place: Place) -> tuple[str,
 
 
 def matches(
-    root: Path, pattern: str, place: Place, *, folder: bool, several: bool = False
+    root: Path, pattern: str, place: Place, *, folder: bool | None, several: bool = False
 ) -> tuple[list[Path], list[Issue]]:
     """Return the file or folder below ``root`` that ``pattern`` matches, or why there is not exactly one.
 
-    With ``several`` it may match more than one; they come in natural order of their names.
+    With ``several`` it may match more than one; they come in natural order of their names. ``folder`` is None
+    where either will do.
     """
     literal = not glob.has_magic(re.sub(r"\[[*?\[]\]", "", pattern))
     wanted = re.sub(r"\[([*?\[])\]", r"\1", pattern) if literal else pattern
@@ -69,7 +70,9 @@ def matches(
         message = f"The path {wanted!r} cannot be used: {error}."
         return [], [issue("wrong-value", message, place=place)]
     kind = "folder" if folder else "file"
-    present = [each for each in hits if (each.is_dir() if folder else each.is_file())]
+    present = [
+        each for each in hits if (each.is_dir() and folder is not False) or (each.is_file() and not folder)
+    ]
     if len(present) == 1 or (several and present):
         return present, []
     if len(present) > 1:

@@ -256,7 +256,7 @@ def with_files(settings: Any, draft: Draft, root: Path, path: KeyPath) -> tuple[
     known = not is_stream or settings.get("format") in tuple(FORMATS)
     if not known or not listed or not all(isinstance(each, str) for each in listed):
         return resolved, found
-    folder = is_stream and settings["format"] in FOLDER_FORMATS
+    folder = settings["format"] in FOLDER_FORMATS if is_stream else None
     several = is_stream and settings.get("parts", "single") != "single"
     place = place_of(draft.settings.places, (*path, "path"))
     files: list[Path] = []

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.stream_base import Imaging
 from nwbswitch.schemas.streams import FORMATS
-from nwbswitch.schemas.study import Clock, Subject
+from nwbswitch.schemas.study import Subject
+from nwbswitch.schemas.study_clocks import Clock
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text
 from nwbswitch.schemas.text_table import read_lines
 

@@ -15,7 +15,8 @@ from nwbswitch.schemas.stream_base import Imaging
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
 from nwbswitch.schemas.streams_tiff import TiffMovie
 from nwbswitch.schemas.streams_wheel import Signal, WheelCsv
-from nwbswitch.schemas.study import Clock, Session, Study, Subject
+from nwbswitch.schemas.study import Session, Study, Subject
+from nwbswitch.schemas.study_clocks import Clock
 
 N_FRAMES, HEIGHT, WIDTH, RATE_HZ = 300, 6, 9, 5.0
 
