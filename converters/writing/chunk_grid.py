@@ -8,20 +8,20 @@ from itertools import product
 
 Selection = tuple[slice, ...]
 
-# HDF5's advice for files read over a network is 2 to 16 MB per chunk.
+# The HDF Group advises 2 to 16 MB per chunk for files that are read over a network.
 CHUNK_BYTES = 4 << 20
-MAX_CHUNK_BYTES = 32 << 20
+MAX_CHUNK_BYTES = 16 << 20
 BLOCK_BYTES = 32 << 20
-MAX_BLOCK_BYTES = 64 << 20
+MAX_ROW_BYTES = 256 << 20
 
 
 def chunk_shape(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Return chunks of about 4 MiB: whole rows of the first axis, or parts of one where a row is larger.
+    """Return chunks of at most 4 MiB: whole rows of the first axis, or parts of one where a row is larger.
 
     Windows of time, which is the first axis in NWB, then need few chunks.
     """
-    row = [max(n, 1) for n in shape[1:]]
-    while math.prod(row) * itemsize > CHUNK_BYTES and max(row) > 1:
+    row = [max(length, 1) for length in shape[1:]]
+    while math.prod(row) * itemsize > CHUNK_BYTES and max(row, default=1) > 1:
         largest = row.index(max(row))
         row[largest] = -(-row[largest] // 2)
     rows = max(CHUNK_BYTES // (math.prod(row) * itemsize), 1)
@@ -31,12 +31,27 @@ def chunk_shape(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
 
 
 def block_shape(
-    shape: Sequence[int], chunks: Sequence[int], itemsize: int, *, axes: Sequence[int]
+    shape: Sequence[int],
+    chunks: Sequence[int],
+    itemsize: int,
+    *,
+    axes: Sequence[int],
+    together: Sequence[int] = (),
 ) -> tuple[int, ...]:
-    """Return whole chunks that make about 32 MiB, grown along ``axes`` in this order."""
+    """Return the shape of what is read at once: whole chunks, about 32 MiB.
+
+    Parameters
+    ----------
+    axes
+        Axes along which chunks are joined, in this order.
+    together
+        Axes that the source reads whole in any case, such as those of a frame: joined up to 256 MiB, since
+        they would else be read once for each of their chunks.
+    """
     block = [min(chunk, length) for chunk, length in zip(chunks, shape, strict=True)]
     for axis in axes:
-        times = BLOCK_BYTES // max(math.prod(block) * itemsize, 1)
+        limit = MAX_ROW_BYTES if axis in together else BLOCK_BYTES
+        times = limit // max(math.prod(block) * itemsize, 1)
         block[axis] = min(max(times, 1) * chunks[axis], shape[axis])
         if block[axis] < shape[axis]:
             break
@@ -45,11 +60,17 @@ def block_shape(
 
 def tiles(within: Selection, tile: Sequence[int]) -> Iterator[Selection]:
     """Yield the parts of a selection of at most the shape ``tile``, last axis fastest, each once."""
-    ranges = [
-        [slice(start, min(start + step, part.stop)) for start in range(part.start, part.stop, step)]
-        for part, step in zip(within, tile, strict=True)
-    ]
-    yield from product(*ranges)
+    yield from product(
+        *(
+            [slice(start, min(start + step, part.stop)) for start in range(part.start, part.stop, step)]
+            for part, step in zip(within, tile, strict=True)
+        )
+    )
+
+
+def chunk_count(shape: Sequence[int], chunks: Sequence[int]) -> int:
+    """Return the number of chunks that hold an array."""
+    return math.prod(-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True))
 
 
 def whole(shape: Sequence[int]) -> Selection:

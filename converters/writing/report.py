@@ -28,16 +28,16 @@ class DatasetReport:
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """A file that was written.
+    """A file that was written, or added to.
 
     Attributes
     ----------
     datasets : tuple of DatasetReport
         Those written chunk by chunk; pynwb wrote all others.
     codec : str
-        "isa-l", "zlib" (without the package isal), or "zarr".
+        "isa-l", "zlib" (where the package isal is missing) or "zarr".
     verified : bool
-        Whether all datasets were read back and found equal to their source.
+        Whether all of ``datasets`` was read back and found equal to its source.
     seconds : float
         Wall time.
     """
@@ -50,10 +50,10 @@ class WriteReport:
 
     @property
     def source_bytes(self) -> int:
-        """Size of all datasets before compression."""
+        """Size of ``datasets`` before compression."""
         return sum(each.source_bytes for each in self.datasets)
 
     @property
     def stored_bytes(self) -> int:
-        """Size of all datasets as stored."""
+        """Size of ``datasets`` as stored."""
         return sum(each.stored_bytes for each in self.datasets)

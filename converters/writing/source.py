@@ -12,18 +12,19 @@ from hdmf.data_utils import GenericDataChunkIterator
 
 from nwbswitch.converters.writing.chunk_codec import Array
 from nwbswitch.converters.writing.chunk_grid import (
-    MAX_BLOCK_BYTES,
+    BLOCK_BYTES,
     MAX_CHUNK_BYTES,
     Selection,
     block_shape,
     chunk_shape,
     shape_of,
 )
+from nwbswitch.converters.writing.mapped_memory import read_only_map, release
 from nwbswitch.schemas.errors import NwbswitchError
 
 # Smaller arrays are left to pynwb, which stores them in one piece.
 MIN_ARRAY_BYTES = 64 << 10
-_PLAIN_KINDS = "biufc"
+_PLAIN_KINDS = frozenset("biufc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,13 @@ class Source:
     Attributes
     ----------
     dtype : numpy.dtype
-        As stored, in native byte order.
+        As stored.
     chunks, block : tuple of int
         Shape of a chunk in the file, and of what is read at once: whole chunks, or whole axes.
+    get : callable
+        Returns the part of a selection.
+    lasting : bool
+        What ``get`` returned stays as it is when ``get`` is called again.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +48,7 @@ class Source:
     chunks: tuple[int, ...]
     block: tuple[int, ...]
     get: Callable[[Selection], Any]
+    lasting: bool
 
     @property
     def nbytes(self) -> int:
@@ -60,12 +66,13 @@ class Source:
         block = np.asarray(self.get(selection))
         if block.shape != shape_of(selection):
             raise NwbswitchError(
-                f"A data source delivered the shape {block.shape} where {shape_of(selection)} was asked for "
-                f"(of {self.shape})."
+                f"A source of data of shape {self.shape} delivered {block.shape} "
+                f"where {shape_of(selection)} was asked for. Its reader is at fault."
             )
         if block.dtype != self.dtype and not np.can_cast(block.dtype, self.dtype, "safe"):
             raise NwbswitchError(
-                f"A data source declared {self.dtype} but delivered {block.dtype}, which would lose values."
+                f"A source of data of shape {self.shape} declared {self.dtype} but delivered {block.dtype}, "
+                "which would lose values. Its reader is at fault."
             )
         return block
 
@@ -86,41 +93,49 @@ def source_of(data: Any, stored: Any = None) -> Source | None:
         shape, given = data.shape, data.dtype
     else:
         return None
-    dtype = _stored_dtype(given, stored)
-    if dtype is None or 0 in shape or not shape:
+    dtype = plain_dtype(given if stored is None else stored)
+    if dtype is None or not shape or 0 in shape or not np.can_cast(given, dtype, "safe"):
         return None
-    if isinstance(data, GenericDataChunkIterator):
-        chunks, block = _of_iterator(data, shape, dtype)
-        return Source(shape, dtype, chunks, block, lambda selection: data._get_data(selection=selection))
-    chunks = chunk_shape(shape, dtype.itemsize)
-    axes = sorted(range(len(shape)), key=lambda axis: (abs(data.strides[axis]), -axis))
-    return Source(
-        shape, dtype, chunks, block_shape(shape, chunks, dtype.itemsize, axes=axes), data.__getitem__
-    )
+    if isinstance(data, np.ndarray):
+        return _of_array(data, dtype)
+    return _of_iterator(data, shape, dtype)
 
 
-def _stored_dtype(given: np.dtype[Any], stored: Any) -> np.dtype[Any] | None:
-    if stored is None:
-        stored = given
+def plain_dtype(stored: Any) -> np.dtype[Any] | None:
+    """Return a type of fixed size in native byte order; None for texts, compounds and references."""
     if not isinstance(stored, type | np.dtype):
         return None
     dtype = np.dtype(stored).newbyteorder("=")
-    if dtype.kind not in _PLAIN_KINDS or dtype.itemsize > 16 or dtype == np.longdouble:
+    if dtype.kind not in _PLAIN_KINDS or dtype.itemsize > 16 or dtype.type is np.longdouble:
         return None
-    return dtype if given == dtype or np.can_cast(given, dtype, "safe") else None
+    return dtype
 
 
-def _of_iterator(
-    data: GenericDataChunkIterator, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return chunks and block as the iterator has them, unless they are too large for the memory limit."""
-    chunks = tuple(data.chunk_shape)
-    buffer = tuple(data.buffer_shape)
-    own = math.prod(chunks) * dtype.itemsize > MAX_CHUNK_BYTES
-    if own:
+def _of_array(data: Array, dtype: np.dtype[Any]) -> Source:
+    chunks = chunk_shape(data.shape, dtype.itemsize)
+    axes = sorted(range(data.ndim), key=lambda axis: (abs(data.strides[axis]), -axis))
+    block = block_shape(data.shape, chunks, dtype.itemsize, axes=axes)
+    mapped = read_only_map(data)
+
+    def get(selection: Selection) -> Array:
+        if mapped is None:
+            return np.asarray(data[selection])
+        part = np.array(data[selection])
+        release(mapped)
+        return part
+
+    return Source(data.shape, dtype, chunks, block, get, lasting=True)
+
+
+def _of_iterator(data: GenericDataChunkIterator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
+    """Return the source with chunks and block as the iterator has them, unless they need too much memory."""
+    chunks, block = tuple(data.chunk_shape), tuple(data.buffer_shape)
+    too_large = math.prod(chunks) * dtype.itemsize > MAX_CHUNK_BYTES
+    if too_large:
         chunks = chunk_shape(shape, dtype.itemsize)
-    elif math.prod(buffer) * dtype.itemsize <= MAX_BLOCK_BYTES:
-        return chunks, buffer
-    # What the buffer holds entirely is cheap to read together, and so are the last axes.
-    axes = sorted(range(len(shape)), key=lambda axis: (buffer[axis] < shape[axis], -axis))
-    return chunks, block_shape(shape, chunks, dtype.itemsize, axes=axes)
+    if too_large or math.prod(block) * dtype.itemsize > BLOCK_BYTES:
+        # What the buffer holds entirely is read together, last axes first; the first axis is time.
+        together = [axis for axis in range(1, len(shape)) if block[axis] == shape[axis]]
+        axes = sorted(range(len(shape)), key=lambda axis: (axis not in together, -axis))
+        block = block_shape(shape, chunks, dtype.itemsize, axes=axes, together=together)
+    return Source(shape, dtype, chunks, block, lambda part: data._get_data(selection=part), lasting=False)
