@@ -41,9 +41,7 @@ class _Table(_Source):
     path: Path = Field(description="CSV or Excel file.")
     sheet: str | None = Field(None, description="Sheet of an Excel file; the first one by default.")
     roi_column: str = Field("roi", description="Column with the number of the ROI.")
-    first_roi: Literal[0, 1] = Field(
-        0, description="Number of the first ROI: 0 as in Python, 1 as in MATLAB."
-    )
+    first_roi: int = Field(0, ge=0, le=1, description=_FIRST)
     rois: Numbered = Field("all", description=_NUMBERED)
 
 
@@ -180,9 +178,7 @@ class TableTracking(_Tracking):
     id_column: str = Field("tracking_id", description="Column with the name of the neuron.")
     roi_column: str = Field("roi", description="Long: column with the number of the ROI.")
     score_column: str = Field("tracking_score", description="Column with a score, where there is one.")
-    first_roi: Literal[0, 1] = Field(
-        0, description="Number of the first ROI: 0 as in Python, 1 as in MATLAB."
-    )
+    first_roi: int = Field(0, ge=0, le=1, description=_FIRST)
     rois: Numbered = Field("all", description=_NUMBERED)
     software: str = Field("", description="What made the table, e.g. 'by hand' or 'Track2p 0.5'.")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nwbswitch.converters.biology.lab_table import LabTable, Line, read_lab_table
 from nwbswitch.converters.biology.roi_labels import RoiColumn, RoiLabels
 from nwbswitch.converters.biology.roi_numbers import RoiNumbers
-from nwbswitch.converters.biology.roi_table import read_roi_table
 from nwbswitch.schemas.errors import InputFileError, TableError
 from nwbswitch.schemas.file_guard import load_npy_array
 from nwbswitch.schemas.issues import Place, issue
@@ -91,11 +91,18 @@ def _labels(found: Sequence[Finding], origin: str) -> RoiLabels:
     )
 
 
+def _rows(
+    table: LabTable, source: TableCellTypes | RedChannelCellTypes | OptoTagCellTypes, rois: RoiNumbers
+) -> dict[int, Line]:
+    lines = table.of_session(rois.subject_id, rois.session_id)
+    return rois.lines_by_row(table, lines, source.roi_column, first=source.first_roi, numbered=source.rois)
+
+
 def _from_table(source: TableCellTypes, rois: RoiNumbers) -> tuple[list[Finding], str]:
     path = rois.file(source.path)
-    table = read_roi_table(path, sheet=source.sheet, numeric=(source.confidence_column,), rois=rois)
+    table = read_lab_table(path, sheet=source.sheet, numeric=(source.confidence_column,))
     table.require(source.roi_column, source.cell_type_column)
-    rows = table.roi_rows(table.lines, source.roi_column, rois, first=source.first_roi, numbered=source.rois)
+    rows = _rows(table, source, rois)
     missing = Finding(source.others, f"not in {path.name}" if source.others != UNKNOWN else "")
     found = [missing] * rois.n_rois
     for row, line in rows.items():
@@ -123,9 +130,9 @@ def _from_red_channel(source: RedChannelCellTypes, rois: RoiNumbers) -> tuple[li
             "A table of red intensities needs the keys column and threshold: which ROI is red is not guessed."
         )
         raise TableError([issue("missing-value", problem, place=Place(path, item="cell_types"))])
-    table = read_roi_table(path, sheet=source.sheet, numeric=(source.column,), rois=rois)
+    table = read_lab_table(path, sheet=source.sheet, numeric=(source.column,))
     table.require(source.roi_column, source.column)
-    rows = table.roi_rows(table.lines, source.roi_column, rois, first=source.first_roi, numbered=source.rois)
+    rows = _rows(table, source, rois)
     found = [Finding(UNKNOWN)] * rois.n_rois
     for row, line in rows.items():
         value = table.number(line, source.column)
@@ -192,10 +199,10 @@ def _from_light(source: OptoTagCellTypes, rois: RoiNumbers) -> tuple[list[Findin
         if limit is not None
     }
     path = rois.file(source.path)
-    table = read_roi_table(path, sheet=source.sheet, numeric=tuple(limits), rois=rois)
+    table = read_lab_table(path, sheet=source.sheet, numeric=tuple(limits))
     table.require(source.roi_column, *limits)
     marked = f"opto-tag ({source.line})" if source.line else "opto-tag"
-    rows = table.roi_rows(table.lines, source.roi_column, rois, first=source.first_roi, numbered=source.rois)
+    rows = _rows(table, source, rois)
     found = [Finding(UNKNOWN)] * rois.n_rois
     for row, line in rows.items():
         values = {column: table.number(line, column, low=0) for column in limits}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nwbswitch.converters.biology.lab_table import LabTable, Line
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.file_guard import inside
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.roi_labels import Numbered
+
+_WHOLE = re.compile(r"\d{1,9}(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +84,40 @@ class RoiNumbers:
         if numbered == "accepted" and count == self.n_rois:
             return "That is the number of all ROIs: say rois: all."
         return "Check that it was made from the same segmentation."
+
+    def lines_by_row(
+        self, table: LabTable, lines: Collection[Line], column: str, *, first: int, numbered: Numbered
+    ) -> dict[int, Line]:
+        """Return the line of each ROI by its row in the segmentation; wrong and double ones are reported."""
+        rows = self.rows(numbered, Place(table.path))
+        found: dict[int, Line] = {}
+        for line in lines:
+            text = line.cells.get(column, "")
+            if not _WHOLE.fullmatch(text):
+                remedy = f"Expected the number of an ROI, {first} to {first + len(rows) - 1}."
+                table.found("bad-cell", f"{column} holds {text!r}.", line=line, item=column, remedy=remedy)
+                continue
+            number = int(float(text))
+            if not first <= number < first + len(rows):
+                self._beyond(table, line, column, number, first, len(rows), numbered)
+                continue
+            row = int(rows[number - first])
+            if row in found:
+                message = f"ROI {number} is there twice, before in line {found[row].number}."
+                table.found("duplicate-id", message, line=line, item=column, remedy="Keep one of the lines.")
+            found.setdefault(row, line)
+        return found
+
+    @staticmethod
+    def _beyond(
+        table: LabTable, line: Line, column: str, number: int, first: int, count: int, numbered: Numbered
+    ) -> None:
+        kind = "ROIs" if numbered == "all" else "accepted ROIs"
+        span = f"has the {kind} {first} to {first + count - 1}" if count else f"has no {kind}"
+        remedy = ""
+        if number == count and first == 0:
+            remedy = "Say first_roi: 1 if the table counts from 1."
+        elif number == 0 and first == 1:
+            remedy = "Say first_roi: 0 if the table counts from 0."
+        message = f"There is no ROI {number}: the segmentation {span}."
+        table.found("wrong-value", message, line=line, item=column, remedy=remedy)

@@ -7,7 +7,6 @@ README; CellReg ``CellReg/demo.m`` and ``compute_scores.m``; CaImAn ``caiman/bas
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.schemas.errors import InputFileError, IssuesError, UnsafeFileError
-from nwbswitch.schemas.file_guard import load_npy_array, open_hdf5, open_zip
+from nwbswitch.schemas.file_guard import load_npy_array, load_npz, load_pickle, open_hdf5, open_zip
 from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.mat_guard import load_mat
 from nwbswitch.schemas.roi_labels import CaimanTracking
 
 MAX_JSON_BYTES = 128 << 20
 MAX_NEURONS = 10_000_000
+CELL_MAP = "cell_registered_struct.cell_to_index_map"
+CELL_SCORES = "cell_registered_struct.cell_scores"
+LABELS = "clusters.labels_bySession"
 _CLUSTERS = "clusters.dict_item/value.dict"
 _JSON_REMEDY = "Name the file *.tracking.results_clusters.json that ROICaT writes beside it."
 
@@ -107,14 +110,33 @@ def _roicat_clusters(path: Path) -> dict[str, Any]:
         if not path.is_file():
             raise InputFileError(path, "is not there.")
         document = _json(path, path.stat().st_size, path.read_bytes)
-        inner_document = document.get("clusters", document) if isinstance(document, dict) else None
-        if isinstance(inner_document, dict):
-            return inner_document
-        raise InputFileError(path, "is no tracking result of ROICaT: it does not hold an object.")
-    problem = "is a format of ROICaT that is not read: pickles and databases can do more than hold data."
-    if path.suffix.lower() not in (".pkl", ".pickle", ".sqlar", ".tar", ".mat"):
+        return _clusters_of(path, document)
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        return _clusters_of(path, _unpickled(path))
+    if path.suffix.lower() == ".mat":
+        return {"labels_bySession": _rows(load_mat(path, (LABELS,))[LABELS])}
+    problem = "is a format of ROICaT that is not read."
+    if path.suffix.lower() not in (".sqlar", ".tar"):
         problem = "is no tracking result of ROICaT: expected .json, .richfile or .richfile.zip."
     raise InputFileError(path, problem, _JSON_REMEDY)
+
+
+def _clusters_of(path: Path, document: Any) -> dict[str, Any]:
+    clusters = document.get("clusters", document) if isinstance(document, dict) else None
+    if not isinstance(clusters, dict):
+        raise InputFileError(path, "is no tracking result of ROICaT: it holds no clusters.", _JSON_REMEDY)
+    return clusters
+
+
+def _unpickled(path: Path) -> Any:
+    try:
+        return load_pickle(path)
+    except UnsafeFileError as error:
+        raise UnsafeFileError(path, error.problem, _JSON_REMEDY) from error
+
+
+def _rows(cells: Any) -> list[Any]:
+    return [np.ravel(each) for each in cells] if isinstance(cells, list) else [np.ravel(cells)]
 
 
 def _has_link(folder: Path, file: Path) -> bool:
@@ -141,23 +163,27 @@ def read_cellreg(path: Path) -> TrackingResult:
     InputFileError
         A file without that map.
     """
-    from nwbswitch.schemas.mat_guard import load_mat
-
-    struct = load_mat(path, names=("cell_registered_struct",)).get("cell_registered_struct")
-    if not isinstance(struct, dict) or "cell_to_index_map" not in struct:
-        problem = "holds no cell_registered_struct.cell_to_index_map, so CellReg did not write it."
-        raise InputFileError(path, problem, "Name the file cellRegistered_*.mat of the results folder.")
-    values = _matrix(path, struct["cell_to_index_map"], "cell_to_index_map")
+    values = _matrix(path, load_mat(path, (CELL_MAP,))[CELL_MAP], "cell_to_index_map")
     if np.isnan(values).any() or (values < 0).any():
         raise InputFileError(path, "cell_to_index_map holds negative or missing numbers.")
-    stated = struct.get("cell_scores")
-    scores = None if stated is None or np.size(stated) == 0 else _scores(path, stated, len(values))
+    scores = _cell_scores(path, len(values))
     return TrackingResult(
         _columns(path, np.where(values == 0, np.nan, values), first_roi=1, first_neuron=1, scores=scores),
         "CellReg",
         "row of cell_to_index_map of CellReg, counted from 1",
         "cell score of CellReg, 0 to 1: the share of pairs of sessions that agree on this neuron",
     )
+
+
+def _cell_scores(path: Path, count: int) -> Floats | None:
+    """Return one score per neuron; CellReg has them only when it registered by probabilities."""
+    try:
+        stated = load_mat(path, (CELL_SCORES,))[CELL_SCORES]
+    except UnsafeFileError:
+        raise
+    except InputFileError:
+        return None
+    return None if np.size(stated) == 0 else _scores(path, stated, count)
 
 
 def read_caiman(path: Path, source: CaimanTracking) -> TrackingResult:
@@ -181,14 +207,7 @@ def _caiman_array(path: Path, name: str) -> Any:
     if suffix == ".npy":
         return load_npy_array(path)
     if suffix == ".npz":
-        with open_zip(path) as archive:
-            names = [member.name for member in archive.members]
-            if f"{name}.npy" not in names:
-                held = ", ".join(each.removesuffix(".npy") for each in names)[:200]
-                raise InputFileError(
-                    path, f"holds no array {name!r}; it holds {held}.", "Name it as dataset."
-                )
-            return _npy_of_bytes(path, archive.read(f"{name}.npy"))
+        return load_npz(path, (name,))[name]
     if suffix in (".h5", ".hdf5"):
         import h5py
 
@@ -203,34 +222,9 @@ def _caiman_array(path: Path, name: str) -> Any:
                 raise UnsafeFileError(path, f"{name} has more than {MAX_NEURONS} elements.")
             return node[()]
     if suffix == ".mat":
-        from nwbswitch.schemas.mat_guard import load_mat
-
-        values = load_mat(path, names=(name,)).get(name)
-        if values is None:
-            raise InputFileError(path, f"holds no array {name!r}.", "Name it as dataset.")
-        return values
+        return load_mat(path, (name,))[name]
     remedy = "Save the array assignments with numpy.save."
     raise InputFileError(path, "is not read: expected .npy, .npz, .h5 or .mat.", remedy)
-
-
-def _npy_of_bytes(path: Path, data: bytes) -> Any:
-    """Return an array of numbers from the bytes of a ``.npy`` file; sizes are compared before allocation."""
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        reader = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = reader(stream)
-        if dtype.hasobject:
-            raise UnsafeFileError(path, "holds Python objects, where numbers were expected.")
-        count = int(np.prod(shape, dtype=object))
-        if count < 0 or count * dtype.itemsize > len(data) - stream.tell():
-            raise ValueError("it states more numbers than it holds")
-        values = np.frombuffer(data, dtype=dtype, count=count, offset=stream.tell())
-    except (ValueError, TypeError, SyntaxError, OverflowError) as error:
-        raise InputFileError(path, f"holds a damaged array: {str(error)[:200]}.") from error
-    return values.reshape(shape, order="F" if fortran else "C")
 
 
 def _columns(
@@ -260,7 +254,7 @@ def _check_column(path: Path, stated: Ints, position: int, first_roi: int) -> No
             remedy = "numpy.nan_to_num makes 0 of what is not found: save the array before that."
         problem = f"ROI {number} is {int(counts[counts > 1][0])} different neurons."
         _refuse("duplicate-id", problem, place, remedy)
-    if first_roi == 0 and len(every) > 1 and every[0] == 1 and every[-1] == len(every):
+    if first_roi == 0 and len(every) > 2 and every[0] == 1 and every[-1] == len(every):
         problem = f"Its ROIs are 1 to {len(every)} without a gap, so they seem to be counted from 1."
         _refuse("wrong-value", problem, place, _FIRST)
 
@@ -272,7 +266,7 @@ def _matrix(path: Path, value: Any, name: str) -> Floats:
     """Return a map (neurons, sessions) of whole numbers and NaN."""
     try:
         values = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputFileError(path, f"{name} does not hold numbers.") from error
     if values.ndim != 2 or not values.size:
         raise InputFileError(path, f"{name} has the shape {values.shape}, expected (neurons, sessions).")
@@ -286,7 +280,7 @@ def _whole_numbers(path: Path, values: Any, name: str, *, least: int) -> Ints:
     """Return a list of whole numbers as an array."""
     try:
         numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputFileError(path, f"{name} does not hold numbers.") from error
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (numbers >= least) & (numbers < 1e9)
     if numbers.ndim != 1 or not whole.all():
@@ -297,7 +291,7 @@ def _whole_numbers(path: Path, values: Any, name: str, *, least: int) -> Ints:
 def _scores(path: Path, values: Any, count: int) -> Floats:
     try:
         scores = np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputFileError(path, "holds scores that are no numbers.") from error
     if scores.size != count:
         raise InputFileError(path, f"holds {scores.size} scores for {count} entries.")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nwbswitch.converters.biology.lab_table import SESSION_KEYS, LabTable, Line, read_lab_table
 from nwbswitch.converters.biology.roi_labels import RoiColumn, RoiLabels
 from nwbswitch.converters.biology.roi_numbers import RoiNumbers
-from nwbswitch.converters.biology.roi_table import SESSION_KEYS, Line, RoiTable, read_roi_table
 from nwbswitch.converters.biology.tracked_sessions import (
     TrackedSession,
     TrackingResult,
@@ -158,30 +158,25 @@ def _refuse_doubles(names: dict[int, str], path: Path) -> None:
 
 
 def _from_table(source: TableTracking, rois: RoiNumbers, path: Path) -> _Identities:
-    numeric = (source.score_column,)
-    every = read_roi_table(path, sheet=source.sheet, numeric=numeric)
-    wide = source.session_column or (rois.session_id if rois.session_id in every.columns else "")
-    if wide and not (source.session_column == "" and "session_id" in every.columns):
-        return _from_wide(source, rois, every, wide)
-    if source.roi_column not in every.columns:
-        remedy = nearest(rois.session_id, every.columns)
-        remedy = (
-            remedy
-            or "Name the column of this session as session_column, or give session_id, roi and tracking_id."
+    table = read_lab_table(path, sheet=source.sheet, numeric=(source.score_column,))
+    long = not source.session_column and "session_id" in table.columns
+    column = source.session_column or rois.session_id
+    if not long and (source.session_column or column in table.columns):
+        return _from_wide(source, rois, table, column)
+    if not long and source.roi_column not in table.columns:
+        remedy = nearest(rois.session_id, table.columns) or (
+            "Name the column of this session as session_column, or give session_id, roi and tracking_id."
         )
-        every.found(
-            "missing-column",
-            f"There is no column {rois.session_id!r} or {source.roi_column!r}.",
-            remedy=remedy,
-        )
-    every.require(source.roi_column, source.id_column)
-    table = read_roi_table(path, sheet=source.sheet, numeric=numeric, rois=rois)
-    rows = table.roi_rows(table.lines, source.roi_column, rois, first=source.first_roi, numbered=source.rois)
+        message = f"There is no column {rois.session_id!r}, nor {source.roi_column!r}."
+        table.found("missing-column", message, remedy=remedy)
+    table.require(source.roi_column, source.id_column)
+    lines = table.of_session(rois.subject_id, rois.session_id)
+    rows = rois.lines_by_row(table, lines, source.roi_column, first=source.first_roi, numbered=source.rois)
     names = {row: _name(table, line, source.id_column) for row, line in rows.items()}
     return _identities(source, table, rows, {row: name for row, name in names.items() if name})
 
 
-def _from_wide(source: TableTracking, rois: RoiNumbers, every: RoiTable, column: str) -> _Identities:
+def _from_wide(source: TableTracking, rois: RoiNumbers, every: LabTable, column: str) -> _Identities:
     every.require(column)
     subject = SESSION_KEYS[0]
     lines = [
@@ -195,7 +190,7 @@ def _from_wide(source: TableTracking, rois: RoiNumbers, every: RoiTable, column:
         every.found("unknown-word", message, item=subject, remedy=nearest(rois.subject_id, known))
     numbers = {line.number: str(n) for n, line in enumerate(every.lines, start=1)}
     present = [line for line in lines if line.cells.get(column, "").casefold() not in ("", "nan")]
-    rows = every.roi_rows(present, column, rois, first=source.first_roi, numbered=source.rois)
+    rows = rois.lines_by_row(every, present, column, first=source.first_roi, numbered=source.rois)
     if source.id_column in every.columns:
         names = {row: _name(every, line, source.id_column) for row, line in rows.items()}
         for row, line in rows.items():
@@ -207,7 +202,7 @@ def _from_wide(source: TableTracking, rois: RoiNumbers, every: RoiTable, column:
     return _identities(source, every, rows, names)
 
 
-def _refuse_repeated_rows(table: RoiTable, lines: list[Line], column: str) -> None:
+def _refuse_repeated_rows(table: LabTable, lines: list[Line], column: str) -> None:
     first: dict[str, int] = {}
     for line in lines:
         name = line.cells.get(column, "")
@@ -217,7 +212,7 @@ def _refuse_repeated_rows(table: RoiTable, lines: list[Line], column: str) -> No
         first.setdefault(name, line.number)
 
 
-def _name(table: RoiTable, line: Line, column: str) -> str:
+def _name(table: LabTable, line: Line, column: str) -> str:
     text = line.cells.get(column, "")
     if len(text) > MAX_ID or not text.isprintable():
         table.found("bad-cell", f"{column} is no name of a neuron: {text[:40]!r}.", line=line, item=column)
@@ -226,7 +221,7 @@ def _name(table: RoiTable, line: Line, column: str) -> str:
 
 
 def _identities(
-    source: TableTracking, table: RoiTable, rows: dict[int, Line], names: dict[int, str]
+    source: TableTracking, table: LabTable, rows: dict[int, Line], names: dict[int, str]
 ) -> _Identities:
     scores = None
     if source.score_column in table.columns:

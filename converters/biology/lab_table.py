@@ -1,22 +1,18 @@
-"""Tables with one row per ROI: lines of this session, each with its row of the plane segmentation."""
+"""A lab's table as lines of named cells, with every finding about it gathered before it is refused."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nwbswitch.converters.biology.roi_numbers import RoiNumbers
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
-from nwbswitch.schemas.roi_labels import Numbered
 from nwbswitch.schemas.text_table import read_lines
 
 SESSION_KEYS = ("subject_id", "session_id")
-_WHOLE = re.compile(r"\d{1,9}(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class RoiTable:
+class LabTable:
     """A table, read; findings are gathered so that all are reported at once."""
 
     path: Path
@@ -84,56 +80,50 @@ class RoiTable:
             return math.nan
         return value
 
-    def roi_rows(
-        self, lines: Collection[Line], name: str, rois: RoiNumbers, *, first: int, numbered: Numbered
-    ) -> dict[int, Line]:
-        """Return the line of each ROI by its row in the segmentation; wrong and double ones are reported."""
-        rows = rois.rows(numbered, Place(self.path))
-        found: dict[int, Line] = {}
-        for line in lines:
-            text = line.cells.get(name, "")
-            if not _WHOLE.fullmatch(text):
-                remedy = f"Expected the number of an ROI, {first} to {first + len(rows) - 1}."
-                self.found("bad-cell", f"{name} holds {text!r}.", line=line, item=name, remedy=remedy)
+    def of_session(self, subject_id: str, session_id: str) -> tuple[Line, ...]:
+        """Return the lines of a subject and session, where the table has such columns.
+
+        Raises
+        ------
+        TableError
+            When it has them, and no line for this session.
+        """
+        left = self.lines
+        for name, wanted in zip(SESSION_KEYS, (subject_id, session_id), strict=True):
+            if name not in self.columns:
                 continue
-            at = int(float(text)) - first
-            if not 0 <= at < len(rows):
-                self._beyond(line, name, at + first, first, len(rows), numbered)
-                continue
-            row = int(rows[at])
-            if row in found:
-                message = f"ROI {at + first} is there twice, before in line {found[row].number}."
-                self.found("duplicate-id", message, line=line, item=name, remedy="Keep one of the lines.")
-            found.setdefault(row, line)
-        return found
-
-    def _beyond(self, line: Line, name: str, number: int, first: int, count: int, numbered: Numbered) -> None:
-        kind = "ROIs" if numbered == "all" else "accepted ROIs"
-        span = f"has no {kind}" if not count else f"has the {kind} {first} to {first + count - 1}"
-        remedy = ""
-        if number == count + first and first == 0:
-            remedy = "Say first_roi: 1 if the table counts from 1."
-        elif number == 0 and first == 1:
-            remedy = "Say first_roi: 0 if the table counts from 0."
-        message = f"There is no ROI {number}: the segmentation {span}."
-        self.found("wrong-value", message, line=line, item=name, remedy=remedy)
+            known = sorted({line.cells.get(name, "") for line in left})
+            left = tuple(line for line in left if line.cells.get(name, "") == wanted)
+            if not left:
+                message = f"No row has {name} {wanted!r}."
+                remedy = nearest(wanted, known) or f"There are {', '.join(known)[:200]}."
+                self.found("unknown-word", message, item=name, remedy=remedy)
+                self.stop_on_errors()
+        return left
 
 
-def read_roi_table(
-    path: Path, *, sheet: str | None = None, numeric: Collection[str] = (), rois: RoiNumbers | None = None
-) -> RoiTable:
-    """Return a table's lines; with ``rois`` those of its subject and session, where it has such columns.
+def read_lab_table(path: Path, *, sheet: str | None = None, numeric: Collection[str] = ()) -> LabTable:
+    """Return a table's lines.
+
+    Parameters
+    ----------
+    path
+        CSV or Excel file.
+    sheet
+        Sheet of an Excel file; the first one by default.
+    numeric
+        Columns that hold numbers.
 
     Raises
     ------
     StudyError
         A file that is missing, damaged or no table.
     TableError
-        A table without rows, with columns that are there twice, or without rows for this session.
+        A table without rows, or with columns that are there twice.
     """
     lines = read_lines(path, sheet=sheet, numeric=frozenset(numeric))
     names = lines[0][1] if lines else []
-    table = RoiTable(path, tuple(name for name in names if name), ())
+    table = LabTable(path, tuple(name for name in names if name), ())
     for name, count in Counter(table.columns).items():
         if count > 1:
             message = f"The column {name!r} is there {count} times."
@@ -148,21 +138,5 @@ def read_roi_table(
     if not read:
         table.found("missing-value", "The table has no rows.")
     table.stop_on_errors()
-    table.lines = tuple(read) if rois is None else _of_session(table, read, rois)
+    table.lines = tuple(read)
     return table
-
-
-def _of_session(table: RoiTable, lines: list[Line], rois: RoiNumbers) -> tuple[Line, ...]:
-    wanted = {"subject_id": rois.subject_id, "session_id": rois.session_id}
-    left = lines
-    for name in SESSION_KEYS:
-        if name not in table.columns:
-            continue
-        known = sorted({line.cells.get(name, "") for line in left})
-        left = [line for line in left if line.cells.get(name, "") == wanted[name]]
-        if not left:
-            message = f"No row has {name} {wanted[name]!r}."
-            remedy = nearest(wanted[name], known) or f"There are {', '.join(known)[:200]}."
-            table.found("unknown-word", message, item=name, remedy=remedy)
-            table.stop_on_errors()
-    return tuple(left)
