@@ -16,7 +16,7 @@ MODULE_DESCRIPTION = "How the clocks of the acquisition systems lead to session 
 TABLE_NAME = "clock_alignment"
 TABLE_DESCRIPTION = (
     "One row per stream of data: the clock it was recorded on, how that clock was brought to session time, "
-    "and how well. Session time = offset_s + own time * (1 + drift_ppm / 1e6). NaN: not known or not applicable."
+    "and how well. Session time = offset_s + own time * (1 + drift_ppm / 1e6). NaN: unknown or inapplicable."
 )
 
 MAX_DRIFT_PPM = 1000.0

@@ -9,15 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.converters.clocks.clock_map import ClockMap
-from nwbswitch.converters.clocks.line_fit import residuals, robust_line
-from nwbswitch.converters.clocks.pulse_matching import MAX_DRIFT, match_by_intervals
+from nwbswitch.converters.clocks.line_fit import MIN_SCALE_S, residuals, robust_line, robust_scale
+from nwbswitch.converters.clocks.pulse_matching import (
+    CLEARLY_BETTER,
+    MAX_DRIFT,
+    MIN_COMPARED,
+    MIN_MATCHED,
+    MIN_RUN,
+    Matching,
+    match_by_intervals,
+)
 from nwbswitch.converters.clocks.pulses import PulseTrain
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import issue
 from nwbswitch.schemas.study_clocks import Surplus
 
 Floats = NDArray[np.float64]
-Rows = NDArray[np.int64]
+
+_SHIFTED = 2000
+_PART = 0.2
 
 MAX_RESIDUAL_MS = 20.0
 """Hardware clocks agree within 1 ms, time stamps of Windows programs come in steps of 15.6 ms; a pulse
@@ -27,6 +37,8 @@ MAX_RESIDUAL_INTERVALS = 0.25
 meant."""
 MAX_OUTLIERS = 0.01
 """Share of pulses that may be mistimed where trains of equal number are taken one by one."""
+MAX_SHIFT = 5
+"""Pulses by which trains of equal number are shifted against each other to see whether that fits better."""
 REGULAR_WITHIN = 0.02
 """Intervals within this share of their median are alike: pulses of a frame clock or a metronome."""
 
@@ -119,51 +131,70 @@ def _one_by_one(own_s: Floats, reference_s: Floats, limit_s: float) -> Found | N
         return line, own_s, reference_s
     interval_s = float(np.median(np.diff(reference_s)))
     close = np.abs(residuals(line, own_s, reference_s)) <= min(limit_s, MAX_RESIDUAL_INTERVALS * interval_s)
-    if (~close).sum() > MAX_OUTLIERS * len(own_s):
+    far = np.flatnonzero(~close)
+    in_a_row = len(far) >= MIN_RUN and bool((far[MIN_RUN - 1 :] - far[: 1 - MIN_RUN] == MIN_RUN - 1).any())
+    if len(far) > MAX_OUTLIERS * len(own_s) or in_a_row:
+        return None
+    if _fits_better_shifted(own_s, reference_s, line):
         return None
     return line, own_s[close], reference_s[close]
 
 
+def _fits_better_shifted(own_s: Floats, reference_s: Floats, line: ClockMap) -> bool:
+    """Return whether the trains fit far better with one of them some pulses later.
+
+    So it is when each system missed pulses at another end and the intervals still tell pulses apart.
+    """
+    if len(own_s) < MIN_COMPARED + MAX_SHIFT:
+        return False
+    own, reference = own_s[:_SHIFTED], reference_s[:_SHIFTED]
+    here = max(robust_scale(residuals(line, own, reference)), MIN_SCALE_S)
+    for shift in range(1, MAX_SHIFT + 1):
+        for a, b in ((own[shift:], reference[:-shift]), (own[:-shift], reference[shift:])):
+            if robust_scale(residuals(robust_line(a, b), a, b)) < here / CLEARLY_BETTER:
+                return True
+    return False
+
+
 def _by_intervals(own: PulseTrain, reference: PulseTrain, limit_s: float) -> Found:
     a, b = own.times_s, reference.times_s
+    if min(len(a), len(b)) < MIN_MATCHED:
+        problem = f"Fewer than {MIN_MATCHED} are aligned only when both have as many and they fit."
+        remedy = "Look at threshold, edge and channel, or cut one of the trains with extra: before or after."
+        _refuse(own, reference, problem, remedy)
     regular = is_regular(a) and is_regular(b)
-    found = match_by_intervals(a, b, limit_s=limit_s)
-    if found is not None and found.is_sound and found.is_unique:
-        return found.map, a[found.own], b[found.reference]
+    found = match_by_intervals(a, b, limit_s=limit_s, thorough=not regular)
+    if found is None or not (found.is_sound and found.is_unique):
+        _refuse(own, reference, *_why_not(found, regular=regular))
+    return found.map, a[found.own], b[found.reference]
+
+
+def _why_not(found: Matching | None, *, regular: bool) -> tuple[str, str]:
+    """Return why an assignment is not taken, and what to do."""
     if regular:
-        _refuse(
-            own,
-            reference,
+        return (
             "They come regularly, so that their intervals do not tell which pulse is missing or too many.",
             "Cut one of the trains, say with extra: before or after where the surplus is, or correct "
             "threshold, hysteresis and min_interval_s.",
         )
-    if found is None or len(found.own) < 3:
-        _refuse(
-            own,
-            reference,
+    if found is None:
+        return (
             "No stretch of intervals is found in both.",
             "Check that both are the same line, the same edge, and in s (scale, rate_hz).",
         )
     if not found.is_unique:
-        _refuse(
-            own,
-            reference,
+        return (
             f"{len(found.own)} pulses fit each other, but another assignment explains "
             f"{100 * found.rival_share:.0f} % as many.",
             "Give pulses with irregular intervals, or say with extra where the surplus is.",
         )
-    if found.broken_at_s is not None:
-        _refuse(
-            own,
-            reference,
+    if found.broken_at_s is not None and found.share >= _PART:
+        return (
             f"{len(found.own)} pulses fit each other, but those from {found.broken_at_s:.3f} s of the "
             "reference on do not: one of the clocks jumped or stopped.",
             "Make a session of each part.",
         )
-    _refuse(
-        own,
-        reference,
+    return (
         f"Only {len(found.own)} of them fit each other.",
         "Check that both are the same line and the same edge; give min_interval_s if contacts bounced.",
     )

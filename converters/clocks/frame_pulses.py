@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -97,25 +98,27 @@ def align_frames(
         _refuse(pulses, source, needed, "Some come at the same time.", "Give min_interval_s.")
     gaps = _gaps(times)
     _check_rate(pulses, source, gaps.usual_s, nominal_rate_hz)
-    n_filled = 0
+    _check_bounces(pulses, source, needed, gaps.usual_s)
+    is_filled = np.zeros(len(times), dtype=bool)
     if gaps.rows.size and _needs_filling(pulses, source, times, gaps, needed):
-        n_filled = int(gaps.lost.sum())
-        times = _filled(times, gaps)
-    times = _cut(pulses, source, times, needed, gaps)
+        times, is_filled = _filled(times, gaps)
+    first, stop = _cut(pulses, source, times, needed)
+    times, is_filled = times[first:stop], is_filled[first:stop]
     frames = times[:: source.pulses_per_frame]
     session_s = clock_map.apply(frames)
     steps = np.diff(times)
-    usual = steps[steps <= GAP_INTERVALS * gaps.usual_s] - gaps.usual_s if gaps.usual_s else steps
+    steps = steps[steps <= GAP_INTERVALS * gaps.usual_s] - gaps.usual_s
     left = np.flatnonzero(np.diff(frames) > GAP_INTERVALS * gaps.usual_s * source.pulses_per_frame)
+    n_found = int((~is_filled).sum())
     quality = Alignment(
         map=clock_map,
-        n_matched=needed - n_filled,
-        n_unmatched_own=len(pulses.times_s) + n_filled - needed,
-        n_unmatched_reference=n_filled,
-        jitter_ms=float(1000 * usual.std(ddof=1)) if len(usual) > 1 else float("nan"),
-        max_residual_ms=float(1000 * np.abs(usual).max()) if len(usual) > 1 else float("nan"),
-        interval_ms=float(1000 * gaps.usual_s * source.pulses_per_frame) if gaps.usual_s else float("nan"),
-        n_dropped=n_filled,
+        n_matched=n_found,
+        n_unmatched_own=len(pulses.times_s) - n_found,
+        n_unmatched_reference=int(is_filled.sum()),
+        jitter_ms=float(1000 * steps.std(ddof=1)) if len(steps) > 1 else math.nan,
+        max_residual_ms=float(1000 * np.abs(steps).max()) if len(steps) > 1 else math.nan,
+        interval_ms=float(1000 * gaps.usual_s * source.pulses_per_frame) if gaps.usual_s else math.nan,
+        n_dropped=int(is_filled[:: source.pulses_per_frame].sum()),
     )
     return FrameAlignment(session_s, quality, session_s[left])
 
@@ -183,40 +186,56 @@ def _needs_filling(pulses: PulseTrain, source: FrameTimes, times: Floats, gaps: 
     return True
 
 
-def _filled(times_s: Floats, gaps: _Gaps) -> Floats:
-    """Return times with those of lost pulses evenly in their gaps."""
-    numbers = np.arange(len(times_s), dtype=np.float64)
-    numbers[1:] += np.cumsum(np.bincount(gaps.rows, weights=gaps.lost, minlength=len(times_s) - 1))
-    filled: Floats = np.interp(np.arange(int(numbers[-1]) + 1), numbers, times_s)
-    return filled
+def _filled(times_s: Floats, gaps: _Gaps) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return times with those of lost pulses evenly in their gaps, and which ones these are."""
+    numbers = np.arange(len(times_s))
+    numbers[1:] += np.cumsum(np.bincount(gaps.rows, gaps.lost, len(times_s) - 1).astype(np.int64))
+    is_filled = np.ones(int(numbers[-1]) + 1, dtype=bool)
+    is_filled[numbers] = False
+    return np.interp(np.arange(len(is_filled)), numbers, times_s), is_filled
 
 
-def _cut(pulses: PulseTrain, source: FrameTimes, times: Floats, needed: int, gaps: _Gaps) -> Floats:
-    if len(times) == needed:
-        return times
-    if len(times) < needed:
-        lack = needed - len(times)
+def _check_bounces(pulses: PulseTrain, source: FrameTimes, needed: int, usual_s: float) -> None:
+    """Refuse pulses between two that are one usual interval apart: no scanner makes them.
+
+    A pulse that was only timed late also has a short interval behind it, but a long one before it.
+    """
+    steps = np.diff(pulses.times_s[source.start_index :])
+    pairs = steps[:-1] + steps[1:]
+    bounces = np.flatnonzero((steps[:-1] < 0.5 * usual_s) & (pairs < (1 + WHOLE_WITHIN) * usual_s))
+    if bounces.size:
+        when_s = pulses.times_s[source.start_index + int(bounces[0]) + 1]
         _refuse(
             pulses,
             source,
             needed,
-            f"{lack} are missing, and no gap between pulses shows where: the line may have been recorded too "
-            "late or ended too early.",
+            f"{bounces.size} stand between two that are one interval apart, the first at {when_s:.3f} s.",
+            f"Give min_interval_s: {0.5 * usual_s:.3g}, or hysteresis: contacts bounce or a line is noisy.",
+        )
+
+
+def _cut(pulses: PulseTrain, source: FrameTimes, times: Floats, needed: int) -> tuple[int, int]:
+    """Return the first pulse that is used and the one after the last."""
+    surplus = len(times) - needed
+    if surplus < 0:
+        _refuse(
+            pulses,
+            source,
+            needed,
+            f"{-surplus} are missing, and no gap between pulses shows where: the line may have been recorded "
+            "too late or ended too early.",
             "Check the number of frames and pulses_per_frame.",
         )
-    if source.extra == "none":
-        n_short = int((np.diff(times) < 0.5 * gaps.usual_s).sum())
-        bounce = f" {n_short} come within half the usual interval: contacts may bounce." if n_short else ""
+    if surplus and source.extra == "none":
         _refuse(
             pulses,
             source,
             needed,
-            f"{len(times) - needed} are too many.{bounce}",
-            f"Give min_interval_s: {0.5 * gaps.usual_s:.3g}."
-            if n_short
-            else "Say where they are with extra: before or extra: after, or give start_index.",
+            f"{surplus} are too many.",
+            "Say where they are with extra: before or extra: after, or give start_index.",
         )
-    return times[:needed] if source.extra == "after" else times[-needed:]
+    first = surplus if source.extra == "before" else 0
+    return first, first + needed
 
 
 def _where(times: Floats, gaps: _Gaps) -> str:

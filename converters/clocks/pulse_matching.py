@@ -29,10 +29,21 @@ AMBIGUOUS_SHARE = 0.9
 pulses are rarely more than one in ten."""
 MIN_SHARE = 0.5
 """Share of the pulses, of the train with fewer, that must have a partner while both systems recorded."""
-MIN_SPAN_SHARE = 0.3
-"""The same in each tenth of that time; less says that a clock jumped or stopped."""
-_SPANS = 10
-_MIN_IN_SPAN = 8
+MAX_SPREAD = 0.5
+"""Robust standard deviation of the residuals as a share of the distance searched; residuals that are spread
+evenly, as those of pulses that are no partners, have 0.74."""
+CHANCE = 1e-6
+"""Recordings in which losses by chance may make as long a run of pulses without partners as is taken for a
+clock that jumped."""
+MIN_RUN = 8
+"""Shortest such run: fewer are lost at once when a program hangs."""
+SAME_WITHIN_S = 1e-3
+"""Partners this close are partners, however well the others agree: many systems store whole milliseconds."""
+CLEARLY_BETTER = 3.0
+"""How many times the jitter of the best assignment another one must have not to count as a rival: estimates
+from 20 pulses each differ that much by chance once in 100,000 times (F distribution)."""
+MIN_COMPARED = 20
+"""Pulses from which jitter is compared."""
 
 _FINGERPRINTS = (3, 8, 16)
 _MAX_TWINS = 8
@@ -43,6 +54,7 @@ _TRIALS = 2000
 _MAX_BRUTE = 4_000_000
 _SCORED = 400
 _MAX_LAG = 20
+_RIVALS = 40
 _ANCHORS = 20
 
 
@@ -55,12 +67,14 @@ class Matching:
     """Numbers of the own pulses that have a partner, increasing."""
     reference: Rows
     """Numbers of their partners."""
-    rival_share: float
-    """Pulses that the second best assignment explains, as a share of those of this one."""
+    rival_share: float = 0.0
+    """Pulses that another assignment explains as well, as a share of those of this one."""
     broken_at_s: float | None = None
     """Reference time from which the trains no longer fit, when they stop fitting."""
     share: float = 1.0
     """Share with a partner, of the train with fewer pulses, while both systems recorded."""
+    spread: float = 0.0
+    """Robust standard deviation of the residuals as a share of the distance searched."""
 
     @property
     def is_unique(self) -> bool:
@@ -70,10 +84,13 @@ class Matching:
     @property
     def is_sound(self) -> bool:
         """Whether enough pulses have a partner, all along."""
-        return len(self.own) >= MIN_MATCHED and self.share >= MIN_SHARE and self.broken_at_s is None
+        enough = len(self.own) >= MIN_MATCHED and self.share >= MIN_SHARE
+        return enough and self.spread <= MAX_SPREAD and self.broken_at_s is None
 
 
-def match_by_intervals(own_s: Floats, reference_s: Floats, *, limit_s: float) -> Matching | None:
+def match_by_intervals(
+    own_s: Floats, reference_s: Floats, *, limit_s: float, thorough: bool = True
+) -> Matching | None:
     """Return the assignment that explains most pulses, or None when there is none.
 
     Short stretches of pulses are recognised by the ratios of their intervals, which neither offset nor drift
@@ -86,13 +103,15 @@ def match_by_intervals(own_s: Floats, reference_s: Floats, *, limit_s: float) ->
         Times on both clocks, in order, shapes (n,) and (m,).
     limit_s
         Largest distance of partners after alignment.
+    thorough
+        Try longer stretches where short ones do not decide, as for bar codes.
     """
     own_rows, reference_rows = _distinct(own_s), _distinct(reference_s)
     own, reference = own_s[own_rows], reference_s[reference_rows]
     if min(len(own), len(reference)) < MIN_MATCHED:
         return None
     best: Matching | None = None
-    for level in range(len(_FINGERPRINTS)):
+    for level in range(len(_FINGERPRINTS) if thorough else 1):
         lines = _brute_lines(own, reference) if _is_small(own, reference) else _seeded(own, reference, level)
         if len(lines):
             found = _best(own, reference, lines, limit_s)
@@ -109,6 +128,7 @@ def match_by_intervals(own_s: Floats, reference_s: Floats, *, limit_s: float) ->
         best.rival_share,
         best.broken_at_s,
         best.share,
+        best.spread,
     )
 
 
@@ -203,21 +223,27 @@ def _fingerprints(times_s: Floats, size: int) -> tuple[Floats, Rows]:
 
 def _best(own: Floats, reference: Floats, lines: Floats, limit_s: float) -> Matching | None:
     """Return the line with most partners, made better by them, and how close the next one comes."""
-    first_s = min(limit_s, 0.1 * float(max(np.median(np.diff(own)), np.median(np.diff(reference)))))
+    interval_s = float(max(np.median(np.diff(own)), np.median(np.diff(reference))))
+    first_s, same_s = min(limit_s, 0.1 * interval_s), min(limit_s, SAME_WITHIN_S, 0.05 * interval_s)
     sample = own if len(own) <= _SCORED else own[np.linspace(0, len(own) - 1, _SCORED).astype(int)]
     scores = _scores(sample, reference, lines, first_s)
     refined: Matching | None = None
     for row in np.argsort(-scores, kind="stable")[:3]:
-        found = _refined(own, reference, ClockMap(*lines[row]), first_s, limit_s)
+        found = _refined(own, reference, ClockMap(*lines[row]), first_s, same_s)
         if found is not None and (refined is None or len(found.own) > len(refined.own)):
             refined = found
     if refined is None:
         return None
     left = residuals(refined.map, own[refined.own], reference[refined.reference])
-    tight_s = min(first_s, OUTLIER_MADS * max(robust_scale(left), MIN_SCALE_S))
-    rival = _rival(own, reference, refined, lines, tight_s)
+    rival = _rival(own, reference, refined, lines, _tight(left, first_s, same_s))
     share, broken_at_s = _coverage(own, reference, refined)
-    return Matching(refined.map, refined.own, refined.reference, rival, broken_at_s, share)
+    spread = robust_scale(left) / first_s
+    return Matching(refined.map, refined.own, refined.reference, rival, broken_at_s, share, spread)
+
+
+def _tight(left: Floats, first_s: float, same_s: float) -> float:
+    """Return how far partners may be apart, given the residuals of those found so far."""
+    return max(same_s, min(first_s, OUTLIER_MADS * robust_scale(left)))
 
 
 def _scores(sample: Floats, reference: Floats, lines: Floats, within_s: float) -> Floats:
@@ -226,14 +252,13 @@ def _scores(sample: Floats, reference: Floats, lines: Floats, within_s: float) -
     step = max(1, 2_000_000 // max(1, len(sample)))
     for start in range(0, len(lines), step):
         some = lines[start : start + step]
-        mapped = sample[None, :] * (1 + some[:, 1:]) + some[:, :1]
-        distance = np.abs(mapped - reference[_nearest(mapped, reference)])
+        distance = np.abs(_from_nearest(sample, reference, some))
         scores[start : start + step] = (distance <= within_s).sum(axis=1)
     return scores
 
 
 def _refined(
-    own: Floats, reference: Floats, line: ClockMap, first_s: float, limit_s: float
+    own: Floats, reference: Floats, line: ClockMap, first_s: float, same_s: float
 ) -> Matching | None:
     """Return the matching that follows from a first line by fitting and matching again."""
     within_s = first_s
@@ -244,8 +269,7 @@ def _refined(
         line = robust_line(own[rows], reference[others])
         if not abs(line.drift) <= MAX_DRIFT:
             return None
-        left = residuals(line, own[rows], reference[others])
-        within_s = min(first_s, OUTLIER_MADS * max(robust_scale(left), MIN_SCALE_S))
+        within_s = _tight(residuals(line, own[rows], reference[others]), first_s, same_s)
         now = partners(line, own, reference, within_s=within_s)
         same = len(now[0]) == len(rows) and bool((now[0] == rows).all() and (now[1] == others).all())
         rows, others = now
@@ -253,16 +277,15 @@ def _refined(
             break
     if len(rows) < MIN_MATCHED:
         return None
-    line = least_squares(own[rows], reference[others])
-    rows, others = partners(line, own, reference, within_s=limit_s)
-    return Matching(line, rows, others, 0.0)
+    return Matching(least_squares(own[rows], reference[others]), rows, others)
 
 
 def _rival(own: Floats, reference: Floats, best: Matching, lines: Floats, within_s: float) -> float:
-    """Return how many pulses the best other line explains, as a share of those that the best one does."""
+    """Return how many pulses another line explains as well, as a share of those that the best one does."""
     random = np.random.default_rng(2)
-    chosen = random.choice(len(best.own), min(_SCORED, len(best.own)), replace=False)
-    sample = own[np.sort(best.own[chosen])]
+    # All pulses between the first and the last partner, not the partners alone: another line has others.
+    between = np.arange(best.own[0], best.own[-1] + 1)
+    sample = own[np.sort(random.choice(between, min(_SCORED, len(between)), replace=False))]
     anchors = random.choice(len(best.own), min(_ANCHORS, len(best.own)), replace=False)
     lags = np.concatenate([np.arange(-_MAX_LAG, 0), np.arange(1, _MAX_LAG + 1)])
     target = best.reference[anchors][:, None] + lags
@@ -277,18 +300,54 @@ def _rival(own: Floats, reference: Floats, best: Matching, lines: Floats, within
     candidates = candidates[away > 2 * within_s]
     if not len(candidates):
         return 0.0
-    own_score = _scores(sample, reference, np.array([[best.map.offset_s, best.map.drift]]), within_s)[0]
-    return float(_scores(sample, reference, candidates, within_s).max() / max(own_score, 1))
+    # The likeliest ones are brought to where they fit best before they are judged.
+    likely = np.argsort(-_scores(sample, reference, candidates, within_s), kind="stable")[:_RIVALS]
+    candidates = candidates[likely]
+    for _ in range(3):
+        left = _from_nearest(sample, reference, candidates)
+        near = np.where(np.abs(left) <= 2 * within_s, left, np.nan)
+        known = np.isfinite(near).any(axis=1)
+        candidates[known, 0] -= np.nanmedian(near[known], axis=1)
+    this = np.array([[best.map.offset_s, best.map.drift]])
+    shares = _scores(sample, reference, candidates, within_s) / max(
+        _scores(sample, reference, this, within_s)[0], 1
+    )
+    close = shares >= AMBIGUOUS_SHARE
+    if close.any() and len(sample) >= MIN_COMPARED:
+        worse = _distances(sample, reference, candidates[close]) > CLEARLY_BETTER * max(
+            _distances(sample, reference, this)[0], MIN_SCALE_S
+        )
+        shares[np.flatnonzero(close)[worse]] = 0.0
+    return float(shares.max())
+
+
+def _distances(sample: Floats, reference: Floats, lines: Floats) -> Floats:
+    """Return the median distance to the nearest reference pulse under each line, s."""
+    return np.asarray(np.median(np.abs(_from_nearest(sample, reference, lines)), axis=1))
+
+
+def _from_nearest(sample: Floats, reference: Floats, lines: Floats) -> Floats:
+    """Return how much later than the nearest reference pulse each line puts each pulse, (lines, pulses)."""
+    mapped = sample[None, :] * (1 + lines[:, 1:]) + lines[:, :1]
+    return np.asarray(mapped - reference[_nearest(mapped, reference)])
 
 
 def _coverage(own: Floats, reference: Floats, found: Matching) -> tuple[float, float | None]:
     """Return the share with a partner while both recorded, and when the trains stop fitting, if they do."""
     mapped = found.map.apply(own)
-    start, stop = max(mapped[0], reference[0]), min(mapped[-1], reference[-1])
-    edges = np.linspace(start, stop, _SPANS + 1)
-    edges[0], edges[-1] = edges[0] - 1e-3, edges[-1] + 1e-3
-    matched = np.histogram(reference[found.reference], edges)[0]
-    fewer = np.minimum(np.histogram(mapped, edges)[0], np.histogram(reference, edges)[0])
-    share = float(matched.sum() / max(1, fewer.sum()))
-    broken = np.flatnonzero((fewer >= _MIN_IN_SPAN) & (matched < MIN_SPAN_SHARE * fewer))
-    return share, float(edges[broken[0]]) if broken.size else None
+    start_s, stop_s = max(mapped[0], reference[0]) - 1e-3, min(mapped[-1], reference[-1]) + 1e-3
+    both = np.flatnonzero((mapped >= start_s) & (mapped <= stop_s))
+    n_reference = int(((reference >= start_s) & (reference <= stop_s)).sum())
+    share = len(found.own) / max(1, min(len(both), n_reference))
+    lonely = np.ones(len(own), dtype=bool)
+    lonely[found.own] = False
+    lonely = lonely[both]
+    if not lonely.any():
+        return share, None
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], lonely, [False]])))
+    first, last = both[edges[::2]], both[edges[1::2] - 1]
+    length = max(MIN_RUN, np.log(CHANCE / len(both)) / np.log(lonely.mean())) if not lonely.all() else 0
+    # Where one system did not record there is nothing to fit.
+    there = np.searchsorted(reference, mapped[last], "right") - np.searchsorted(reference, mapped[first])
+    broken = np.flatnonzero((last - first + 1 >= length) & (there >= length / 2))
+    return share, float(mapped[first[broken[0]]]) if broken.size else None
