@@ -18,22 +18,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nwbswitch.schemas.errors import UnsafeFileError
-from nwbswitch.schemas.plain_values import (
-    ARRAY_NAMES,
-    CONSTRUCTORS,
+from nwbswitch.schemas.plain_limits import (
     Budget,
     Name,
     RefusedPickleError,
     Unbuilt,
-    built_array,
-    built_dtype,
     check_nesting,
     checked_key,
-    need,
 )
+from nwbswitch.schemas.plain_pandas import PARTS
+from nwbswitch.schemas.plain_values import CONSTRUCTORS, MARKERS, built
 
 __all__ = ["RefusedPickleError", "read_pickle_bytes", "read_plain_pickle"]
 
@@ -115,17 +110,9 @@ class _Machine:
 
     def build(self) -> None:
         target, state = self.gather(2)
-        value: Any
         if not isinstance(target, Unbuilt):
             raise RefusedPickleError(f"it sets the state of a {type(target).__name__}")
-        if target.kind == "dtype":
-            value = built_dtype(self.budget, target.text, state)
-        else:
-            need(
-                isinstance(state, tuple) and len(state) == 5 and isinstance(state[2], np.dtype),
-                "an array's state",
-            )
-            value = built_array(self.budget, state[1], state[2], state[4], fortran=bool(state[3]))
+        value = built(self.budget, target, state)
         for key in target.memo_keys:
             self.memo[key] = value
         self.unbuilt -= 1
@@ -158,7 +145,7 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise RefusedPickleError("it is damaged (a name is not text)")
         word = Name(module[:MAX_NAME], name[:MAX_NAME])
-        if word not in CONSTRUCTORS and word not in ARRAY_NAMES:
+        if word not in CONSTRUCTORS and word not in MARKERS:
             raise RefusedPickleError(f"it names {word}, which plain data do not need")
         self.stack.append(word)
 
@@ -295,7 +282,7 @@ def read_plain_pickle(data: bytes) -> Any:
         raise RefusedPickleError(f"it is damaged ({type(error).__name__}: {str(error)[:200]})") from error
     if machine.unbuilt or len(machine.stack) != 1:
         raise RefusedPickleError("it is damaged (something is left unfinished)")
-    check_nesting(machine.stack[0], most=len(data))
+    check_nesting(machine.stack[0], most=len(data), parts=PARTS)
     return machine.stack[0]
 
 
