@@ -12,7 +12,9 @@ from nwbswitch.converters.clocks.clock_map import ClockMap
 from nwbswitch.converters.clocks.line_fit import MIN_SCALE_S, residuals, robust_line, robust_scale
 from nwbswitch.converters.clocks.pulse_matching import (
     CLEARLY_BETTER,
+    MAX_CHANCE,
     MAX_DRIFT,
+    MAX_SPREAD,
     MIN_COMPARED,
     MIN_MATCHED,
     MIN_RUN,
@@ -182,13 +184,18 @@ def _why_not(found: Matching | None, *, regular: bool) -> tuple[str, str]:
             "No stretch of intervals is found in both.",
             "Check that both are the same line, the same edge, and in s (scale, rate_hz).",
         )
+    if found.chance > MAX_CHANCE or found.spread > MAX_SPREAD or found.share < _PART:
+        return (
+            f"{len(found.own)} fit each other at most, which unrelated pulses may as well.",
+            "Check that both are the same line and the same edge, with the right rate_hz or scale.",
+        )
     if not found.is_unique:
         return (
             f"{len(found.own)} pulses fit each other, but another assignment explains "
             f"{100 * found.rival_share:.0f} % as many.",
             "Give pulses with irregular intervals, or say with extra where the surplus is.",
         )
-    if found.broken_at_s is not None and found.share >= _PART:
+    if found.broken_at_s is not None:
         return (
             f"{len(found.own)} pulses fit each other, but those from {found.broken_at_s:.3f} s of the "
             "reference on do not: one of the clocks jumped or stopped.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ AMBIGUOUS_SHARE = 0.9
 pulses are rarely more than one in ten."""
 MIN_SHARE = 0.5
 """Share of the pulses, of the train with fewer, that must have a partner while both systems recorded."""
+MAX_CHANCE = 1e-3
+"""Expected number of assignments of unrelated pulses that fit as well; more is no evidence."""
 MAX_SPREAD = 0.5
 """Robust standard deviation of the residuals as a share of the distance searched; residuals that are spread
 evenly, as those of pulses that are no partners, have 0.74."""
@@ -75,6 +77,8 @@ class Matching:
     """Share with a partner, of the train with fewer pulses, while both systems recorded."""
     spread: float = 0.0
     """Robust standard deviation of the residuals as a share of the distance searched."""
+    chance: float = 0.0
+    """Expected number of assignments of unrelated pulses in which as many have a partner."""
 
     @property
     def is_unique(self) -> bool:
@@ -85,7 +89,8 @@ class Matching:
     def is_sound(self) -> bool:
         """Whether enough pulses have a partner, all along."""
         enough = len(self.own) >= MIN_MATCHED and self.share >= MIN_SHARE
-        return enough and self.spread <= MAX_SPREAD and self.broken_at_s is None
+        sharp = self.spread <= MAX_SPREAD and self.chance <= MAX_CHANCE
+        return enough and sharp and self.broken_at_s is None
 
 
 def match_by_intervals(
@@ -121,15 +126,7 @@ def match_by_intervals(
             break
     if best is None:
         return None
-    return Matching(
-        best.map,
-        own_rows[best.own],
-        reference_rows[best.reference],
-        best.rival_share,
-        best.broken_at_s,
-        best.share,
-        best.spread,
-    )
+    return replace(best, own=own_rows[best.own], reference=reference_rows[best.reference])
 
 
 def partners(
@@ -235,10 +232,16 @@ def _best(own: Floats, reference: Floats, lines: Floats, limit_s: float) -> Matc
     if refined is None:
         return None
     left = residuals(refined.map, own[refined.own], reference[refined.reference])
-    rival = _rival(own, reference, refined, lines, _tight(left, first_s, same_s))
+    tight_s = _tight(left, first_s, same_s)
     share, broken_at_s = _coverage(own, reference, refined)
-    spread = robust_scale(left) / first_s
-    return Matching(refined.map, refined.own, refined.reference, rival, broken_at_s, share, spread)
+    return replace(
+        refined,
+        rival_share=_rival(own, reference, refined, lines, tight_s),
+        broken_at_s=broken_at_s,
+        share=share,
+        spread=robust_scale(left) / first_s,
+        chance=_chance(own, reference, refined, tight_s),
+    )
 
 
 def _tight(left: Floats, first_s: float, same_s: float) -> float:
@@ -330,6 +333,23 @@ def _from_nearest(sample: Floats, reference: Floats, lines: Floats) -> Floats:
     """Return how much later than the nearest reference pulse each line puts each pulse, (lines, pulses)."""
     mapped = sample[None, :] * (1 + lines[:, 1:]) + lines[:, :1]
     return np.asarray(mapped - reference[_nearest(mapped, reference)])
+
+
+def _chance(own: Floats, reference: Floats, found: Matching, within_s: float) -> float:
+    """Return how many lines bring as many pulses to a partner when the trains are unrelated.
+
+    Two pairs within the largest drift make a line. Each other pulse then has a partner with the probability
+    of the share of time that lies within the distance searched of one, independently (binomial tail).
+    """
+    from scipy.stats import binom
+
+    n_own, n_reference = len(own), len(reference)
+    span_s, density_hz = own[-1] - own[0], (n_reference - 1) / (reference[-1] - reference[0])
+    second = min(float(n_reference), max(1.0, 2 * MAX_DRIFT * span_s * density_hz))
+    n_lines = 0.5 * n_own * (n_own - 1) * n_reference * second
+    n_between = int(found.own[-1] - found.own[0]) + 1
+    hit = min(1.0, 2 * within_s * density_hz)
+    return float(n_lines * binom.sf(len(found.own) - 3, n_between - 2, hit))
 
 
 def _coverage(own: Floats, reference: Floats, found: Matching) -> tuple[float, float | None]:
