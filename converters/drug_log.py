@@ -32,7 +32,7 @@ from nwbswitch.schemas.drug_table import (
 )
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import has_errors
-from nwbswitch.schemas.substances import find_substance
+from nwbswitch.schemas.substances import substance_of
 
 DESCRIPTION = (
     "Drug log: one row per administration of a substance at a constant dose, controls included. A missing "
@@ -251,8 +251,8 @@ def _meanings(column: VectorData, words: Mapping[str, str]) -> MeaningsTable:
 
 def _link_substances(nwbfile: NWBFile, table: EventsTable, rows: Sequence[Administration]) -> None:
     """Link every substance with a known identifier to its registries (HERD external resources)."""
-    for name in dict.fromkeys(row.substance for row in rows):
-        substance = find_substance(name)
+    for name, row in {row.substance: row for row in rows}.items():
+        substance = substance_of(row)
         key: Any = name
         for kind, value in (substance.identifiers if substance else {}).items():
             prefix, resolver = REGISTRIES[kind]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nwbswitch.schemas.drug_log import Administration, DoseBasis
-from nwbswitch.schemas.substances import Substance, base_units, find_substance, molar_mass, salt_name
+from nwbswitch.schemas.substance import Substance, base_units, molar_mass
+from nwbswitch.schemas.substances import salt_name, substance_of
 from nwbswitch.schemas.units import convert, parse_unit
 
 DOSE_KINDS = (
@@ -47,7 +48,7 @@ def dose_mg_per_kg_free_base(row: Administration) -> float | None:
     body weight); without a dose, concentration x volume / body weight. The body weight is used whatever
     the route: for a local infusion the number is not a systemic exposure.
     """
-    stated, substance = _stated(row), find_substance(row.substance)
+    stated, substance = _stated(row), substance_of(row)
     if stated is None:
         return None
     if stated.measures == "mass":
@@ -61,7 +62,7 @@ def dose_mg_per_kg_free_base(row: Administration) -> float | None:
 
 def dose_umol_per_kg(row: Administration) -> float | None:
     """Return the dose in umol of the substance per kg of body weight, or None when it is not settled."""
-    stated, substance = _stated(row), find_substance(row.substance)
+    stated, substance = _stated(row), substance_of(row)
     if stated is None:
         return None
     if stated.measures == "amount":

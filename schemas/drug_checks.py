@@ -9,7 +9,8 @@ from nwbswitch.schemas import vocabularies
 from nwbswitch.schemas.doses import CONCENTRATION_KINDS, DOSE_KINDS, dose_mg_per_kg_free_base
 from nwbswitch.schemas.drug_log import Administration, MissingReason, Stereochemistry
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.substances import Substance, find_substance, salt_name, substances
+from nwbswitch.schemas.substance import Substance
+from nwbswitch.schemas.substances import salt_name, substance_of, substances
 from nwbswitch.schemas.units import parse_unit, plain_micro
 
 MISSING_REASONS: tuple[str, ...] = get_args(MissingReason)
@@ -26,7 +27,7 @@ def canonical_administration(row: Administration) -> Administration:
     what the vocabulary does not hold is left as it is.
     """
     changes: dict[str, Any] = {}
-    substance = find_substance(row.substance)
+    substance = substance_of(row)
     if substance is not None:
         changes["substance"] = substance.name
         salt = salt_name(substance, row.salt) if row.salt else None
@@ -47,14 +48,15 @@ def canonical_administration(row: Administration) -> Administration:
 def check_administration(row: Administration, place: Place) -> list[Issue]:
     """Return every finding about one administration: words, units, dose and stereochemistry."""
     found: list[Issue] = []
-    substance = find_substance(row.substance)
+    substance = substance_of(row)
     if substance is None:
         found.append(
             issue(
                 "unknown-drug",
                 f"The substance {row.substance!r} is not in the vocabulary.",
                 place=_inside(place, "substance"),
-                remedy=nearest(row.substance, _substance_words()) or "Give its usual name, e.g. ketamine.",
+                remedy=nearest(row.substance, _substance_words())
+                or "Give its usual name, e.g. ketamine, or describe it under substances of the study file.",
             )
         )
     for name, vocabulary in (("route", "routes"), ("target_structure", "regions")):

@@ -15,8 +15,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nwbswitch.schemas.substance import Stereochemistry, Substance
+
 TABLE_NAME = "drug_administrations"
 EPOCHS_NAME = "analysis_epochs"
+
+ACUTE_S = 43_200.0
+"""A test substance given longer before the session than this, s, is not what the session tests: half the
+interval of daily dosing."""
 
 MissingReason = Literal["not recorded", "not applicable", "withheld"]
 
@@ -40,16 +46,6 @@ class ControlKind(StrEnum):
     VEHICLE = "vehicle"
     SHAM = "sham"
     PSEUDO = "pseudo"
-
-
-class Stereochemistry(StrEnum):
-    """Which stereoisomer was given."""
-
-    RACEMIC = "racemic"
-    S = "S"
-    R = "R"
-    ACHIRAL = "achiral"
-    UNKNOWN = "unknown"
 
 
 class DoseBasis(StrEnum):
@@ -93,6 +89,9 @@ class Administration(BaseModel):
     crossover_order: int | None = Field(None, ge=1, description="Rank of this session in a crossover.")
     blinding: str = ""
     notes: str = ""
+    compound: Substance | None = Field(
+        None, description="The substance itself, where it is the lab's own and not in the vocabulary."
+    )
     missing: dict[str, MissingReason] = Field(
         default_factory=dict, description="Field name to the reason why it has no value."
     )
@@ -103,19 +102,53 @@ class Administration(BaseModel):
         return self.control_kind is not ControlKind.NONE
 
 
+MAX_REPEATS = 1000
+
+
+def repeated(row: Administration, repeats: int, every_h: float | None) -> tuple[Administration, ...]:
+    """Return a dosing regimen as its administrations: ``repeats`` times the row, ``every_h`` hours apart.
+
+    Raises
+    ------
+    ValueError
+        For repeats that are not 1 to `MAX_REPEATS`, or without a positive interval between them.
+    """
+    if not 1 <= repeats <= MAX_REPEATS:
+        raise ValueError(f"repeats is {repeats}, expected 1 to {MAX_REPEATS}")
+    if repeats > 1 and not (every_h is not None and 0 < every_h < math.inf):
+        raise ValueError("repeats needs every_h, the hours from one administration to the next")
+    step_s = 3600 * (every_h or 0.0)
+    return tuple(
+        row.model_copy(update={"timestamp_s": row.timestamp_s + step_s * index}) for index in range(repeats)
+    )
+
+
 def deciding_row(rows: Sequence[Administration]) -> Administration | None:
-    """Return the row that defines time zero and the arm: the first test row, else the first control row."""
+    """Return the row that defines time zero and the arm: the first test row, else the first control row.
+
+    What was given more than `ACUTE_S` before the session is chronic treatment or prior exposure. It decides
+    only when nothing was given since, and then by its last row; of several test substances within that time
+    one that was not given chronically too comes first.
+    """
     ordered = sorted(rows, key=lambda row: row.timestamp_s)
-    tests = [row for row in ordered if row.role is Role.TEST and not row.is_control]
-    controls = [row for row in ordered if row.is_control]
-    return next(iter(tests or controls), None)
+    chronic = {row.substance for row in rows if _is_chronic(row)}
+    acute = [row for row in ordered if row.timestamp_s >= -ACUTE_S]
+    for among in (acute, ordered[::-1]):
+        tests = [row for row in among if row.role is Role.TEST and not row.is_control]
+        fresh = [row for row in tests if row.substance not in chronic]
+        controls = [row for row in among if row.is_control]
+        for found in (fresh, controls, tests) if among is acute and chronic else (tests, controls):
+            if found:
+                return found[0]
+    return None
 
 
 def arm_name(rows: Sequence[Administration], *, with_dose: bool = False) -> str:
     """Return the treatment arm of a session, or an empty string when nothing was tested.
 
     The lower-case substance of the test row (of the control row when there is no test row), with
-    ``_<dose>`` when the study has several doses of it and ``+<antagonist>`` for each antagonist.
+    ``_<dose>`` when the study has several doses of it, and ``+<substance>`` for each antagonist and each
+    other test substance of a chronic treatment before the session.
     """
     row = deciding_row(rows)
     if row is None:
@@ -123,8 +156,12 @@ def arm_name(rows: Sequence[Administration], *, with_dose: bool = False) -> str:
     name = row.substance.lower()
     if with_dose and row.dose is not None:
         name += f"_{row.dose:g}"
-    antagonists = sorted({each.substance.lower() for each in rows if each.role is Role.ANTAGONIST})
-    return "+".join([name, *antagonists])
+    added = {each.substance.lower() for each in rows if each.role is Role.ANTAGONIST or _is_chronic(each)}
+    return "+".join([name, *sorted(added - {row.substance.lower()})])
+
+
+def _is_chronic(row: Administration) -> bool:
+    return row.role is Role.TEST and not row.is_control and row.timestamp_s < -ACUTE_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,12 @@ from nwbswitch.schemas.drug_log import (
     Stereochemistry,
     drug_keywords,
     pharmacology_line,
+    repeated,
 )
 from nwbswitch.schemas.errors import StudyError
 from nwbswitch.schemas.issues import Issue, Place, Severity, issue, nearest
-from nwbswitch.schemas.substances import find_substance
+from nwbswitch.schemas.substance import Substance
+from nwbswitch.schemas.substances import own_compound, substance_of
 from nwbswitch.schemas.text_table import read_lines
 
 __all__ = [
@@ -57,7 +59,7 @@ class DrugLogRow:
 
 def stored_values(row: Administration) -> dict[str, str | float]:
     """Return the value of each column of `DRUG_LOG_COLUMNS`; a missing one is NaN or an empty string."""
-    substance = find_substance(row.substance)
+    substance = substance_of(row)
     known = substance.identifiers if substance else {}
     derived: dict[str, Any] = {
         **known,
@@ -79,7 +81,7 @@ def missing_reasons(row: Administration) -> dict[str, str]:
 
     Identifiers carry the vocabulary's reason; a derived dose that cannot be settled is ``not derivable``.
     """
-    substance = find_substance(row.substance)
+    substance = substance_of(row)
     reasons: dict[str, str] = {}
     for column in DRUG_LOG_COLUMNS:
         if column.field:
@@ -98,7 +100,9 @@ def missing_reasons(row: Administration) -> dict[str, str]:
 
 
 _KEYS = ("subject_id", "session_id")
-_FIELDS = tuple(name for name in Administration.model_fields if name != "missing")
+_FIELDS = tuple(name for name in Administration.model_fields if name not in ("missing", "compound"))
+REGIMEN = ("repeats", "every_h")
+"""Columns that make one line a regimen: how many administrations, and the hours from one to the next."""
 _REQUIRED = (*_KEYS, "timestamp_s", "substance")
 _ENUMS: dict[str, type[Role | ControlKind | Stereochemistry | DoseBasis]] = {
     "role": Role,
@@ -124,6 +128,7 @@ class _Reading:
     """What has been read so far: rows and findings."""
 
     file: Path
+    own: tuple[Substance, ...] = ()
     rows: list[DrugLogRow] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
 
@@ -131,12 +136,15 @@ class _Reading:
         self.issues.append(issue(code, message, place=Place(self.file, line, item), remedy=remedy))
 
 
-def read_drug_log(path: Path | str, *, sheet: str | None = None) -> tuple[list[DrugLogRow], list[Issue]]:
+def read_drug_log(
+    path: Path | str, *, sheet: str | None = None, own: Sequence[Substance] = ()
+) -> tuple[list[DrugLogRow], list[Issue]]:
     """Read a lab's drug table from CSV or Excel and return its rows and every finding.
 
     The header names ``subject_id``, ``session_id`` and fields of `Administration`; one line is one
     administration; of a workbook the first sheet is read, or ``sheet``. A value that is missing may be given
-    as ``not recorded``, ``not applicable`` or ``withheld``.
+    as ``not recorded``, ``not applicable`` or ``withheld``. ``own`` are compounds of the lab that the
+    vocabulary does not hold.
     Rows with an error are left out; the others carry the vocabulary's words.
 
     Raises
@@ -144,7 +152,7 @@ def read_drug_log(path: Path | str, *, sheet: str | None = None) -> tuple[list[D
     MissingExtraError
         When the file is Excel and openpyxl is not installed.
     """
-    reading = _Reading(Path(path))
+    reading = _Reading(Path(path), tuple(own))
     try:
         lines = read_lines(reading.file, sheet=sheet, numeric=_NUMBERS)
     except StudyError as error:
@@ -159,7 +167,7 @@ def read_drug_log(path: Path | str, *, sheet: str | None = None) -> tuple[list[D
 
 def _check_header(names: Sequence[str], reading: _Reading) -> bool:
     """Report missing, unknown and repeated columns; return whether rows can be read."""
-    known = (*_KEYS, *_FIELDS)
+    known = (*_KEYS, *_FIELDS, *REGIMEN)
     for name in _REQUIRED:
         if name not in names:
             remedy = nearest(name, [each for each in names if each and each not in known])
@@ -197,14 +205,30 @@ def _read_row(cells: dict[str, str], line: int, reading: _Reading, *, extra: Seq
             values[name] = _value(name, text, line, reading)
     if len(reading.issues) > before:
         if values.get("substance"):
-            reading.issues += check_administration(_readable_part(values, missing), Place(reading.file, line))
+            part = own_compound(_readable_part(values, missing), reading.own)
+            reading.issues += check_administration(part, Place(reading.file, line))
         return
     subject, session = values.pop("subject_id"), values.pop("session_id")
-    row = Administration(**values, missing=missing)
+    row = own_compound(Administration(**values, missing=missing), reading.own)
     findings = check_administration(row, Place(reading.file, line))
     reading.issues += findings
-    if not any(each.severity is Severity.ERROR for each in findings):
-        reading.rows.append(DrugLogRow(subject, session, canonical_administration(row), line))
+    if any(each.severity is Severity.ERROR for each in findings):
+        return
+    for each in _regimen(canonical_administration(row), cells, line, reading):
+        reading.rows.append(DrugLogRow(subject, session, each, line))
+
+
+def _regimen(
+    row: Administration, cells: dict[str, str], line: int, reading: _Reading
+) -> tuple[Administration, ...]:
+    """Return the administrations of a line, which are several for a regimen."""
+    repeats, every_h = (cells.get(name, "") for name in REGIMEN)
+    try:
+        return repeated(row, int(repeats or 1), float(every_h) if every_h else None)
+    except ValueError as error:
+        remedy = "Give repeats as a whole number and every_h in hours, e.g. 14 and 24."
+        reading.found("bad-cell", f"{error}.", line=line, item="repeats", remedy=remedy)
+        return ()
 
 
 def _readable_part(values: dict[str, Any], missing: dict[str, str]) -> Administration:

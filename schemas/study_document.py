@@ -14,6 +14,7 @@ from nwbswitch.schemas.stream_base import Imaging
 from nwbswitch.schemas.streams import FORMATS
 from nwbswitch.schemas.study import Archive, RawFile, Subject
 from nwbswitch.schemas.study_clocks import Clock
+from nwbswitch.schemas.substance import Substance
 
 
 class _PartOf:
@@ -91,6 +92,13 @@ class SubjectEntry(Settings):
     description: str | None = Field(None, description="Anything else about the animal.")
 
 
+class LoggedAdministration(Administration):
+    """One administration, or a regimen of several at equal intervals."""
+
+    repeats: int = Field(1, ge=1, description="How often it was given.")
+    every_h: float | None = Field(None, gt=0, description="Hours from one administration to the next.")
+
+
 class SessionEntry(Defaults):
     """One recording session, with its own settings. Other columns may serve as names in paths."""
 
@@ -104,11 +112,13 @@ class SessionEntry(Defaults):
     subject_id: str = Field(description="The animal, as in subjects.")
     start_time: str | None = Field(None, description="ISO 8601; without an offset it is in timezone.")
     subject: PartialSubject | None = Field(None, description="What differs on the day, e.g. age, weight_g.")
-    drug_log: tuple[Administration, ...] | None = Field(None, description="Administrations in this session.")
+    drug_log: tuple[LoggedAdministration, ...] | None = Field(
+        None, description="Administrations in this session."
+    )
     placeholders: tuple[str, ...] | None = Field(None, description="Fields without a stated value.")
 
 
-class AdministrationEntry(Administration):
+class AdministrationEntry(LoggedAdministration):
     """One administration and the session it belongs to."""
 
     subject_id: str
@@ -149,6 +159,9 @@ class StudyDocument(_Entry):
     )
     drug_log: str | tuple[AdministrationEntry, ...] = Field(
         (), description="A table with one administration per row, or a list."
+    )
+    substances: tuple[Substance, ...] = Field(
+        (), description="Compounds of the lab that the vocabulary does not hold."
     )
     placeholders: tuple[str, ...] = Field(
         (), description="Fields whose source does not state a value, e.g. subject.age, start_time."

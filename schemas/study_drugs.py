@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from nwbswitch.schemas.drug_log import Administration
-from nwbswitch.schemas.drug_table import canonical_administration, check_administration, read_drug_log
+from nwbswitch.schemas.drug_log import Administration, repeated
+from nwbswitch.schemas.drug_table import (
+    REGIMEN,
+    canonical_administration,
+    check_administration,
+    read_drug_log,
+)
 from nwbswitch.schemas.issues import Place, has_errors, nearest
 from nwbswitch.schemas.study_findings import shown
 from nwbswitch.schemas.study_positions import moved, place_of
 from nwbswitch.schemas.study_reader import SessionKey, StudyReader
 from nwbswitch.schemas.study_tables import Row
+from nwbswitch.schemas.substance import Substance
+from nwbswitch.schemas.substances import find_substance, own_compound
 
 
 def session_drugs(
@@ -22,21 +29,22 @@ def session_drugs(
     """
     before = len(reader.issues)
     found: dict[SessionKey, list[Administration]] = {}
-    for key, row in [*_common_log(reader, entries), *_own_rows(reader, entries)]:
+    own = own_substances(reader)
+    for key, row in [*_common_log(reader, entries, own), *_own_rows(reader, entries, own)]:
         found.setdefault(key, []).append(row)
     ordered = {key: tuple(sorted(rows, key=lambda row: row.timestamp_s)) for key, rows in found.items()}
     return ordered, not has_errors(reader.issues[before:])
 
 
 def _common_log(
-    reader: StudyReader, entries: Mapping[SessionKey, Row]
+    reader: StudyReader, entries: Mapping[SessionKey, Row], own: Sequence[Substance]
 ) -> list[tuple[SessionKey, Administration]]:
     value = reader.value.get("drug_log")
     found: list[tuple[SessionKey, Administration]] = []
     if isinstance(value, str):
         file, sheet = reader.table(value, reader.place("drug_log"))
         if file is not None:
-            logged, more = read_drug_log(file, sheet=sheet)
+            logged, more = read_drug_log(file, sheet=sheet, own=own)
             reader.issues += more
             for each in logged:
                 key = (each.subject_id, each.session_id)
@@ -46,11 +54,11 @@ def _common_log(
         for row in reader.inline(value, "drug_log"):
             subject, session = reader.identifier(row, "subject_id"), reader.identifier(row, "session_id")
             fields = {key: each for key, each in row.value.items() if key not in ("subject_id", "session_id")}
-            administration = _administration(reader, Row(fields, row.places))
-            if subject is None or session is None or administration is None:
+            given = _administrations(reader, Row(fields, row.places), own)
+            if subject is None or session is None or not given:
                 continue
             if _is_known(reader, (subject, session), entries, place_of(row.places, ("session_id",))):
-                found.append(((subject, session), administration))
+                found += [((subject, session), each) for each in given]
     elif value is not None:
         message = f"drug_log is {shown(value)}, expected a table or a list of entries."
         reader.report("wrong-value", message, reader.place("drug_log"))
@@ -58,7 +66,7 @@ def _common_log(
 
 
 def _own_rows(
-    reader: StudyReader, entries: Mapping[SessionKey, Row]
+    reader: StudyReader, entries: Mapping[SessionKey, Row], own: Sequence[Substance]
 ) -> list[tuple[SessionKey, Administration]]:
     found = []
     for key, entry in entries.items():
@@ -71,22 +79,54 @@ def _own_rows(
             continue
         for position, each in enumerate(rows):
             row = Row(each, moved(entry.places, ("drug_log", position)))
-            administration = _administration(reader, row)
-            if administration is not None:
-                found.append((key, administration))
+            found += [(key, given) for given in _administrations(reader, row, own)]
     return found
 
 
-def _administration(reader: StudyReader, row: Row) -> Administration | None:
-    value = {key: each for key, each in row.value.items() if each is not None}
+def own_substances(reader: StudyReader) -> tuple[Substance, ...]:
+    """Return the lab's own compounds that the study file describes."""
+    entries = reader.value.get("substances")
+    if entries is None:
+        return ()
+    if not isinstance(entries, list):
+        message = f"substances is {shown(entries)}, expected a list of mappings."
+        reader.report("wrong-value", message, reader.place("substances"))
+        return ()
+    found: list[Substance] = []
+    for row in reader.inline(entries, "substances"):
+        substance = reader.validated(Substance, row.value, row.places)
+        if substance is None:
+            continue
+        for word in substance.spellings:
+            known = find_substance(word)
+            if known is not None:
+                message = f"{word!r} is {known.name} of the vocabulary already."
+                remedy = "Leave it out here, or name the own compound differently."
+                reader.report("duplicate-id", message, place_of(row.places, ("name",)), remedy)
+        found.append(substance)
+    return tuple(found)
+
+
+def _administrations(reader: StudyReader, row: Row, own: Sequence[Substance]) -> tuple[Administration, ...]:
+    """Return what a row says, several administrations for a regimen; none when it has mistakes."""
+    value = {key: each for key, each in row.value.items() if each is not None and key not in REGIMEN}
     found = reader.validated(Administration, value, row.places)
     if found is None:
-        return None
+        return ()
+    found = own_compound(found, own)
     issues = check_administration(found, place_of(row.places, ()))
     for each in issues:
         field = each.place.item.rpartition(".")[2]
         reader.report(each.code, each.message, place_of(row.places, (field,)), each.remedy)
-    return canonical_administration(found)
+    repeats, every_h = row.value.get("repeats", 1), row.value.get("every_h")
+    try:
+        whole = isinstance(repeats, int | str) and int(repeats)
+        return repeated(
+            canonical_administration(found), int(whole), None if every_h is None else float(every_h)
+        )
+    except (TypeError, ValueError) as error:
+        reader.report("wrong-value", f"{error}.", place_of(row.places, ("repeats",)))
+        return ()
 
 
 def _is_known(reader: StudyReader, key: SessionKey, entries: Mapping[SessionKey, Row], place: Place) -> bool:

@@ -14,6 +14,7 @@ from nwbswitch.schemas.streams import FORMATS
 from nwbswitch.schemas.study import Session
 from nwbswitch.schemas.study_document import StudyHeader
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text, place_of
+from nwbswitch.schemas.substance import Substance
 
 _SHOWN = 60
 
@@ -115,7 +116,9 @@ def _expectation(kind: str, message: str) -> str:
     return _EXPECTED.get(kind, text)
 
 
-_ROOTS: dict[str, type[BaseModel]] = {each.__name__: each for each in (Session, StudyHeader, Administration)}
+_ROOTS: dict[str, type[BaseModel]] = {
+    each.__name__: each for each in (Session, StudyHeader, Administration, Substance)
+}
 
 
 def _model(path: KeyPath, title: str) -> type[BaseModel] | None:

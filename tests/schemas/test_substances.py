@@ -5,16 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nwbswitch.schemas.drug_log import Stereochemistry
-from nwbswitch.schemas.substances import (
-    SALT_SYNONYMS,
-    base_units,
-    find_substance,
-    molar_mass,
-    salt_name,
-    substances,
-    valid_cas,
-    valid_unii,
-)
+from nwbswitch.schemas.substance import base_units, molar_mass, valid_cas, valid_unii
+from nwbswitch.schemas.substances import SALT_SYNONYMS, find_substance, salt_name, substances
 
 IDENTIFIERS = ("chebi", "pubchem_cid", "unii", "cas")
 NAMES = sorted(substances())
