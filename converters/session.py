@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nwbswitch.converters.biology.genetic_tools import add_genetic_tools
 from nwbswitch.converters.imaging.imaging_plane import DEVICE_KEY, PLANE_KEY
 from nwbswitch.converters.registry import READERS, Kind
 from nwbswitch.schemas.drug_table import drug_keywords, pharmacology_line
@@ -121,7 +122,7 @@ def make_nwbfile(
     filled = [field for field in session.placeholders if field.startswith("subject.")]
     mark = f"Placeholders, not stated by the source: {', '.join(filled)}." if filled else ""
     birth = subject.date_of_birth
-    return NWBFile(
+    nwbfile = NWBFile(
         identifier=identifier(study, session, contents),
         session_description=_sentences(*marks, session.description),
         session_start_time=session.start_time,
@@ -134,6 +135,7 @@ def make_nwbfile(
         keywords=_keywords(study, session, stub=stub),
         pharmacology=pharmacology_line(session.drug_log) or None,
         notes=_sentences(*marks, session.notes) or None,
+        surgery=session.surgery or None,
         subject=Subject(
             subject_id=subject.subject_id,
             species=subject.species,
@@ -146,6 +148,8 @@ def make_nwbfile(
             description=_sentences(mark, subject.description) or None,
         ),
     )
+    add_genetic_tools(nwbfile, session.viruses, session.actuators)
+    return nwbfile
 
 
 def _marks(study: Study, session: Session, *, stub: bool) -> list[str]:

@@ -11,7 +11,7 @@ from nwbswitch.schemas.drug_log import Administration, MissingReason, Stereochem
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.substance import Substance
 from nwbswitch.schemas.substances import salt_name, substance_of, substances
-from nwbswitch.schemas.units import parse_unit, plain_micro
+from nwbswitch.schemas.units import convert, parse_unit, plain_micro
 
 MISSING_REASONS: tuple[str, ...] = get_args(MissingReason)
 DOSE_MARGIN = 5.0
@@ -66,6 +66,7 @@ def check_administration(row: Administration, place: Place) -> list[Issue]:
     found += _unit_issues(row, place)
     found += _form_issues(row, substance, place)
     found += _dose_issues(row, substance, place)
+    found += _infusion_issues(row, place)
     return found
 
 
@@ -159,6 +160,40 @@ def _form_issues(row: Administration, substance: Substance | None, place: Place)
                 remedy="Name the isomer as the substance, e.g. S-ketamine.",
             )
         )
+    return found
+
+
+INFUSION_TOLERANCE = 0.1
+"""Rate times duration and volume of an infusion differ by more than this part: one of them is wrong."""
+
+
+def _infusion_issues(row: Administration, place: Place) -> list[Issue]:
+    """Check where a local infusion went, and that its rate, duration and volume fit together."""
+    found = []
+    coordinates = (row.target_ap_mm, row.target_ml_mm, row.target_dv_mm)
+    is_local = vocabularies.canonical("routes", row.route) == "local infusion"
+    unplaced = not row.target_structure and None in coordinates
+    if is_local and unplaced and "target_structure" not in row.missing:
+        message = f"Where {row.substance} was infused is not stated."
+        remedy = "Give target_structure or target_ap_mm, target_ml_mm and target_dv_mm, or the reason."
+        found.append(
+            issue("infusion-target-missing", message, place=_inside(place, "target_structure"), remedy=remedy)
+        )
+    if row.infusion_rate is None or row.volume_ml is None or not row.duration_s:
+        return found
+    try:
+        if parse_unit(row.infusion_rate_unit).kind != "volume/time":
+            return found
+        infused_ml = convert(row.infusion_rate, row.infusion_rate_unit, "mL/s") * row.duration_s
+    except ValueError:
+        return found
+    if abs(infused_ml - row.volume_ml) > INFUSION_TOLERANCE * row.volume_ml:
+        message = (
+            f"{row.infusion_rate:g} {row.infusion_rate_unit} for {row.duration_s:g} s are "
+            f"{infused_ml:.4g} mL, volume_ml is {row.volume_ml:g}."
+        )
+        remedy = "Correct the rate, its unit, the duration or the volume."
+        found.append(issue("infusion-differs", message, place=_inside(place, "volume_ml"), remedy=remedy))
     return found
 
 

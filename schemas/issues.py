@@ -103,6 +103,8 @@ CATALOGUE: dict[str, Kind] = {
     "no-drug-log": Kind(_W, "A session without any drug administration."),
     "dose-missing": Kind(_W, "An administration without a dose and without a reason."),
     "dose-implausible": Kind(_W, "A dose far outside what is used for this substance."),
+    "infusion-target-missing": Kind(_W, "A local infusion that does not say where it went."),
+    "infusion-differs": Kind(_W, "Rate and duration of an infusion do not give its volume."),
     "drug-outside-session": Kind(_W, "An administration after the end of the recording."),
     "pharmacology-differs": Kind(_E, "The pharmacology text does not match the drug log."),
     # epochs and recordings
@@ -120,12 +122,16 @@ CATALOGUE: dict[str, Kind] = {
     "pulses-unmatched": Kind(_W, "More pulses without a partner on the other clock than chance leaves."),
     "placeholder": Kind(_W, "A value that the source does not state was filled with a marked placeholder."),
     "session-failed": Kind(_E, "A recording session that could not be converted, with the reason."),
+    "no-space": Kind(_E, "The files to be written clearly exceed the free space of the disk."),
     # checking NWB
     "nwb-invalid": Kind(_E, "pynwb finds that the file breaks the NWB schema."),
     "inspector-critical": Kind(_E, "nwbinspector finds something that must be mended before upload."),
     "inspector-advice": Kind(_W, "nwbinspector recommends a change."),
     "inspector-suggestion": Kind(_N, "nwbinspector suggests an improvement that is a matter of choice."),
     "inspector-allowed": Kind(_N, "An nwbinspector finding that is a known false alarm here."),
+    "schema-version-kept": Kind(
+        _W, "An annotated file states the NWB schema version that it had, which is older than its drug log."
+    ),
     "dandi-metadata": Kind(_E, "A field that DANDI needs is missing or malformed."),
     # measuring and estimating
     "no-activity": Kind(_E, "The file holds no fluorescence traces."),

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
+from nwbswitch.schemas.genetic_tools import Actuator, Virus
 from nwbswitch.schemas.stream_base import Imaging, StudyModel
 from nwbswitch.schemas.streams import Stream
 from nwbswitch.schemas.study_clocks import Clock
@@ -73,6 +74,9 @@ class Session(StudyModel):
     clocks: dict[str, Clock] = Field(default_factory=dict)
     streams: dict[str, Stream] = Field(default_factory=dict)
     drug_log: tuple[Administration, ...] = ()
+    viruses: dict[str, Virus] = Field(default_factory=dict)
+    actuators: dict[str, Actuator] = Field(default_factory=dict)
+    surgery: str = Field("", description="Surgery and anaesthesia during it, as text.")
     epochs: tuple[Epoch, ...] = ()
     archive: Archive = Field("both", description="What is written: raw movies, processed data, or both.")
     raw_file: RawFile = Field(

@@ -20,7 +20,7 @@ UNKNOWN = "unknown"
 NO_UNIT = "n/a"
 SIGNAL_UNITS = {"speed": ("m/s", "rad/s"), "position": ("m", "rad"), "distance": ("m", "rad")}
 """SI units that a signal may have, along the wheel's surface or as an angle."""
-VOCABULARY_OF = {"region": "regions", "cell_type": "cell_types"}
+VOCABULARY_OF = {"region": "regions", "target_structure": "regions", "cell_type": "cell_types"}
 
 _MAIN = frozenset({Window.BASELINE, Window.DRUG, Window.WASHOUT, Window.RECOVERY})
 _AFTER = frozenset({Window.DRUG, Window.WASHOUT, Window.RECOVERY})
@@ -38,14 +38,14 @@ def canonical_words(
     result, found = dict(imaging), []
     for field, vocabulary in VOCABULARY_OF.items():
         word = imaging.get(field)
-        if not isinstance(word, str) or word == UNKNOWN:
+        if not isinstance(word, str) or word in ("", UNKNOWN):
             continue
         known = canonical(vocabulary, word)
         if known is None:
             accepted = [spelling for each in spellings(vocabulary).values() for spelling in each]
             message = f"{word!r} is not in the vocabulary of {vocabulary.replace('_', ' ')}."
             place = place_of(places, (*path, field))
-            if field == "region" and not mouse:
+            if vocabulary == "regions" and not mouse:
                 message += " It is stored as written: the vocabulary is that of the mouse."
                 found.append(issue("unknown-region", message, place=place))
                 continue
@@ -64,6 +64,21 @@ def clock_issues(clock: str, clocks: Iterable[str], places: Places, path: KeyPat
     message = f"There is no clock {clock!r}."
     remedy = nearest(clock, known) or f"Clocks of this session: {', '.join(known)}."
     return [issue("unknown-word", message, place=place_of(places, path), remedy=remedy)]
+
+
+def tool_issues(value: Mapping[str, object], places: Places) -> list[Issue]:
+    """Return actuators that name a virus or a ligand that is not known."""
+    viruses, actuators = value.get("viruses"), value.get("actuators")
+    known = list(viruses) if isinstance(viruses, dict) else []
+    found = []
+    for name, actuator in actuators.items() if isinstance(actuators, dict) else ():
+        virus = actuator.get("virus") if isinstance(actuator, dict) else None
+        if isinstance(virus, str) and virus and virus not in known:
+            message = f"The actuator {name!r} names the virus {virus!r}, which is not under viruses."
+            remedy = nearest(virus, known) or f"Viruses of this session: {', '.join(known) or 'none'}."
+            place = place_of(places, ("actuators", name, "virus"))
+            found.append(issue("unknown-word", message, place=place, remedy=remedy))
+    return found
 
 
 def timing_issues(

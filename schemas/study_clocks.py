@@ -31,9 +31,13 @@ class PulseSource(_Model):
     """
 
     path: Path
-    column: str | None = Field(None, description="Column of a CSV file.")
-    dataset: str | None = Field(None, description="Dataset of an HDF5 file, e.g. /DI/Frame Out.")
-    variable: str | None = Field(None, description="Variable of a MATLAB file.")
+    column: str | None = Field(None, min_length=1, description="Column of a CSV file.")
+    dataset: str | None = Field(
+        None, min_length=1, description="Dataset of an HDF5 file, e.g. /DI/Frame Out."
+    )
+    variable: str | None = Field(
+        None, min_length=1, description="Variable of a MATLAB file, or struct.field."
+    )
     channel: int | None = Field(
         None, ge=0, description="Channel, from 0, of an array with two dimensions or of raw samples."
     )

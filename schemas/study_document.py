@@ -10,6 +10,7 @@ from pydantic_core import CoreSchema
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
+from nwbswitch.schemas.genetic_tools import Actuator, Virus
 from nwbswitch.schemas.stream_base import Imaging
 from nwbswitch.schemas.streams import FORMATS
 from nwbswitch.schemas.study import Archive, RawFile, Subject
@@ -43,6 +44,8 @@ def _optional(schema: JsonSchemaValue, handler: GetJsonSchemaHandler) -> JsonSch
 PartialImaging = Annotated[dict[str, Any], _PartOf(Imaging)]
 PartialClock = Annotated[dict[str, Any], _PartOf(Clock)]
 PartialStream = Annotated[dict[str, Any], _PartOf(*FORMATS.values())]
+PartialVirus = Annotated[dict[str, Any], _PartOf(Virus)]
+PartialActuator = Annotated[dict[str, Any], _PartOf(Actuator)]
 PartialSubject = Annotated[dict[str, Any], _PartOf(Subject)]
 
 
@@ -61,6 +64,9 @@ class Settings(_Entry):
     clocks: dict[str, PartialClock | None] | None = Field(None, description="Clocks by name.")
     streams: dict[str, PartialStream | None] | None = Field(None, description="Raw data by name.")
     epochs: tuple[Epoch, ...] | None = Field(None, description="Analysis windows.")
+    viruses: dict[str, PartialVirus | None] | None = Field(None, description="Viral injections by name.")
+    actuators: dict[str, PartialActuator | None] | None = Field(None, description="Actuators by name.")
+    surgery: str | None = Field(None, description="Surgery and anaesthesia during it, as text.")
     archive: Archive | None = Field(
         None, description="What is written: raw movies, processed data, or both (the default)."
     )

@@ -175,12 +175,13 @@ def _entries(
 
 
 def _template_names(settings: Mapping[str, object]) -> Iterable[str]:
-    """Yield the names that the stream paths of one level use."""
-    streams = settings.get("streams")
-    for stream in streams.values() if isinstance(streams, dict) else ():
-        path = stream.get("path") if isinstance(stream, dict) else None
-        if isinstance(path, str):
-            yield from names_in(path)
+    """Yield the names that the paths of streams and clocks of one level use."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _template_names(value)
+        elif key == "path":
+            for each in value if isinstance(value, list) else [value]:
+                yield from names_in(each) if isinstance(each, str) else ()
 
 
 def _sessions(reader: StudyReader) -> list[Session]:

@@ -24,6 +24,7 @@ from nwbswitch.schemas.study_checks import (
     repeated_signals,
     resolved_epochs,
     timing_issues,
+    tool_issues,
     wheel_issues,
 )
 from nwbswitch.schemas.study_findings import findings, shown
@@ -95,6 +96,7 @@ def resolve_session(
     found += _resolve_clocks(value, draft, surroundings.data_root)
     found += _resolve_streams(value, draft, surroundings.data_root)
     found += _resolve_epochs(value, draft)
+    found += _resolve_tools(value, draft)
     if known_subject:
         found += _subject_issues(value, places)
     value["drug_log"] = draft.drug_log or ()
@@ -272,6 +274,23 @@ def with_files(settings: Any, draft: Draft, root: Path, path: KeyPath) -> tuple[
     if files:
         resolved["path"] = files if several or isinstance(stated, list) else files[0]
     return resolved, found
+
+
+def _resolve_tools(value: dict[str, Any], draft: Draft) -> list[Issue]:
+    """Write regions, cell types and ligands of viruses and actuators as the vocabulary spells them."""
+    found: list[Issue] = []
+    for key in ("viruses", "actuators"):
+        tools = value.get(key)
+        if not isinstance(tools, dict):
+            continue
+        value[key] = dict(tools)
+        for name, tool in tools.items():
+            if isinstance(tool, dict):
+                value[key][name], more = canonical_words(
+                    tool, draft.settings.places, (key, name), mouse=_is_mouse(value)
+                )
+                found += more
+    return found + tool_issues(value, draft.settings.places)
 
 
 def _resolve_epochs(value: dict[str, Any], draft: Draft) -> list[Issue]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from nwbswitch.schemas.genetic_tools import Actuator, Virus
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.stream_base import Imaging
 from nwbswitch.schemas.streams import FORMATS
@@ -21,7 +22,7 @@ from nwbswitch.schemas.text_table import read_lines
 LIST_COLUMNS = ("placeholders", "imaging.pixel_size_um")
 """Columns whose cells hold several values, separated by semicolons or spaces."""
 NULL = "null"
-_MODELS: tuple[type[BaseModel], ...] = (Subject, Imaging, Clock, *FORMATS.values())
+_MODELS: tuple[type[BaseModel], ...] = (Subject, Imaging, Clock, Virus, Actuator, *FORMATS.values())
 NUMERIC_COLUMNS = frozenset(
     name
     for model in _MODELS
