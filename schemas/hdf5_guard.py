@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
+from nwbswitch.schemas.hdf5_lengths import UnreadableLengthsError, stated_lengths
+from nwbswitch.schemas.hdf5_references import TooManyReferencesError, referred
 
 if TYPE_CHECKING:
     import h5py
 
 MAX_DEPTH = 64
 MAX_OBJECTS = 500_000
+MAX_LINKS = 2_000_000
+MAX_ATTRIBUTE_BYTES = 64 << 20
 MAX_RATIO = 1100
 """Deflate cannot exceed 1032:1 (zlib's technical details), so nothing real unpacks further than this."""
 MIN_SUSPECT_BYTES = 1 << 30
@@ -43,7 +48,9 @@ PLUGIN_FILTERS = {
 def check_hdf5(path: Path | str) -> None:
     """Refuse an HDF5 file that reaches outside itself or states sizes it cannot hold.
 
-    Every object is visited once, hard links only; no data are read.
+    Every object is visited once, along hard links and along references, which can lead to objects that no
+    link names. Of the data only references and the lengths of values of variable length are read. What is not
+    found out: an attribute with many long values of variable length that share their bytes.
 
     Raises
     ------
@@ -76,24 +83,38 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
         ) from error
     with handle:
         try:
-            _walk(handle, file, size=file.stat().st_size)
+            _Walk(file, file.stat().st_size).run(handle["/"].id)
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise InputFileError(file, f"is damaged: {str(error)[:300]}.") from error
         yield handle
 
 
-def _walk(handle: h5py.File, file: Path, *, size: int) -> None:
-    import h5py
+class _Walk:
+    """One visit of every object of a file."""
 
-    seen: set[tuple[int, Any]] = set()
-    todo: list[tuple[Any, str, int]] = [(handle["/"].id, "", 0)]
-    while todo:
-        group, prefix, depth = todo.pop()
-        if depth > MAX_DEPTH:
-            raise UnsafeFileError(file, f"nests groups more than {MAX_DEPTH} deep, at {prefix[:80]}.")
-        names: list[bytes] = []
-        group.links.iterate(names.append)
-        for name in names:
+    def __init__(self, file: Path, size: int) -> None:
+        self.file = file
+        self.size = size
+        self.met: set[int] = set()
+        self.links = 0
+        self.todo: list[tuple[Any, str, int]] = []
+
+    def run(self, root: Any) -> None:
+        """Visit what links and references lead to, beginning at the root group."""
+        self.meet(root, "/", 0)
+        while self.todo:
+            group, prefix, depth = self.todo.pop()
+            if depth > MAX_DEPTH:
+                raise UnsafeFileError(
+                    self.file, f"nests groups more than {MAX_DEPTH} deep, at {prefix[:80]}."
+                )
+            self.follow_links(group, prefix.rstrip("/"), depth)
+
+    def follow_links(self, group: Any, prefix: str, depth: int) -> None:
+        """Meet the members of a group; soft links lead to what has a hard link too."""
+        import h5py
+
+        for name in self.names(group):
             where = f"{prefix}/{name.decode('utf-8', 'replace')}"
             kind = group.links.get_info(name).type
             if kind == h5py.h5l.TYPE_SOFT:
@@ -101,20 +122,55 @@ def _walk(handle: h5py.File, file: Path, *, size: int) -> None:
             if kind != h5py.h5l.TYPE_HARD:
                 target = "another file" if kind == h5py.h5l.TYPE_EXTERNAL else f"a link of kind {kind}"
                 raise UnsafeFileError(
-                    file, f"has a link at {where} to {target}.", "Copy the data into the file."
+                    self.file, f"has a link at {where} to {target}.", "Copy the data into the file."
                 )
-            node = h5py.h5o.open(group, name)
-            info = h5py.h5o.get_info(node)
-            key = (info.fileno, info.addr)
-            if key in seen:
-                continue
-            seen.add(key)
-            if len(seen) > MAX_OBJECTS:
-                raise UnsafeFileError(file, f"holds more than {MAX_OBJECTS} objects.")
-            if isinstance(node, h5py.h5g.GroupID):
-                todo.append((node, where, depth + 1))
-            elif isinstance(node, h5py.h5d.DatasetID):
-                _check_dataset(node, where, file, size=size)
+            self.meet(h5py.h5o.open(group, name), where, depth + 1)
+
+    def names(self, group: Any) -> list[bytes]:
+        """Return the names of the links in a group, when there are not too many in the file."""
+        found: list[bytes] = []
+
+        def take(name: bytes) -> bool | None:
+            self.links += 1
+            found.append(name)
+            return self.links > MAX_LINKS or None
+
+        group.links.iterate(take)
+        if self.links > MAX_LINKS:
+            raise UnsafeFileError(self.file, f"holds more than {MAX_LINKS} links.")
+        return found
+
+    def meet(self, node: Any, where: str, depth: int) -> None:
+        """Check an object once, whatever leads to it."""
+        import h5py
+
+        address = h5py.h5o.get_info(node).addr
+        if address in self.met:
+            return
+        self.met.add(address)
+        if len(self.met) > MAX_OBJECTS:
+            raise UnsafeFileError(self.file, f"holds more than {MAX_OBJECTS} objects.")
+        if isinstance(node, h5py.h5g.GroupID):
+            self.todo.append((node, where, depth))
+        elif isinstance(node, h5py.h5d.DatasetID):
+            _check_dataset(node, where, self.file, size=self.size)
+            self.follow_references(node, node, where, depth)
+        for number in range(h5py.h5a.get_num_attrs(node)):
+            attribute = h5py.h5a.open(node, index=number)
+            count = attribute.get_space().get_simple_extent_npoints()
+            if count * attribute.get_type().get_size() > MAX_ATTRIBUTE_BYTES:
+                raise UnsafeFileError(
+                    self.file, f"has an attribute of more than {MAX_ATTRIBUTE_BYTES} bytes."
+                )
+            self.follow_references(node, attribute, where, depth)
+
+    def follow_references(self, owner: Any, values: Any, where: str, depth: int) -> None:
+        """Meet what no link leads to."""
+        try:
+            for node in referred(owner, values, self.met):
+                self.meet(node, f"{where} (by reference)", depth + 1)
+        except TooManyReferencesError:
+            raise UnsafeFileError(self.file, f"holds too many references at {where}.") from None
 
 
 def _check_dataset(dataset: Any, where: str, file: Path, *, size: int) -> None:
@@ -144,3 +200,20 @@ def _check_dataset(dataset: Any, where: str, file: Path, *, size: int) -> None:
         raise UnsafeFileError(
             file, f"states {stated} bytes for {where} but stores {stored}; no compression reaches that."
         )
+    _check_lengths(dataset, where, file, size=size)
+
+
+def _check_lengths(dataset: Any, where: str, file: Path, *, size: int) -> None:
+    """Compare values of variable length with the file, where each is stored once and uncompressed."""
+    if math.prod(dataset.shape or ()) * size < MIN_SUSPECT_BYTES:
+        return
+    try:
+        stated = stated_lengths(dataset, file)
+    except (UnreadableLengthsError, zlib.error) as error:
+        raise UnsafeFileError(
+            file,
+            f"stores values of variable length at {where} in a way that is not read.",
+            "Repack the file with gzip, for example with h5repack -f GZIP=4.",
+        ) from error
+    if stated > size:
+        raise UnsafeFileError(file, f"states {stated} bytes of variable length at {where} and holds {size}.")

@@ -245,7 +245,8 @@ def _attribute(node: Any, name: str) -> Any:
     if not h5py.h5a.exists(node.id, name.encode()):
         return None
     attribute = h5py.h5a.open(node.id, name.encode())
-    if attribute.get_storage_size() > MAX_ATTRIBUTE_BYTES:
+    count = attribute.get_space().get_simple_extent_npoints()
+    if count != 1 or attribute.get_type().get_size() > MAX_ATTRIBUTE_BYTES:
         return None
     value = node.attrs[name]
     if isinstance(value, bytes):

@@ -1,6 +1,6 @@
 """Tables, columns and indexes of pandas as pickles describe them (1.5 to 3), made by its public classes.
 
-pandas pickles its inner blocks. Only their arrays, places and labels are taken over, every length is compared,
+pandas pickles its inner blocks. Only their arrays, places and labels are taken over, each length is compared,
 and extension types other than text and times without a zone are refused.
 """
 
