@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nwbswitch.converters.session import facts
-from nwbswitch.schemas.files import digest, sha256_file, write_json
-from nwbswitch.schemas.study import Session, Study
+from nwbswitch.converters.conversion_files import Input
+from nwbswitch.converters.conversion_inputs import FileState, content_digest, size_and_time
+from nwbswitch.schemas.files import write_json
+from nwbswitch.schemas.provenance import record as provenance
 from nwbswitch.schemas.version import __version__
 
 RECORDS = ".nwbswitch"
-
-
-class FileState(BaseModel):
-    """A file as it was: name, size in bytes, modification time and SHA-256."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    size: int
-    mtime_ns: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path, *, name: str) -> FileState:
-        """Return the present state of a file; reads all of it."""
-        status = path.stat()
-        return cls(name=name, size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256_file(path))
-
-    def still(self, path: Path) -> bool:
-        """Whether the file has the same content; it is read only when size or time differ."""
-        if not path.is_file():
-            return False
-        status = path.stat()
-        if status.st_size != self.size:
-            return False
-        return status.st_mtime_ns == self.mtime_ns or sha256_file(path) == self.sha256
+_MOST_CHANGES = 6
+_LONGEST_VALUE = 40
 
 
 class ConversionRecord(BaseModel):
@@ -49,44 +28,130 @@ class ConversionRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str
-    parameters: str
     inputs: tuple[FileState, ...]
     output: FileState
     identifier: str
     provenance: dict[str, Any]
 
-    def differences(self, study: Study, session: Session, output: Path, *, stub: bool) -> list[str]:
-        """Return in what way a file differs from what would be made now; empty when it is the same."""
-        found = []
-        if self.version != __version__:
-            found.append(f"it was made by version {self.version}, this is {__version__}")
-        if self.parameters != parameters_digest(study, session, stub=stub):
-            found.append("the study file says something else now (or --stub differs)")
-        present = dict(input_files(session))
-        if present.keys() != {each.name for each in self.inputs}:
-            found.append("its streams consist of other files now")
-        else:
-            changed = [each.name for each in self.inputs if not each.still(present[each.name])]
-            found += [f"the input {name} has changed" for name in changed]
-        if not self.output.still(output):
-            found.append("the file was changed after it was made")
-        return found
+    @classmethod
+    def of(
+        cls, stated: dict[str, Any], inputs: tuple[FileState, ...], output: FileState, identifier: str
+    ) -> ConversionRecord:
+        """Return the record of a file that was made now."""
+        return cls(
+            version=__version__,
+            inputs=inputs,
+            output=output,
+            identifier=identifier,
+            provenance=provenance(
+                command="convert",
+                parameters=stated,
+                inputs={each.name: each.sha256 for each in inputs},
+                seed=None,
+            ),
+        )
 
 
-def parameters_digest(study: Study, session: Session, *, stub: bool) -> str:
-    """Return the digest of everything but the input files that decides what a file holds."""
-    return digest({**facts(study, session), "stub": stub})
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a file differs from what would be made now, and what must be read to tell.
+
+    ``unread`` are those states whose size still fits, but not the time, each with its path.
+    """
+
+    differences: tuple[str, ...]
+    unread: tuple[tuple[FileState, Path], ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether the file is what would be made."""
+        return not self.differences and not self.unread
 
 
-def input_files(session: Session) -> list[tuple[str, Path]]:
-    """Return name (``stream/file``) and path of every file that a session is made from."""
+def compare(
+    made: ConversionRecord, stated: dict[str, Any], inputs: tuple[Input, ...], output: Path
+) -> Comparison:
+    """Compare a file with what would be made now, by its record and without reading any content."""
     found = []
-    for name, stream in session.streams.items():
-        for path in stream.files():
-            folder = stream.paths[0]
-            own = path.relative_to(folder).as_posix() if folder in path.parents else path.name
-            found.append((f"{name}/{own}", path))
-    return found
+    if _series(made.version) != _series(__version__):
+        found.append(f"it was made by version {made.version}, this is {__version__}")
+    now = provenance(command="convert", parameters=stated, inputs={}, seed=None)["parameters"]
+    changed = list(changes(made.provenance.get("parameters"), now))
+    found += changed[:_MOST_CHANGES]
+    if len(changed) > _MOST_CHANGES:
+        found.append(f"{len(changed) - _MOST_CHANGES} more differences")
+    known = {each.name: each for each in made.inputs}
+    present = {each.name: each.path for each in inputs}
+    found += [f"the input {name} is new" for name in present.keys() - known.keys()]
+    found += [f"the input {name} is no longer one" for name in known.keys() - present.keys()]
+    pairs = [(state, present[name]) for name, state in known.items() if name in present]
+    glances = [(state, path, state.at_a_glance(path)) for state, path in pairs]
+    found += [f"the input {state.name} has changed" for state, _, same in glances if same is False]
+    unread = [(state, path) for state, path, same in glances if same is None]
+    own = made.output.at_a_glance(output)
+    if own is False:
+        found.append("the file was changed after it was made")
+    elif own is None:
+        unread.append((made.output, output))
+    return Comparison(tuple(found), tuple(unread) if not found else ())
+
+
+def _series(version: str) -> tuple[str, ...]:
+    """Return the part of a version that a change of what files hold would change."""
+    return tuple(version.split(".")[:2])
+
+
+def changes(old: Any, new: Any, place: str = "") -> Iterator[str]:
+    """Yield what differs between two JSON-like values, e.g. ``subject.weight_g was 25 and is 26``."""
+    if old == new:
+        return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            here = f"{place}.{key}" if place else str(key)
+            if key not in new:
+                yield f"{_name(here)} is gone"
+            elif key not in old:
+                yield f"{_name(here)} is new"
+            else:
+                yield from changes(old[key], new[key], here)
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from changes(one, other, f"{place}[{index}]")
+    elif isinstance(old, list) and isinstance(new, list):
+        yield f"{_name(place)} had {len(old)} entries and has {len(new)}"
+    else:
+        yield f"{_name(place)} was {_text(old)} and is {_text(new)}"
+
+
+def _name(place: str) -> str:
+    return place.removeprefix("session.")
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def settled(
+    made: ConversionRecord, unread: tuple[tuple[FileState, Path], ...]
+) -> tuple[ConversionRecord, tuple[str, ...]]:
+    """Read what a comparison left unread; return the record with the times of now, and what differs."""
+    found: list[str] = []
+    times: dict[str, int] = {}
+    for state, path in unread:
+        time_ns = size_and_time(path)[1]
+        if content_digest(path) == state.sha256:
+            times[state.name] = time_ns
+        elif state is made.output or state == made.output:
+            found.append("the file was changed after it was made")
+        else:
+            found.append(f"the input {state.name} has changed")
+
+    def renewed(state: FileState) -> FileState:
+        return state.model_copy(update={"mtime_ns": times.get(state.name, state.mtime_ns)})
+
+    fresh = {"inputs": tuple(map(renewed, made.inputs)), "output": renewed(made.output)}
+    return made.model_copy(update=fresh), tuple(found)
 
 
 def record_path(out_dir: Path, relative: Path) -> Path:

@@ -1,12 +1,15 @@
-"""What became of every session of a study that was converted."""
+"""What became of every session of a study that was converted, or what would become of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nwbswitch.converters.conversion_size import Space
 from nwbswitch.schemas.issues import Issue, Place, has_errors
+from nwbswitch.schemas.progress import readable_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,26 +18,64 @@ Status = Literal["converted", "present", "planned", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class FileResult:
+    """What became of one NWB file: ``size_bytes`` is an estimate for one that is only planned.
+
+    ``replaces`` tells how a file that is there differs from what takes its place.
+    """
+
+    path: Path
+    status: Status
+    size_bytes: int = 0
+    replaces: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain JSON values."""
+        return {
+            "path": str(self.path),
+            "status": self.status,
+            "size_bytes": self.size_bytes,
+            "replaces": list(self.replaces),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPlan:
+    """A stream of a session: its name, its file or folder, and the bytes that would be read of it."""
+
+    name: str
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """What a session's file would hold: arm, files by stream, and windows as (name, start, stop) in s."""
+    """What a session's files would hold: arm, streams, and windows as (name, start, stop) in s."""
 
     arm: str
-    streams: tuple[tuple[str, Path], ...]
+    streams: tuple[StreamPlan, ...]
     windows: tuple[tuple[str, float, float], ...]
+    warnings: tuple[str, ...] = ()
 
-    def __str__(self) -> str:
-        streams = ", ".join(f"{name} {_from_here(path)}" for name, path in self.streams)
+    def lines(self) -> Iterator[str]:
+        """Yield one line per stream, one with the windows, and one per warning of the readers."""
+        width = max((len(each.name) for each in self.streams), default=0)
+        for each in self.streams:
+            yield f"{each.name:{width}}  {_from_here(each.path)}  {readable_bytes(each.size_bytes)}"
         windows = ", ".join(f"{name} {start:g}-{stop:g} s" for name, start, stop in self.windows)
-        return "; ".join((self.arm or "no drug", streams or "no streams", windows or "no windows"))
+        yield windows or "no windows"
+        yield from (f"warning: {each}" for each in self.warnings)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as plain JSON values."""
         return {
             "arm": self.arm,
-            "streams": {name: str(path) for name, path in self.streams},
+            "streams": {each.name: str(each.path) for each in self.streams},
+            "input_bytes": {each.name: each.size_bytes for each in self.streams},
             "windows": [
                 {"window": name, "start_s": start, "stop_s": stop} for name, start, stop in self.windows
             ],
+            "warnings": list(self.warnings),
         }
 
 
@@ -45,15 +86,16 @@ def _from_here(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """What became of one session: its file, the reason when there is none, and the plan of a dry run."""
+    """What became of one session: its files, the reason when there are none, and the plan of a dry run."""
 
     subject_id: str
     session_id: str
-    path: Path
     status: Status
+    files: tuple[FileResult, ...]
     reason: str = ""
     seconds: float = 0.0
-    size_bytes: int = 0
+    n_warnings: int = 0
+    log: Path | None = None
     issues: tuple[Issue, ...] = ()
     plan: SessionPlan | None = None
 
@@ -61,6 +103,16 @@ class SessionResult:
     def name(self) -> str:
         """Subject and session."""
         return f"{self.subject_id}/{self.session_id}"
+
+    @property
+    def path(self) -> Path:
+        """The NWB file, or the one with the processed data when there are two."""
+        return self.files[-1].path
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files."""
+        return sum(each.size_bytes for each in self.files)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -72,6 +124,9 @@ class SessionResult:
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
             "size_bytes": self.size_bytes,
+            "files": [each.as_dict() for each in self.files],
+            "n_warnings": self.n_warnings,
+            "log": str(self.log) if self.log else None,
             **({} if self.plan is None else {"plan": self.plan.as_dict()}),
         }
 
@@ -83,6 +138,8 @@ class ConvertResult:
     sessions: tuple[SessionResult, ...]
     out_dir: Path
     warnings: tuple[Issue, ...] = ()
+    space: Space | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def issues(self) -> list[Issue]:
@@ -91,13 +148,18 @@ class ConvertResult:
 
     @property
     def ok(self) -> bool:
-        """Whether no session failed."""
-        return not has_errors(self.issues)
+        """Whether no session failed and, after a dry run, the files fit on the disk."""
+        return not has_errors(self.issues) and not (self.space is not None and self.space.short)
 
     @property
     def paths(self) -> list[Path]:
         """The NWB files that are there now."""
-        return [each.path for each in self.sessions if each.status in ("converted", "present")]
+        return [
+            each.path
+            for session in self.sessions
+            for each in session.files
+            if each.status in ("converted", "present")
+        ]
 
     def table(self) -> pd.DataFrame:
         """Return one row per session."""
@@ -112,10 +174,12 @@ class ConvertResult:
             "ok": self.ok,
             "sessions": [each.as_dict() for each in self.sessions],
             "issues": [each.as_dict() for each in self.issues],
+            "notes": list(self.notes),
+            **({} if self.space is None else {"space": self.space.as_dict()}),
         }
 
     def summary(self) -> str:
-        """Return how many sessions ended in which way, and one line per failure and per planned session."""
+        """Return how many sessions ended in which way, failures, the plan of a dry run, and the disk."""
         counts: dict[str, int] = {}
         for each in self.sessions:
             counts[each.status] = counts.get(each.status, 0) + 1
@@ -124,10 +188,22 @@ class ConvertResult:
             if each.status == "failed":
                 lines += [f"failed: {each.name}: {_told(found, each.name)}" for found in each.issues]
             elif each.plan is not None:
-                lines.append(
-                    f"{each.status}: {each.name}: {each.plan} -> {each.path.relative_to(self.out_dir)}"
-                )
-        return "\n".join(lines)
+                lines += [f"{each.status}: {each.name}: {each.plan.arm or 'no drug'}"]
+                lines += [f"    {line}" for line in each.plan.lines()]
+                lines += [f"    -> {self._file(file)}" for file in each.files]
+        warned = [each for each in self.sessions if each.n_warnings]
+        if warned:
+            logs = {str(each.log.parent) for each in warned if each.log is not None}
+            lines.append(f"{len(warned)} gave warnings: see {', '.join(sorted(logs))}")
+        if self.space is not None:
+            lines.append(f"disk: {self.space}")
+        return "\n".join([*lines, *self.notes])
+
+    def _file(self, file: FileResult) -> str:
+        about = "about " if file.status == "planned" else ""
+        text = f"{file.path.relative_to(self.out_dir)}, {about}{readable_bytes(file.size_bytes)}"
+        text += ", present" if file.status == "present" else ""
+        return text + (f", replacing one that differs: {'; '.join(file.replaces)}" if file.replaces else "")
 
 
 def _told(found: Issue, name: str) -> str:

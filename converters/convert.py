@@ -1,86 +1,39 @@
-"""Every session of a study to one NWB file, resumable, with an outcome for each."""
+"""Every session of a study to NWB, resumable, with an outcome for each."""
 
 from __future__ import annotations
 
-import os
-import time
 import traceback
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-from nwbswitch.converters.conversion_record import (
-    RECORDS,
-    ConversionRecord,
-    FileState,
-    input_files,
-    now,
-    parameters_digest,
-    read_record,
-    record_path,
-    write_record,
-)
-from nwbswitch.converters.conversion_result import ConvertResult, SessionPlan, SessionResult, Status
-from nwbswitch.converters.session import (
-    facts,
-    make_nwbfile,
-    output_path,
-    placeholder_issues,
-)
-from nwbswitch.converters.session_streams import add_parts, check_windows, close_parts, open_parts
-from nwbswitch.schemas.drug_log import arm_name, deciding_row
-from nwbswitch.schemas.errors import (
-    ExistingOutputError,
-    InputFileError,
-    IssuesError,
-    MissingExtraError,
-    NwbswitchError,
-    UnsafeFileError,
-)
-from nwbswitch.schemas.files import locked, remove_partials, replaced, write_json
+from nwbswitch.converters.conversion_claim import claimed, not_written
+from nwbswitch.converters.conversion_files import Backend
+from nwbswitch.converters.conversion_job import SessionJob, convert_session, plan_session
+from nwbswitch.converters.conversion_log import log_path
+from nwbswitch.converters.conversion_plan import compare_file, plan_work
+from nwbswitch.converters.conversion_record import RECORDS, now
+from nwbswitch.converters.conversion_result import ConvertResult, FileResult, SessionResult
+from nwbswitch.converters.conversion_size import Space
+from nwbswitch.converters.session import output_path, placeholder_issues
+from nwbswitch.schemas.errors import InputFileError, IssuesError, MissingExtraError, UnsafeFileError
+from nwbswitch.schemas.files import free_bytes, write_json
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.jobs import Outcome, run_jobs
-from nwbswitch.schemas.provenance import record as provenance
+from nwbswitch.schemas.jobs import Outcome, cores, run_jobs
 from nwbswitch.schemas.study import Session, Study
 from nwbswitch.schemas.study_file import LoadedStudy, load_study
 from nwbswitch.schemas.version import __version__
 
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One session with what its study says; small enough to send to another process."""
-
-    study: Study
-    out_dir: Path
-    stub: bool
-    dry_run: bool
-    present: bool
-
-    @property
-    def session(self) -> Session:
-        return self.study.sessions[0]
-
-    @property
-    def relative(self) -> Path:
-        return output_path(self.session)
-
-    @property
-    def output(self) -> Path:
-        return self.out_dir / self.relative
-
-    @property
-    def name(self) -> str:
-        return f"{self.session.subject.subject_id}/{self.session.session_id}"
-
-    def result(self, status: Status, **values: Any) -> SessionResult:
-        return SessionResult(
-            self.session.subject.subject_id, self.session.session_id, self.output, status, **values
-        )
+MAX_THREADS = 8
+# Compressed movies are seldom larger than their source; only then is the size worth an estimate.
+_SUSPICIOUS_RATIO = 1.5
+_LOCAL_ONLY = (
+    "These are Zarr folders, for work on local disks: DANDI does not publish them. Convert once more without "
+    "--backend zarr for an upload."
+)
 
 
 def convert(
@@ -93,12 +46,15 @@ def convert(
     overwrite: bool = False,
     dry_run: bool = False,
     stub: bool = False,
+    backend: Backend = "hdf5",
+    space_check: bool = True,
 ) -> ConvertResult:
     """Convert the sessions of a study to NWB files, ``sub-<id>/sub-<id>_ses-<id>_<modalities>.nwb``.
 
-    A file that is there and was made from the same inputs, study file and version is left as it is, so the
-    same call resumes an interrupted one. A session that fails does not stop the others. What each file was
-    made from is kept in ``<out_dir>/.nwbswitch``.
+    A file that is there and was made from the same content, the same statements of the study file and the
+    same minor version is left as it is, so the same call resumes an interrupted one. A session that fails
+    does not stop the others. What each file was made from, and a log of each session, are kept in
+    ``<out_dir>/.nwbswitch``.
 
     Parameters
     ----------
@@ -109,13 +65,18 @@ def convert(
     sessions
         Session identifiers to convert; all by default.
     workers, executor
-        As for `nwbswitch.schemas.jobs.run_jobs`.
+        As for `nwbswitch.schemas.jobs.run_jobs`. Workers share the cores: each compresses with its part.
     overwrite
-        Replace files that were made differently.
+        Replace files that were made differently; all others stay.
     dry_run
-        Open and check all streams, and write nothing; the summary lists what would be written.
+        Open and check all streams, and write nothing; the summary lists what would be written, about how
+        large it will be, and the free space.
     stub
         Convert only the first 100 frames of every stream.
+    backend
+        ``hdf5``, or ``zarr`` for work on local disks.
+    space_check
+        Refuse to begin what will clearly not fit on the disk.
 
     Returns
     -------
@@ -132,11 +93,12 @@ def convert(
     NwbswitchError
         The folder cannot be written to.
     IssuesError
-        ``sessions`` names one that the study does not have, or two sessions have the same output.
+        ``sessions`` names one that the study does not have, two sessions have the same output, a session
+        cannot be archived as it says, or the disk is too small.
     MissingExtraError
-        neuroconv or tifffile is not installed.
+        neuroconv or tifffile, or for Zarr hdmf-zarr, is not installed.
     """
-    _require_readers()
+    _require_readers(backend)
     loaded = load_study(study) if isinstance(study, Path | str) else study
     if isinstance(loaded, LoadedStudy):
         study, warnings = loaded.study, list(loaded.warnings)
@@ -144,65 +106,48 @@ def convert(
         study = loaded
         warnings = [each for session in _chosen(study, sessions) for each in placeholder_issues(session)]
     folder = Path(out_dir).absolute()
-    jobs = []
-    conflicts = []
-    for session in _chosen(study, sessions):
-        single = study.model_copy(update={"sessions": (session,)})
-        found = _differences(single, session, folder, stub=stub)
-        jobs.append(_Job(single, folder, stub, dry_run, present=found == []))
-        if found:
-            conflicts.append(f"{jobs[-1].output}: {'; '.join(found)}")
-    if conflicts and not overwrite:
-        raise ExistingOutputError(
-            "Outputs are there that were made differently:\n  "
-            + "\n  ".join(conflicts)
-            + "\nUse --overwrite to replace them, or another output folder."
-        )
-    with nullcontext() if dry_run else _alone_in(folder):
+    chosen = _chosen(study, sessions)
+    plan = plan_work(
+        study,
+        chosen,
+        folder,
+        stub=stub,
+        backend=backend,
+        threads=_threads_each(len(chosen), workers, executor),
+        workers=workers,
+        executor=executor,
+    )
+    plan.check(overwrite=overwrite)
+    notes = (_LOCAL_ONLY,) if backend == "zarr" else ()
+    if dry_run:
+        planned = _run(plan.jobs, label="check", workers=workers, executor=executor)
+        space = _space(plan.jobs, planned, folder)
+        return ConvertResult(tuple(planned), folder, tuple(warnings), space, notes)
+    if space_check:
+        _require_space(plan.jobs, folder, workers=workers, executor=executor)
+    with claimed(folder) as claim:
+        plan.renew()
+        jobs = [replace(job, claim=claim) for job in plan.jobs]
         outcomes = run_jobs(
-            _convert_session,
-            jobs,
-            label="check" if dry_run else "convert",
-            workers=workers,
-            executor=executor,
-            describe=_describe,
+            convert_session, jobs, label="convert", workers=workers, executor=executor, describe=_describe
         )
         result = ConvertResult(
-            tuple(_session_result(outcome) for outcome in outcomes), folder, tuple(warnings)
+            tuple(_session_result(outcome) for outcome in outcomes), folder, tuple(warnings), notes=notes
         )
-        if not dry_run and any(each.status != "present" for each in result.sessions):
-            _write_log(folder, result, outcomes)
+        if any(each.status != "present" for each in result.sessions):
+            _write_summary(folder, result, outcomes)
     return result
 
 
-def _alone_in(folder: Path) -> ExitStack:
-    """Claim the output folder, which is let go of at the end, and remove what a killed run left in it."""
-    claim = ExitStack()
-    try:
-        claim.enter_context(locked(folder / RECORDS / "lock"))
-        remove_partials(folder)
-    except BlockingIOError as error:
-        raise ExistingOutputError(
-            f"{folder}: another conversion is writing here. Wait for its end, or choose another folder."
-        ) from error
-    except OSError as error:
-        claim.close()
-        raise _not_written(folder, error) from error
-    return claim
-
-
-def _not_written(path: Path, error: OSError) -> NwbswitchError:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return NwbswitchError(f"{path}: cannot be written: {reason}. Nothing half-written is left.")
-
-
-def _require_readers() -> None:
+def _require_readers(backend: Backend) -> None:
     for package in ("neuroconv", "tifffile"):
         if find_spec(package) is None:
             raise MissingExtraError(package, "convert")
+    if backend == "zarr" and find_spec("hdmf_zarr") is None:
+        raise MissingExtraError("hdmf-zarr", "zarr")
 
 
-def _describe(job: _Job) -> str:
+def _describe(job: SessionJob) -> str:
     return job.name
 
 
@@ -231,84 +176,54 @@ def _chosen(study: Study, names: Collection[str] | None) -> list[Session]:
     return chosen
 
 
-def _differences(study: Study, session: Session, folder: Path, *, stub: bool) -> list[str] | None:
-    """Return how an existing output differs from what would be made; None when there is none."""
-    relative = output_path(session)
-    if not (folder / relative).exists():
-        return None
-    made = read_record(record_path(folder, relative))
-    if made is None:
-        return ["nothing tells from what it was made"]
-    try:
-        return made.differences(study, session, folder / relative, stub=stub)
-    except (OSError, InputFileError) as error:
-        return [f"its inputs cannot be compared: {error}"]
+def _threads_each(n_sessions: int, workers: int, executor: Executor | None) -> int:
+    """Return the threads of one session: its share of the cores; one where somebody else shares them out."""
+    if executor is not None:
+        return 1
+    return min(max(cores() // max(min(workers, n_sessions), 1), 1), MAX_THREADS)
 
 
-def _convert_session(job: _Job) -> SessionResult:
-    """Convert one session; runs in a worker."""
-    plan = _plan(job.session) if job.dry_run else None
-    if job.present:
-        return job.result("present", plan=plan, size_bytes=job.output.stat().st_size)
-    started = time.perf_counter()
-    parts = open_parts(job.session)
-    try:
-        if not job.stub:
-            check_windows(job.session, parts)
-        if job.dry_run:
-            return job.result("planned", plan=plan, seconds=time.perf_counter() - started)
-        inputs = [FileState.of(path, name=name) for name, path in input_files(job.session)]
-        nwbfile = make_nwbfile(
-            job.study, job.session, contents=[each.sha256 for each in inputs], stub=job.stub
-        )
-        add_parts(nwbfile, job.session, parts, stub=job.stub)
-        try:
-            size_bytes = _write(job, nwbfile, inputs)
-        except OSError as error:
-            raise _not_written(job.output, error) from error
-    finally:
-        close_parts(parts)
-    return job.result("converted", seconds=time.perf_counter() - started, size_bytes=size_bytes)
+def _run(
+    jobs: Sequence[SessionJob], *, label: str, workers: int, executor: Executor | None
+) -> list[SessionResult]:
+    """Open and check sessions, and estimate the size of their files."""
+    outcomes = run_jobs(
+        plan_session, jobs, label=label, workers=workers, executor=executor, describe=_describe
+    )
+    return [_session_result(each) for each in outcomes]
 
 
-def _plan(session: Session) -> SessionPlan:
-    from nwbswitch.converters.epochs import absolute
-
-    zero = deciding_row(session.drug_log)
-    rows = absolute(session.epochs, None if zero is None else zero.timestamp_s)
-    return SessionPlan(
-        arm=arm_name(session.drug_log),
-        streams=tuple((name, stream.path) for name, stream in session.streams.items()),
-        windows=tuple((window.value, start_s, stop_s) for start_s, stop_s, window in rows),
+def _space(jobs: Sequence[SessionJob], planned: Sequence[SessionResult], folder: Path) -> Space:
+    return Space(
+        input_bytes=sum(job.input_bytes for job in jobs),
+        output_bytes=sum(
+            file.size_bytes for each in planned for file in each.files if file.status == "planned"
+        ),
+        replaced_bytes=sum(job.replaced_bytes for job in jobs),
+        free_bytes=free_bytes(folder),
     )
 
 
-def _write(job: _Job, nwbfile: Any, inputs: Sequence[FileState]) -> int:
-    """Write file and record. The record comes first: a file without one would stop the next run."""
-    from pynwb import NWBHDF5IO
-
-    with replaced(job.output) as partial:
-        with NWBHDF5IO(partial, "w") as io:
-            io.write(nwbfile)
-        state = FileState.of(partial, name=job.output.name)
-        made = ConversionRecord(
-            version=__version__,
-            parameters=parameters_digest(job.study, job.session, stub=job.stub),
-            inputs=tuple(inputs),
-            output=state,
-            identifier=nwbfile.identifier,
-            provenance=provenance(
-                command="convert",
-                parameters={**facts(job.study, job.session), "stub": job.stub},
-                inputs={each.name: each.sha256 for each in inputs},
-                seed=None,
-            ),
+def _require_space(
+    jobs: Sequence[SessionJob], folder: Path, *, workers: int, executor: Executor | None
+) -> None:
+    """Raise when the disk is clearly too small; only where that is possible at all are sizes estimated."""
+    if _SUSPICIOUS_RATIO * sum(job.input_bytes for job in jobs) <= free_bytes(folder):
+        return
+    planned = _run(jobs, label="estimate size", workers=workers, executor=executor)
+    space = _space(jobs, planned, folder)
+    if space.short:
+        found = issue(
+            "no-space",
+            f"The disk is too small: {space}. Nothing was written.",
+            place=Place(folder),
+            remedy="Make room, choose another folder, convert fewer sessions, or set archive to processed; "
+            "--no-space-check begins anyway.",
         )
-        write_record(record_path(job.out_dir, job.relative), made)
-    return state.size
+        raise IssuesError([found])
 
 
-def _session_result(outcome: Outcome[_Job, SessionResult]) -> SessionResult:
+def _session_result(outcome: Outcome[SessionJob, SessionResult]) -> SessionResult:
     if outcome.value is not None:
         return outcome.value
     error, job = outcome.error, outcome.item
@@ -319,18 +234,39 @@ def _session_result(outcome: Outcome[_Job, SessionResult]) -> SessionResult:
         found = (issue(code, error.problem, place=Place(error.path), remedy=error.remedy),)
     else:
         found = (issue("session-failed", outcome.reason, place=Place(item=job.name)),)
-    return job.result("failed", reason=outcome.reason, issues=found)
+    log = log_path(job.out_dir, job.session)
+    return SessionResult(
+        job.session.subject.subject_id,
+        job.session.session_id,
+        "failed",
+        _of_failed(job),
+        reason=outcome.reason,
+        issues=found,
+        log=log if log.exists() else None,
+    )
 
 
-def _write_log(folder: Path, result: ConvertResult, outcomes: Sequence[Outcome[_Job, SessionResult]]) -> None:
+def _of_failed(job: SessionJob) -> tuple[FileResult, ...]:
+    """Return the files of a session that failed: one of two may have been finished before."""
+    files = []
+    for planned, file in zip(job.files, job.unfinished("failed"), strict=True):
+        found, _ = compare_file(job.study, planned.target, job.out_dir, backend=job.backend, stub=job.stub)
+        done = not planned.present and found is not None and found.same
+        files.append(replace(file, status="converted", size_bytes=file.path.stat().st_size) if done else file)
+    return tuple(files)
+
+
+def _write_summary(
+    folder: Path, result: ConvertResult, outcomes: Sequence[Outcome[SessionJob, SessionResult]]
+) -> None:
     """Keep what happened, with the traceback of what nobody expected."""
-    log = result.as_dict()
-    log["version"] = __version__
-    log["written"] = now()
-    for entry, outcome in zip(log["sessions"], outcomes, strict=True):
+    told = result.as_dict()
+    told["version"] = __version__
+    told["written"] = now()
+    for entry, outcome in zip(told["sessions"], outcomes, strict=True):
         if outcome.error is not None:
             entry["traceback"] = traceback.format_exception(outcome.error)
     try:
-        write_json(folder / RECORDS / "convert.json", log)
+        write_json(folder / RECORDS / "convert.json", told)
     except OSError as error:
-        raise _not_written(folder / RECORDS / "convert.json", error) from error
+        raise not_written(folder / RECORDS / "convert.json", error) from error

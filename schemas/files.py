@@ -6,9 +6,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from filecmp import cmp
@@ -19,6 +21,7 @@ from nwbswitch.schemas.errors import InputFileError
 
 _CHUNK = 1 << 20
 PARTIAL = ".partial-"
+_PARTIAL_NAME = re.compile(rf"{re.escape(PARTIAL)}[0-9a-f]{{8}}-.+")
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -26,22 +29,55 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 def replaced(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` on success, remove it on any error.
 
-    A file that is there with the same bytes stays as it is, date included.
+    What is made there may be a file or a folder. A file that is there with the same bytes stays as it is,
+    date included.
 
-    The suffix is kept (``sub-a.nwb`` is written as ``.partial-1f3a-sub-a.nwb``), since some writers choose
-    their format by it. Missing parent folders are made.
+    The suffix is kept (``sub-a.nwb`` is written as ``.partial-1f3a5b7c-sub-a.nwb``), since some writers
+    choose their format by it. Missing parent folders are made.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f"{PARTIAL}{secrets.token_hex(4)}-{final.name}")
+    partial = _partial(final)
     try:
         yield partial
-        with partial.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        if not (final.is_file() and cmp(partial, final, shallow=False)):
+        _to_disk(partial)
+        if final.is_dir() or partial.is_dir():
+            _swap(partial, final)
+        elif not (final.is_file() and cmp(partial, final, shallow=False)):
             partial.replace(final)
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _partial(final: Path) -> Path:
+    return final.with_name(f"{PARTIAL}{secrets.token_hex(4)}-{final.name}")
+
+
+def _to_disk(path: Path) -> None:
+    for each in (each for each in path.rglob("*") if each.is_file()) if path.is_dir() else (path,):
+        with each.open("rb+") as stream:
+            os.fsync(stream.fileno())
+
+
+def _swap(partial: Path, final: Path) -> None:
+    """Rename, where a folder is in the way or is what is renamed; a kill in between leaves no ``final``."""
+    old = _partial(final)
+    if final.exists():
+        final.rename(old)
+    try:
+        partial.rename(final)
+    except BaseException:
+        if old.exists():
+            old.rename(final)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def require_writable(path: Path | str) -> None:
@@ -63,9 +99,23 @@ def require_writable(path: Path | str) -> None:
 
 def remove_partials(folder: Path) -> None:
     """Remove what a killed run left below ``folder``."""
-    for leftover in folder.rglob(f"{PARTIAL}*"):
-        if leftover.is_file():
-            leftover.unlink(missing_ok=True)
+    for parent, folders, files in os.walk(folder):
+        left = [name for name in folders if _PARTIAL_NAME.fullmatch(name)]
+        for name in left:
+            shutil.rmtree(Path(parent, name), ignore_errors=True)
+        for name in files:
+            if name.startswith(PARTIAL):
+                Path(parent, name).unlink(missing_ok=True)
+        # A Zarr store holds one file per chunk, and nothing of ours.
+        folders[:] = [name for name in folders if name not in left and not name.endswith(".zarr")]
+
+
+def free_bytes(folder: Path | str) -> int:
+    """Return the free space, in bytes, of the disk that holds a folder or will hold it."""
+    there = Path(folder).absolute()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
 
 
 @contextmanager
@@ -107,8 +157,15 @@ def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def sha256_file(path: Path | str) -> str:
+def sha256_file(path: Path | str, *, before: Callable[[int], None] = lambda n_bytes: None) -> str:
     """Return the SHA-256 of a file's bytes as hex digits, reading 1 MiB at a time.
+
+    Parameters
+    ----------
+    path
+        The file.
+    before
+        Called with the number of bytes that are read next; it may wait, or raise to stop.
 
     Raises
     ------
@@ -118,9 +175,11 @@ def sha256_file(path: Path | str) -> str:
     if not Path(path).is_file():
         raise InputFileError(path, "is not a file." if Path(path).exists() else "is not there.")
     digest_ = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with Path(path).open("rb", buffering=0) as stream:
+        before(_CHUNK)
         while chunk := stream.read(_CHUNK):
             digest_.update(chunk)
+            before(_CHUNK)
     return digest_.hexdigest()
 
 

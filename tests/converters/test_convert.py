@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,11 +108,13 @@ def test_other_parameters_are_refused(study: Study, tmp_path: Path) -> None:
     result = convert(study, tmp_path / "out")
     before = states(tmp_path / "out")
     other = study.model_copy(update={"title": "Another title"})
-    with pytest.raises(ExistingOutputError, match="the study file says something else") as caught:
+    with pytest.raises(
+        ExistingOutputError, match='study.title was "A tiny study." and is "Another title"'
+    ) as caught:
         convert(other, tmp_path / "out")
     assert caught.value.exit_status == 2
     assert all(str(path) in str(caught.value) for path in result.paths)
-    with pytest.raises(ExistingOutputError, match="--stub"):
+    with pytest.raises(ExistingOutputError, match="stub was false and is true"):
         convert(study, tmp_path / "out", stub=True)
     assert states(tmp_path / "out") == before
     overwritten = convert(other, tmp_path / "out", overwrite=True)
@@ -123,7 +126,7 @@ def test_other_parameters_are_refused(study: Study, tmp_path: Path) -> None:
 def test_a_changed_input_is_refused(study: Study, raw: Path, tmp_path: Path) -> None:
     convert(study, tmp_path / "out")
     np.save(raw / "suite2p/plane0/F.npy", np.ones((3, 300), np.float32))
-    with pytest.raises(ExistingOutputError, match=r"traces/F\.npy has changed"):
+    with pytest.raises(ExistingOutputError, match=r"traces/plane0/F\.npy has changed"):
         convert(study, tmp_path / "out")
 
 
@@ -164,7 +167,7 @@ def test_a_failure_while_writing_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr("pynwb.NWBHDF5IO.write", fail)
+    monkeypatch.setattr("nwbswitch.converters.writing.nwb_writer.write_nwb", fail)
     result = convert(study, tmp_path / "out")
     assert [each.code for each in result.issues] == ["session-failed"] * 2
     assert "disk on fire" in result.sessions[0].reason
@@ -326,10 +329,10 @@ def test_a_full_disk_fails_the_session_in_words(
     make_study: MakeStudy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "Can't close file (file write failed: time = ...")
 
-    monkeypatch.setattr("pynwb.NWBHDF5IO.write", full)
+    monkeypatch.setattr("nwbswitch.converters.writing.nwb_writer.write_nwb", full)
     result = convert(make_study(session_of(raw)), tmp_path / "out")
     assert "cannot be written: No space left on device." in result.sessions[0].reason
     assert list((tmp_path / "out").rglob("*.nwb")) == []
@@ -399,12 +402,22 @@ def test_a_dry_run_lists_what_it_would_write(
     monkeypatch.chdir(tmp_path)
     convert(study, tmp_path / "out", sessions=["day1"])
     result = convert(study, tmp_path / "out", dry_run=True)
-    assert result.summary().splitlines() == [
+    shown = re.sub(r"[\d.]+ (kB|MB|GB)", "N", result.summary())
+    assert shown.splitlines() == [
         f"1 present, 1 planned in {tmp_path / 'out'}",
-        "present: m1/day1: ketamine; movie raw/movie.tif, traces raw/suite2p, wheel raw/wheel.csv; "
-        "baseline 0-28 s, drug 35-58 s -> sub-m1/sub-m1_ses-day1_behavior+ophys.nwb",
-        "planned: m1/day8: saline; movie raw2/movie.tif, traces raw2/suite2p, wheel raw2/wheel.csv; "
-        "baseline 0-28 s, drug 35-58 s -> sub-m1/sub-m1_ses-day8_behavior+ophys.nwb",
+        "present: m1/day1: ketamine",
+        "    movie   raw/movie.tif  N",
+        "    traces  raw/suite2p  N",
+        "    wheel   raw/wheel.csv  N",
+        "    baseline 0-28 s, drug 35-58 s",
+        "    -> sub-m1/sub-m1_ses-day1_behavior+ophys.nwb, N, present",
+        "planned: m1/day8: saline",
+        "    movie   raw2/movie.tif  N",
+        "    traces  raw2/suite2p  N",
+        "    wheel   raw2/wheel.csv  N",
+        "    baseline 0-28 s, drug 35-58 s",
+        "    -> sub-m1/sub-m1_ses-day8_behavior+ophys.nwb, about N",
+        "disk: N to read, about N to write (an estimate from samples of the data); N free",
     ]
     plan = result.as_dict()["sessions"][1]["plan"]
     assert plan["arm"] == "saline"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -17,6 +18,7 @@ import pytest
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.files import (
     digest,
+    free_bytes,
     locked,
     remove_partials,
     replaced,
@@ -161,10 +163,59 @@ def test_the_same_content_leaves_the_file_and_its_date(tmp_path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_remove_partials_leaves_folders(tmp_path: Path) -> None:
-    (tmp_path / ".partial-mine").mkdir()
+def test_remove_partials_leaves_folders_of_others(tmp_path: Path) -> None:
+    kept = [tmp_path / ".partial-mine", tmp_path / "a.zarr" / ".partial-0a1b2c3d-x"]
+    for folder in (*kept, tmp_path / "deep" / ".partial-0a1b2c3d-a.nwb.zarr" / "inside"):
+        folder.mkdir(parents=True)
+        (folder / "chunk").write_text("x")
     remove_partials(tmp_path)
-    assert (tmp_path / ".partial-mine").is_dir()
+    assert all((folder / "chunk").is_file() for folder in kept)
+    assert list((tmp_path / "deep").iterdir()) == []
+
+
+@pytest.mark.parametrize("before", ["nothing", "a folder", "a file"])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path, before: str) -> None:
+    final = tmp_path / "a.nwb.zarr"
+    if before == "a folder":
+        (final / "old").mkdir(parents=True)
+    elif before == "a file":
+        final.write_text("old")
+
+    def write(*, whole: bool) -> None:
+        with replaced(final) as partial:
+            (partial / "group").mkdir(parents=True)
+            (partial / "group" / "chunk").write_text("new")
+            if not whole:
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write(whole=False)
+    assert (final / "old").is_dir() == (before == "a folder")
+    assert final.is_file() == (before == "a file")
+    write(whole=True)
+    assert (final / "group" / "chunk").read_text() == "new"
+    assert not (final / "old").exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["a.nwb.zarr"]
+
+
+def test_free_space_is_that_of_the_disk_a_new_folder_will_be_on(tmp_path: Path) -> None:
+    free = free_bytes(tmp_path / "new" / "deep")
+    assert abs(free - shutil.disk_usage(tmp_path).free) < 1 << 30
+    assert not (tmp_path / "new").exists()
+
+
+def test_reading_for_a_digest_can_be_held_up_and_stopped(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(3 << 20))
+    asked: list[int] = []
+
+    def stop(n_bytes: int) -> None:
+        asked.append(n_bytes)
+        if len(asked) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        sha256_file(tmp_path / "a", before=stop)
+    assert asked == [1 << 20] * 3
 
 
 def test_sha256_file_refuses_what_may_never_end(tmp_path: Path) -> None:
