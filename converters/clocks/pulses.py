@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,11 +74,12 @@ def read_pulses(source: PulseSource, *, block_samples: int = BLOCK_SAMPLES) -> P
         Cells of a CSV file that are no numbers or no times.
     """
     item = source.column or source.dataset or source.variable or ""
-    with _opened(source) as line:
-        if source.kind == "levels":
-            times = _edge_times(source, line, block_samples)
-        else:
-            times = _stated_times(source, line)
+    try:
+        with _opened(source) as line:
+            levels = source.kind == "levels"
+            times = _edge_times(source, line, block_samples) if levels else _stated_times(source, line)
+    except (OSError, RuntimeError) as error:
+        raise InputFileError(source.path, f"cannot be read: {str(error)[:200]}.") from error
     kept = _without_bounces(times, source.min_interval_s)
     return PulseTrain(source.path, item, kept, len(times) - len(kept))
 
@@ -114,13 +116,10 @@ def _opened(source: PulseSource) -> Iterator[_Line]:
     elif suffix in TABLE_SUFFIXES:
         yield _table(source)
     elif suffix in MATLAB_SUFFIXES:
-        from nwbswitch.schemas.mat_guard import load_mat
+        from nwbswitch.schemas.mat_guard import mat_array
 
-        name = str(source.variable)
-        values = load_mat(source.path, names=(name,))
-        if name not in values:
-            raise InputFileError(source.path, f"holds no variable {name!r}.", "Correct variable.")
-        yield _line(source, np.asarray(values[name]))
+        with mat_array(source.path, str(source.variable)) as array:
+            yield _line(source, array)
     elif suffix in NUMPY_SUFFIXES:
         from nwbswitch.schemas.npy_guard import load_npy_array
 
@@ -141,7 +140,7 @@ def _dataset(source: PulseSource, file: Any) -> Any:
         raise InputFileError(
             source.path, f"holds no dataset {name!r}; there are: {shown}.", "Correct dataset."
         )
-    if node.chunks is not None and int(np.prod(node.chunks)) * node.dtype.itemsize > MAX_CHUNK_BYTES:
+    if node.chunks is not None and math.prod(node.chunks) * node.dtype.itemsize > MAX_CHUNK_BYTES:
         problem = f"stores {name} in chunks of more than {MAX_CHUNK_BYTES} bytes."
         raise UnsafeFileError(source.path, problem, "Repack it with smaller chunks (h5repack -l).")
     return node
@@ -160,10 +159,7 @@ def _table(source: PulseSource) -> _Line:
 def _raw(source: PulseSource) -> Any:
     dtype = np.dtype(str(source.dtype)).newbyteorder("<")
     width = dtype.itemsize * int(source.n_channels or 1)
-    try:
-        size = source.path.stat().st_size
-    except OSError as error:
-        raise InputFileError(source.path, f"cannot be read: {error.strerror or error}.") from error
+    size = source.path.stat().st_size
     if not size or size % width:
         raise InputFileError(
             source.path,
@@ -176,8 +172,8 @@ def _raw(source: PulseSource) -> Any:
 
 def _line(source: PulseSource, data: Any) -> _Line:
     """Return one channel of an array; time runs along the longer of two dimensions, in raw samples first."""
-    shape, kind = tuple(data.shape), data.dtype.kind
-    if kind not in "iufb":
+    shape = tuple(data.shape or ())
+    if data.dtype.kind not in "iufb":
         raise InputFileError(source.path, f"holds {data.dtype} where numbers of pulses were expected.")
     if len(shape) == 1:
         if source.channel:
@@ -187,8 +183,10 @@ def _line(source: PulseSource, data: Any) -> _Line:
         raise InputFileError(
             source.path, f"holds an array of shape {shape}; pulses have one dimension or two."
         )
+    if 0 in shape:
+        return _Line(np.empty(0), 0)
     is_raw = source.dtype is not None
-    if shape[0] == shape[1] and not is_raw:
+    if shape[0] == shape[1] > 1 and not is_raw:
         raise InputFileError(source.path, f"has shape {shape}, which does not tell time from channels.")
     time_axis = 0 if is_raw or shape[0] > shape[1] else 1
     n_channels = shape[1 - time_axis]
@@ -233,10 +231,8 @@ def _refuse_row(source: PulseSource, line: _Line, row: int, problem: str) -> NoR
 
 
 def _edge_times(source: PulseSource, line: _Line, block_samples: int) -> Floats:
-    # Columns of a table are floats, which hold words of 53 bits.
-    as_floats = line.rows is not None and (source.bit or 0) < 53
-    if source.bit is not None and line.data.dtype.kind not in "iu" and not as_floats:
-        raise InputFileError(source.path, f"holds {line.data.dtype}, not digital words with bits.")
+    if source.bit is not None:
+        _check_bit(source, line, source.bit)
     if line.times_s is not None:
         _check_row_times(source, line)
     finder = EdgeFinder(
@@ -260,15 +256,25 @@ def _edge_times(source: PulseSource, line: _Line, block_samples: int) -> Floats:
     return edges / float(source.rate_hz or 1)
 
 
+def _check_bit(source: PulseSource, line: _Line, bit: int) -> None:
+    dtype = line.data.dtype
+    # Columns of a table are floats, which hold whole numbers of 53 bits.
+    width = 53 if line.rows is not None else 8 * dtype.itemsize if dtype.kind in "iu" else 0
+    if bit >= width:
+        raise InputFileError(source.path, f"holds {dtype}, which has no bit {bit}.", "Correct bit.")
+
+
 def _levels(source: PulseSource, values: NDArray[Any], start: int) -> NDArray[Any]:
-    if source.bit is not None:
-        words = values if values.dtype.kind in "iu" else values.astype(np.int64)
-        bits: NDArray[Any] = (words >> words.dtype.type(source.bit)) & words.dtype.type(1)
-        return bits
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         row = start + int(np.flatnonzero(~np.isfinite(values))[0])
         raise InputFileError(source.path, f"sample {row} of the line is no finite number.")
-    return values
+    if source.bit is None:
+        return values
+    words = values if values.dtype.kind in "iu" else values.astype(np.int64)
+    if not np.array_equal(words, values):
+        raise InputFileError(source.path, "holds fractions, not digital words.", "Give a threshold.")
+    bits: NDArray[Any] = (words >> words.dtype.type(source.bit)) & words.dtype.type(1)
+    return bits
 
 
 def _check_row_times(source: PulseSource, line: _Line) -> None:
