@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from nwbswitch.converters.clocks.frame_counter import CounterSource, counter_times
 from nwbswitch.converters.clocks.session_clocks import ResolvedClock, frame_timing, resolve_clocks
 from nwbswitch.converters.registry import READERS, Kind
 from nwbswitch.converters.segmentation.roi_interface import RATE_TOLERANCE
 from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.converters.timing import Timing
-from nwbswitch.schemas.clock_table import ClockQuality
+from nwbswitch.schemas.clock_table import ClockMethod, ClockQuality
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Issue, Place, issue
-from nwbswitch.schemas.stream_base import RowStream
+from nwbswitch.schemas.stream_base import RowStream, StreamBase
 from nwbswitch.schemas.study import Session
 
 
@@ -36,7 +37,9 @@ def place_in_time(session: Session, interfaces: Mapping[str, object]) -> list[Cl
     rows: list[ClockQuality] = []
     for name in _leaders_first(session, leaders):
         stream, interface, leader = session.streams[name], timed[name], leaders[name]
-        if leader is not None:
+        if leader is not None and interface.frame_numbers is not None:
+            rows.append(_follow_counter(name, interface, timed[leader], stream))
+        elif leader is not None:
             found += _disagreement(session, name, leader, timed)
             if interface.n_samples == timed[leader].n_samples:
                 interface.follow(timed[leader].timing)
@@ -72,6 +75,28 @@ def _clock(session: Session, clocks: Mapping[str, ResolvedClock], name: str) -> 
     remedy = "Add it under clocks with its offset_s."
     raise IssuesError(
         [issue("unknown-word", f"The clock {name!r} is not described.", place=place, remedy=remedy)]
+    )
+
+
+def _follow_counter(
+    name: str, interface: TimedInterface, leader: TimedInterface, stream: StreamBase
+) -> ClockQuality:
+    """Place samples by the frames they name, and return the row of the clock table."""
+    column = getattr(stream, "frame_column", None) or ""
+    counted = counter_times(
+        interface.frame_numbers if interface.frame_numbers is not None else (),
+        leader.timing.times_s(),
+        first_frame=interface.first_frame,
+        source=CounterSource(interface.source_path, column),
+    )
+    interface.follow_counter(counted.times_s, counted.kept)
+    return ClockQuality(
+        name,
+        stream.clock,
+        ClockMethod.FRAME_COUNTER,
+        n_frames=interface.n_samples,
+        n_dropped=counted.n_skipped,
+        n_unmatched=counted.n_outside,
     )
 
 

@@ -24,6 +24,10 @@ class TimedInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
     source_path: Path
     own_timing: Timing
     timing: Timing
+    frame_numbers: NDArray[Any] | None = None
+    """Number of the imaging frame of each sample, shape (n,), where the samples name it."""
+    first_frame: int = 0
+    """Number of the first frame in ``frame_numbers``."""
 
     def set_own_timing(self, timing: Timing, source_path: Path) -> None:
         """Take the times that the files state; until the stream is aligned they are session times."""
@@ -66,6 +70,16 @@ class TimedInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
         if timing.n != self.n_samples:
             raise ValueError(f"{self.n_samples} samples cannot follow {timing.n}")
         self.timing = timing
+
+    def follow_counter(self, times_s: NDArray[np.float64], kept: slice) -> None:
+        """Take times that the frame numbers gave; samples outside ``kept`` have none and are left out."""
+        self.keep(kept)
+        self.own_timing = self.timing = Timing.of_times(times_s)
+
+    def keep(self, samples: slice) -> None:
+        """Leave out all other samples; interfaces whose samples may name frames can."""
+        if samples.indices(self.n_samples) != (0, self.n_samples, 1):
+            raise ValueError(f"{type(self).__name__} cannot leave samples out")
 
     def get_original_timestamps(self) -> NDArray[np.float64]:
         """Return the time of every sample (n,) on the clock of the stream, s."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nwbswitch.schemas.roi_labels import CellTypes, Tracking
 from nwbswitch.schemas.study_clocks import SESSION_CLOCK, FrameTimes
@@ -96,6 +96,21 @@ class RowStream(StreamBase):
     timing_of: str | None = Field(
         None, description="Stream whose frames are the samples of this one, in the same number."
     )
+
+
+class TableStream(RowStream):
+    """A stream of rows, each of which may name the imaging frame during which it was taken."""
+
+    frame_column: str | None = Field(
+        None, description="Column with the number of the imaging frame of each row, of the stream timing_of."
+    )
+    first_frame: Literal[0, 1] = Field(0, description="Number of the first frame in frame_column.")
+
+    @model_validator(mode="after")
+    def _counts_frames_of_something(self) -> TableStream:
+        if self.frame_column is not None and self.timing_of is None:
+            raise ValueError("frame_column needs timing_of, the stream whose frames it counts")
+        return self
 
 
 class ImagingStream(RowStream):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from nwbswitch.schemas.stream_base import RowStream, StudyModel
+from nwbswitch.schemas.stream_base import StudyModel, TableStream
 
 
 class Signal(StudyModel):
@@ -18,7 +18,7 @@ class Signal(StudyModel):
     description: str = ""
 
 
-class WheelCsv(RowStream):
+class WheelCsv(TableStream):
     """Treadmill or wheel signals in a CSV file, with a time column or a constant row rate."""
 
     format: Literal["wheel_csv"]

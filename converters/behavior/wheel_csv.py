@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from neuroconv.tools.nwb_helpers import get_module
@@ -42,6 +42,10 @@ class WheelCsvInterface(TimedInterface):
         Column with the time, s, on the clock of this file.
     rate_hz : float, optional
         Rows per second when there is no time column.
+    frame_column : str, optional
+        Column with the number of the imaging frame of each row.
+    first_frame : int
+        Number of the first frame in frame_column, 0 or 1.
     start_s : float
         Time of the zero of the time column; without one, of the first row, s.
     metadata_key : str
@@ -60,6 +64,8 @@ class WheelCsvInterface(TimedInterface):
         signals: list[dict[str, str]],
         time_column: str | None = None,
         rate_hz: float | None = None,
+        frame_column: str | None = None,
+        first_frame: Literal[0, 1] = 0,
         start_s: float = 0.0,
         metadata_key: str = "wheel",
     ) -> None:
@@ -69,6 +75,8 @@ class WheelCsvInterface(TimedInterface):
             signals=signals,
             time_column=time_column,
             rate_hz=rate_hz,
+            frame_column=frame_column,
+            first_frame=first_frame,
             start_s=start_s,
             metadata_key=metadata_key,
         )
@@ -77,9 +85,12 @@ class WheelCsvInterface(TimedInterface):
         if not self.signals:
             raise ValueError("signals must name at least one column")
         self.scales = {signal.column: _si(self.path, signal) for signal in self.signals}
-        names = [signal.column for signal in self.signals] + ([time_column] if time_column else [])
+        names = [signal.column for signal in self.signals]
+        names += [each for each in (time_column, frame_column) if each]
         self.columns, lines = read_columns(self.path, list(dict.fromkeys(names)))
         n_rows = len(self.columns[self.signals[0].column])
+        if frame_column is not None:
+            self.frame_numbers, self.first_frame = self.columns[frame_column], first_frame
         if time_column is not None:
             times = self.columns[time_column]
             _check_times(self.path, time_column, times, lines)
@@ -88,6 +99,10 @@ class WheelCsvInterface(TimedInterface):
             raise ValueError(f"rate_hz must be positive, not {rate_hz}")
         else:
             self.set_own_timing(Timing(n_rows, float(start_s), rate_hz), self.path)
+
+    def keep(self, samples: slice) -> None:
+        """Leave out all other rows."""
+        self.columns = {name: values[samples] for name, values in self.columns.items()}
 
     def add_to_nwbfile(
         self, nwbfile: NWBFile, metadata: Mapping[str, Any] | None = None, *, stub: bool = False

@@ -98,7 +98,7 @@ def test_arguments_are_the_keys_of_the_study_file(form: str) -> None:
     schema = READERS[form].load().get_source_schema()
     path = "folder_path" if form in FOLDER_FORMATS else "file_path"
     fields = FORMATS[form].model_fields
-    keys = set(fields) - NEVER_ARGUMENTS - {"frame_times", "frame_column", "cell_types", "tracking"}
+    keys = set(fields) - NEVER_ARGUMENTS - {"frame_times", "cell_types", "tracking"}
     wanted = keys | {path, "metadata_key"}
     if READERS[form].kind is Kind.ROIS:
         wanted |= {"cell_type", "depth_um"}

@@ -174,3 +174,26 @@ def test_streams_without_imaging_need_no_plane(
     nwbfile = build(make_study(session_of(raw, streams=streams, imaging=None)))
     assert not nwbfile.imaging_planes
     assert "speed" in nwbfile.processing["behavior"]["BehavioralTimeSeries"].time_series
+
+
+def test_rows_that_count_frames_get_their_times(
+    raw: Path, session_of: Make, make_study: MakeStudy, build: Build
+) -> None:
+    frames = np.repeat(np.arange(1, 301), 2)
+    rows = "\n".join(f"{frame},{frame / 10:.1f}" for frame in frames)
+    (raw / "wheel.csv").write_text(f"frame,speed\n{rows}\n", encoding="utf-8")
+    session = session_of(raw)
+    wheel = session.streams["wheel"].model_copy(
+        update={
+            "time_column": None,
+            "frame_column": "frame",
+            "first_frame": 1,
+            "timing_of": "movie",
+            "clock": "session",
+        }
+    )
+    nwbfile = build(make_study(session_of(raw, streams={**session.streams, "wheel": wheel})))
+    speed = nwbfile.processing["behavior"]["BehavioralTimeSeries"]["speed"]
+    assert (speed.starting_time, speed.rate) == (pytest.approx(0.0), pytest.approx(10.0))
+    table = nwbfile.processing["synchronization"]["clock_alignment"].to_dataframe().set_index("stream")
+    assert table.loc["wheel", "method"] == "frame counter"
