@@ -68,11 +68,6 @@ def tiles(within: Selection, tile: Sequence[int]) -> Iterator[Selection]:
     )
 
 
-def chunk_count(shape: Sequence[int], chunks: Sequence[int]) -> int:
-    """Return the number of chunks that hold an array."""
-    return math.prod(-(-length // chunk) for length, chunk in zip(shape, chunks, strict=True))
-
-
 def whole(shape: Sequence[int]) -> Selection:
     """Return the selection of everything."""
     return tuple(slice(0, length) for length in shape)

@@ -11,12 +11,15 @@ import h5py
 import numpy as np
 from hdmf.backends.hdf5.h5_utils import H5DataIO
 from hdmf.build import DatasetBuilder
-from hdmf.data_utils import AbstractDataChunkIterator, GenericDataChunkIterator
+from hdmf.data_utils import AbstractDataChunkIterator
 from pynwb import NWBHDF5IO, NWBFile
 
 from nwbswitch.converters.writing.chunk_codec import LEVEL
 from nwbswitch.converters.writing.source import MIN_ARRAY_BYTES, Source, plain_dtype, source_of
 
+_COMPOUND_NUMBERS = frozenset(
+    ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
+)
 _SOURCE_FIELD = "_AbstractContainer__container_source"
 
 
@@ -67,21 +70,19 @@ def _allocation(source: Source) -> H5DataIO:
 def _compressed(builder: DatasetBuilder) -> H5DataIO | None:
     """Return compression by HDF5 itself, for numbers that only pynwb can write; None for anything else."""
     data = builder.data
-    if isinstance(data, GenericDataChunkIterator):
-        # Empty, or of a type that HDF5 has to convert.
-        suits = plain_dtype(data.dtype) is not None and 0 not in data.maxshape
+    if isinstance(builder.dtype, list):
+        # Pixel masks and the like, which arrive as lists of rows.
+        types = [each["dtype"] for each in builder.dtype]
+        suits = (
+            isinstance(data, list | np.ndarray)
+            and all(isinstance(each, str) and each in _COMPOUND_NUMBERS for each in types)
+            and len(data) * len(types) * 4 >= MIN_ARRAY_BYTES
+        )
     elif isinstance(data, AbstractDataChunkIterator):
+        # Of unknown length, or of a type that HDF5 has to convert.
         suits = data.dtype is not None and plain_dtype(data.dtype) is not None
     else:
-        fields = builder.dtype if isinstance(builder.dtype, list) else []
-        suits = (
-            isinstance(data, np.ndarray)
-            and data.ndim > 0
-            and data.nbytes >= MIN_ARRAY_BYTES
-            and not data.dtype.hasobject
-            and all(isinstance(each["dtype"], str) and each["dtype"] != "object" for each in fields)
-            and (bool(fields) or plain_dtype(data.dtype) is not None)
-        )
+        suits = isinstance(data, np.ndarray) and data.nbytes >= MIN_ARRAY_BYTES and data.dtype.kind in "biufc"
     return H5DataIO(data=data, compression="gzip", shuffle=True) if suits else None
 
 

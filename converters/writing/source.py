@@ -24,7 +24,7 @@ from nwbswitch.schemas.errors import NwbswitchError
 
 # Smaller arrays are left to pynwb, which stores them in one piece.
 MIN_ARRAY_BYTES = 64 << 10
-_PLAIN_KINDS = frozenset("biufc")
+_PLAIN_KINDS = frozenset("biuf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Source:
         return block
 
 
-def source_of(data: Any, stored: Any = None) -> Source | None:
+def source_of(data: Any, stored: Any = None, *, min_bytes: int = MIN_ARRAY_BYTES) -> Source | None:
     """Return the source over an iterator or a large array; None for what pynwb had better write itself.
 
     Parameters
@@ -86,10 +86,12 @@ def source_of(data: Any, stored: Any = None) -> Source | None:
         A `hdmf.data_utils.GenericDataChunkIterator` or a numpy array.
     stored
         The type that NWB asks for, as hdmf resolved it; that of the data by default.
+    min_bytes
+        Size of an array that is large.
     """
     if isinstance(data, GenericDataChunkIterator):
         shape, given = tuple(data.maxshape), np.dtype(data.dtype)
-    elif isinstance(data, np.ndarray) and data.nbytes >= MIN_ARRAY_BYTES:
+    elif isinstance(data, np.ndarray) and data.nbytes >= min_bytes:
         shape, given = data.shape, data.dtype
     else:
         return None
@@ -106,9 +108,7 @@ def plain_dtype(stored: Any) -> np.dtype[Any] | None:
     if not isinstance(stored, type | np.dtype):
         return None
     dtype = np.dtype(stored).newbyteorder("=")
-    if dtype.kind not in _PLAIN_KINDS or dtype.itemsize > 16 or dtype.type is np.longdouble:
-        return None
-    return dtype
+    return dtype if dtype.kind in _PLAIN_KINDS and dtype.itemsize <= 8 else None
 
 
 def _of_array(data: Array, dtype: np.dtype[Any]) -> Source:
