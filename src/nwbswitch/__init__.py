@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.report import report
     from nwbswitch.analysis.switch import switch
     from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.converters.annotate import annotate
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
     from nwbswitch.converters.simulate import simulate_study
     from nwbswitch.schemas.study_file import load_study
 
 _HANDED_ON = {
+    "annotate": "converters.annotate",
     "check": "converters.check",
     "convert": "converters.convert",
     "fit": "analysis.mixed",
@@ -35,6 +37,7 @@ _HANDED_ON = {
 
 __all__ = [
     "__version__",
+    "annotate",
     "check",
     "convert",
     "fit",
