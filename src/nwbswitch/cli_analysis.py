@@ -1,0 +1,190 @@
+"""The commands that analyse NWB files: each is a thin call of the public function of the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from nwbswitch.cli_options import (
+    INPUT,
+    OUTPUT,
+    PATH,
+    emit,
+    json_option,
+    overwrite_option,
+    parallel,
+    report_issues,
+    seed_option,
+    wrong_argument_is_wrong_usage,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from nwbswitch.analysis.meta import Test as MetaTest
+    from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
+
+_TAU2 = ("ee", "dl", "pm", "reml", "ml", "he", "hs", "sj", "eb")
+
+_ROWS_OF_ONE_ARM = (
+    "Rows to use, e.g. \"estimand == 'M' and level == 'animal' and arm == 'ketamine' "
+    "and contrast == 'vs_saline'\"."
+)
+
+
+@click.command()
+@click.argument("sources", type=PATH, nargs=-1, required=True)
+@click.option("-o", "--out", type=OUTPUT, required=True, help="Cells table to write (.parquet).")
+@click.option("--block-s", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True)
+@click.option("--threshold-sd", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
+@click.option("--neuropil-coefficient", type=click.FloatRange(0, 1), default=0.7, show_default=True)
+@parallel
+@overwrite_option
+def measure(
+    sources: tuple[Path, ...],
+    out: Path,
+    block_s: float,
+    threshold_sd: float,
+    neuropil_coefficient: float,
+    workers: int,
+    executor: Executor | None,
+    overwrite: bool,
+) -> int:
+    """Measure every neuron of NWB files in every analysis window; one row per neuron and block."""
+    from nwbswitch.analysis.measure import measure as run_measure
+
+    with wrong_argument_is_wrong_usage():
+        result = run_measure(
+            sources,
+            out=out,
+            block_s=block_s,
+            threshold_sd=threshold_sd,
+            neuropil_coefficient=neuropil_coefficient,
+            workers=workers,
+            executor=executor,
+            overwrite=overwrite,
+        )
+    report_issues(result.issues)
+    click.echo(result.summary())
+    return int(not result.ok)
+
+
+@click.command()
+@click.argument("cells", type=INPUT)
+@click.option("-o", "--out", type=OUTPUT, help="Estimates to write (.csv); result.json is written beside it.")
+@click.option("--reference", help="Arm to compare with; default: saline or vehicle.")
+@click.option("--margin", type=click.FloatRange(0, 1, min_open=True), default=0.25, show_default=True)
+@click.option("--cell-type", help="Cell type of the primary analysis; default: excitatory, or the only one.")
+@seed_option
+@overwrite_option
+@json_option
+def switch(
+    cells: Path,
+    out: Path | None,
+    reference: str | None,
+    margin: float,
+    cell_type: str | None,
+    seed: int,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Estimate the switch from a cells table: estimands, controls and a verdict per arm."""
+    from nwbswitch.analysis.results_folder import estimate_switch
+
+    with wrong_argument_is_wrong_usage():
+        result = estimate_switch(
+            cells,
+            out,
+            reference=reference,
+            margin=margin,
+            cell_type=cell_type,
+            seed=seed,
+            overwrite=overwrite,
+        )
+    emit(result.as_dict(), as_json, result.summary())
+
+
+@click.command()
+@click.argument("table", type=INPUT)
+@click.option("--formula", required=True, help="lme4 formula, e.g. 'y ~ arm*window + (1 + window | animal)'.")
+@click.option("--where", help="Rows to use, e.g. \"cell_type == 'excitatory' and rate < 8\".")
+@click.option("--method", type=click.Choice(("reml", "ml")), default="reml", show_default=True)
+@click.option(
+    "--ddf", type=click.Choice(("satterthwaite", "none")), default="satterthwaite", show_default=True
+)
+@click.option("-o", "--out", type=OUTPUT, help="Also write the JSON to this file.")
+@overwrite_option
+@json_option
+def fit(
+    table: Path,
+    formula: str,
+    where: str | None,
+    method: Literal["reml", "ml"],
+    ddf: Literal["satterthwaite", "none"],
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Fit a linear mixed model to TABLE (.csv or .parquet)."""
+    from nwbswitch.analysis.models import fit_table
+
+    result = fit_table(table, formula, out=out, where=where, method=method, ddf=ddf, overwrite=overwrite)
+    emit(result.as_dict(), as_json, result.summary())
+
+
+@click.command()
+@click.argument("table", type=INPUT)
+@click.option("--effect", required=True, help="Column with the effects, or an expression of columns.")
+@click.option("--variance", required=True, help="Column with their sampling variances, or e.g. 'se**2'.")
+@click.option(
+    "--method", type=click.Choice(_TAU2), default="reml", show_default=True, help="Estimator of tau2."
+)
+@click.option("--test", type=click.Choice(("z", "t", "knha")), default="knha", show_default=True)
+@click.option("--moderators", help="Right side of a formula, e.g. 'dose + route'.")
+@click.option("--where", help=_ROWS_OF_ONE_ARM)
+@click.option("--slab", help="Column with the labels of the studies.")
+@click.option("-o", "--out", type=OUTPUT, help="Also write the JSON to this file.")
+@overwrite_option
+@json_option
+def meta(
+    table: Path,
+    effect: str,
+    variance: str,
+    method: MetaMethod,
+    test: MetaTest,
+    moderators: str | None,
+    where: str | None,
+    slab: str | None,
+    out: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Pool effects by a random-effects meta-analysis."""
+    from nwbswitch.analysis.models import pool_table
+
+    result = pool_table(
+        table,
+        effect=effect,
+        variance=variance,
+        out=out,
+        method=method,
+        test=test,
+        moderators=moderators,
+        where=where,
+        slab=slab,
+        overwrite=overwrite,
+    )
+    emit(result.as_dict(), as_json, result.summary())
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("-o", "--out", type=OUTPUT, required=True, help="HTML file to write.")
+@overwrite_option
+def report(results: Path, out: Path, overwrite: bool) -> None:
+    """Write a self-contained HTML report of a results folder and print its path."""
+    from nwbswitch.analysis.report import report as run_report
+
+    click.echo(run_report(results, out, overwrite=overwrite))

@@ -1,0 +1,85 @@
+"""Options that several commands share, and how results are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nwbswitch.schemas.issues import Issue
+
+PATH = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+INPUT = click.Path(path_type=Path, dir_okay=False, exists=True)
+OUTPUT = click.Path(path_type=Path, dir_okay=False)
+
+Command = Callable[..., Any]
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
+)
+_workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes for sessions."
+)
+_scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Use a dask cluster instead: the address of its scheduler, or its scheduler file.",
+)
+
+
+def parallel(command: Command) -> Command:
+    """Give a command ``--workers`` and ``--scheduler``; it gets ``workers`` and ``executor``."""
+
+    @_workers_option
+    @_scheduler_option
+    @wraps(command)
+    def connected_command(*arguments: Any, workers: int, scheduler: str | None, **options: Any) -> Any:
+        from nwbswitch.schemas.cluster import connected
+
+        if scheduler is not None and workers > 1:
+            raise click.UsageError("Give --workers or --scheduler, not both: the cluster has workers.")
+        with connected(scheduler) as executor:
+            return command(*arguments, workers=workers, executor=executor, **options)
+
+    return connected_command
+
+
+@contextmanager
+def wrong_argument_is_wrong_usage() -> Iterator[None]:
+    """Turn a ValueError of the public function into a usage error."""
+    try:
+        yield
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def emit(value: dict[str, Any], as_json: bool, text: str, issues: Iterable[Issue] = ()) -> None:
+    """Print a result as JSON or text, and findings on standard error."""
+    report_issues(issues)
+    if as_json:
+        from nwbswitch.schemas.files import to_json
+
+        click.echo(to_json(value))
+    else:
+        click.echo(text)
+
+
+def report_issues(issues: Iterable[Issue]) -> None:
+    """Print findings on standard error."""
+    for each in issues:
+        click.echo(str(each), err=True)
+
+
+def say(line: str) -> None:
+    """Print a line on standard error."""
+    click.echo(line, err=True)
