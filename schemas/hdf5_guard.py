@@ -157,8 +157,7 @@ class _Walk:
             self.follow_references(node, node, where, depth)
         for number in range(h5py.h5a.get_num_attrs(node)):
             attribute = h5py.h5a.open(node, index=number)
-            count = attribute.get_space().get_simple_extent_npoints()
-            if count * attribute.get_type().get_size() > MAX_ATTRIBUTE_BYTES:
+            if h5py.h5a.get_info(node, index=number).data_size > MAX_ATTRIBUTE_BYTES:
                 raise UnsafeFileError(
                     self.file, f"has an attribute of more than {MAX_ATTRIBUTE_BYTES} bytes."
                 )

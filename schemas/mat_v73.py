@@ -248,10 +248,9 @@ def _attribute(node: Any, name: str) -> Any:
     count = attribute.get_space().get_simple_extent_npoints()
     if count != 1 or attribute.get_type().get_size() > MAX_ATTRIBUTE_BYTES:
         return None
-    value = node.attrs[name]
+    found = np.empty(attribute.shape, attribute.dtype)
+    attribute.read(found)
+    value = found.item() if found.size == 1 else None
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if isinstance(value, str):
-        return value
-    values = np.ravel(value)
-    return int(values[0]) if values.size == 1 and values.dtype.kind in "iub" else None
+    return value if isinstance(value, str | int) else None
