@@ -21,6 +21,8 @@ Rows = NDArray[np.int64]
 
 GAP_INTERVALS = 1.5
 """An interval longer than this many usual ones has room for a lost pulse."""
+SHORT_INTERVALS = 0.5
+"""An interval shorter than this many usual ones ends with a bounce or begins with a late pulse."""
 WHOLE_WITHIN = 0.25
 """Lost pulses leave a whole number of intervals; a gap further from one than this is a pause."""
 RATE_WITHIN = 0.02
@@ -108,7 +110,6 @@ def align_frames(
     session_s = clock_map.apply(frames)
     steps = np.diff(times)
     steps = steps[steps <= GAP_INTERVALS * gaps.usual_s] - gaps.usual_s
-    left = np.flatnonzero(np.diff(frames) > GAP_INTERVALS * gaps.usual_s * source.pulses_per_frame)
     n_found = int((~is_filled).sum())
     quality = Alignment(
         map=clock_map,
@@ -120,7 +121,7 @@ def align_frames(
         interval_ms=float(1000 * gaps.usual_s * source.pulses_per_frame) if gaps.usual_s else math.nan,
         n_dropped=int(is_filled[:: source.pulses_per_frame].sum()),
     )
-    return FrameAlignment(session_s, quality, session_s[left])
+    return FrameAlignment(session_s, quality, session_s[_gaps(frames).rows])
 
 
 def _gaps(times_s: Floats) -> _Gaps:
@@ -129,7 +130,12 @@ def _gaps(times_s: Floats) -> _Gaps:
     steps = np.diff(times_s)
     usual_s = float(np.median(steps))
     rows = np.flatnonzero(steps > GAP_INTERVALS * usual_s)
-    return _Gaps(rows, steps[rows] / usual_s, usual_s)
+    intervals = steps[rows] / usual_s
+    # A pulse that was timed late takes from the interval behind it what it gives to the one before.
+    behind = np.append(steps, usual_s)[rows + 1] / usual_s
+    intervals += np.where(behind < SHORT_INTERVALS, behind - 1, 0)
+    wide = intervals > GAP_INTERVALS
+    return _Gaps(rows[wide], intervals[wide], usual_s)
 
 
 def _check_rate(
@@ -145,7 +151,7 @@ def _check_rate(
     likely = whole >= 1 and abs(division / whole - 1) <= RATE_WITHIN
     found = issue(
         "rate-differs",
-        f"The pulses make {rate_hz:.5g} frames a second ({source.pulses_per_frame} pulses each), the movie "
+        f"The pulses make {rate_hz:.5g} frames a second ({source.pulses_per_frame} per frame), the movie "
         f"states {nominal_rate_hz:.5g} Hz.",
         place=pulses.place,
         remedy=f"Give pulses_per_frame: {whole}." if likely else "Check the line and its rate_hz.",
@@ -201,8 +207,9 @@ def _check_bounces(pulses: PulseTrain, source: FrameTimes, needed: int, usual_s:
     A pulse that was only timed late also has a short interval behind it, but a long one before it.
     """
     steps = np.diff(pulses.times_s[source.start_index :])
-    pairs = steps[:-1] + steps[1:]
-    bounces = np.flatnonzero((steps[:-1] < 0.5 * usual_s) & (pairs < (1 + WHOLE_WITHIN) * usual_s))
+    before, behind = np.append(0.0, steps[:-1]), np.append(steps[1:], 0.0)
+    is_short = (steps < SHORT_INTERVALS * usual_s) & (before <= GAP_INTERVALS * usual_s)
+    bounces = np.flatnonzero(is_short & (steps + behind < (1 + WHOLE_WITHIN) * usual_s))
     if bounces.size:
         when_s = pulses.times_s[source.start_index + int(bounces[0]) + 1]
         _refuse(
@@ -210,7 +217,7 @@ def _check_bounces(pulses: PulseTrain, source: FrameTimes, needed: int, usual_s:
             source,
             needed,
             f"{bounces.size} stand between two that are one interval apart, the first at {when_s:.3f} s.",
-            f"Give min_interval_s: {0.5 * usual_s:.3g}, or hysteresis: contacts bounce or a line is noisy.",
+            f"Give min_interval_s: {SHORT_INTERVALS * usual_s:.3g} where contacts bounce, or hysteresis.",
         )
 
 

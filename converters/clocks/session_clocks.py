@@ -125,7 +125,7 @@ def _resolve(
         )
         found = ResolvedClock(name, alignment.map.then(outer.map), ClockMethod.PULSES, alignment)
     else:
-        own = ClockMap(clock.offset_s, clock.drift_ppm * 1e-6)
+        own = ClockMap(clock.offset_s, clock.drift_ppm / 1e6)
         found = ResolvedClock(name, own.then(outer.map), ClockMethod.OFFSET)
     resolved[name] = found
     return found
