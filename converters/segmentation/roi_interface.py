@@ -64,7 +64,7 @@ class RoiInterface(TimedInterface):
     start_s
         Time of the first frame on the clock of the stream, s.
     roi_basis
-        How ROIs were found, as the study states it.
+        How ROIs were found, as the study states it; None takes what the files say, else activity.
     cell_type
         Cell type of all ROIs.
     depth_um
@@ -84,7 +84,7 @@ class RoiInterface(TimedInterface):
         place: Path,
         rate_hz: float | None,
         start_s: float,
-        roi_basis: RoiBasis,
+        roi_basis: RoiBasis | None,
         cell_type: str,
         depth_um: float | None,
         metadata_key: str,
@@ -92,8 +92,12 @@ class RoiInterface(TimedInterface):
     ) -> None:
         super().__init__(**source)
         self.rois = rois
-        self.rate_hz = agreed_rate_hz(place, rois, rate_hz)
-        self.roi_basis = roi_basis
+        try:
+            self.rate_hz = agreed_rate_hz(place, rois, rate_hz)
+        except BaseException:
+            self.close()
+            raise
+        self.roi_basis: RoiBasis = roi_basis or rois.roi_basis or "activity"
         self.cell_type = cell_type
         self.depth_um = depth_um
         self.metadata_key = metadata_key
@@ -109,6 +113,10 @@ class RoiInterface(TimedInterface):
     def n_frames(self) -> int:
         """Number of frames."""
         return self.rois.n_frames
+
+    def close(self) -> None:
+        """Close what traces are read from; call it after the NWB file is written."""
+        self.rois.open_files.close()
 
     def label(self, columns: Mapping[str, Column]) -> None:
         """Take further columns, one value per ROI; they win over those that the files hold.
@@ -170,7 +178,7 @@ class RoiInterface(TimedInterface):
             owner.add_roi_response_series(
                 RoiResponseSeries(
                     name=("RoiResponseSeries" if kind is TraceKind.DFF else kind.value) + suffix,
-                    description=TRACE_DESCRIPTIONS[kind],
+                    description=f"{TRACE_DESCRIPTIONS[kind]} {self.rois.trace_notes.get(kind, '')}".strip(),
                     data=TraceChunks(traces, n_frames=n_frames),
                     unit="n.a.",
                     rois=segmentation.create_roi_table_region(
@@ -183,7 +191,8 @@ class RoiInterface(TimedInterface):
             module.add(
                 TimeSeries(
                     name=f"bad_frames{suffix}",
-                    description=f"Frames that {self.rois.software} found too displaced to be used (true).",
+                    description=f"Frames that {self.rois.software} marks as "
+                    f"{self.rois.bad_frames_are} (true).",
                     data=self.rois.bad_frames[:n_frames],
                     unit="n.a.",
                     **self.timing.series_fields(n_frames),
@@ -270,7 +279,8 @@ def agreed_rate_hz(place: Path, rois: RoiSet, stated_hz: float | None) -> float 
     if abs(rois.rate_hz - stated_hz) > RATE_TOLERANCE * stated_hz:
         found = issue(
             "rate-differs",
-            f"{rois.software} ran with {rois.rate_hz:g} Hz, the study states {stated_hz:g} Hz.",
+            f"{rois.software} ran with {rois.rate_hz:g} Hz, the study states {stated_hz:g} Hz."
+            f"{' ' * bool(rois.rate_note)}{rois.rate_note}",
             place=Place(place),
             remedy="Correct rate_hz in the study file. If the program ran with a wrong rate, its deconvolved "
             "traces are wrong too: run it again.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -28,8 +29,11 @@ class TraceKind(StrEnum):
     NEUROPIL = "Neuropil"
     DECONVOLVED = "Deconvolved"
     DFF = "DfOverF"
+    DEMIXED = "Demixed"
     DENOISED = "Denoised"
     BASELINE = "Baseline"
+    SECOND_CHANNEL = "SecondChannel"
+    SECOND_CHANNEL_NEUROPIL = "SecondChannelNeuropil"
 
 
 TRACE_DESCRIPTIONS: dict[TraceKind, str] = {
@@ -37,8 +41,12 @@ TRACE_DESCRIPTIONS: dict[TraceKind, str] = {
     TraceKind.NEUROPIL: "Fluorescence of the neuropil around each ROI.",
     TraceKind.DECONVOLVED: "Activity deconvolved from the fluorescence.",
     TraceKind.DFF: "Fluorescence relative to baseline, dF/F.",
+    TraceKind.DEMIXED: "Fluorescence of each ROI without that of other ROIs and of the background, not "
+    "denoised; its zero is arbitrary, so that it must not be divided by its level at rest.",
     TraceKind.DENOISED: "Denoised fluorescence, as the segmentation program models it.",
     TraceKind.BASELINE: "Baseline fluorescence of each ROI.",
+    TraceKind.SECOND_CHANNEL: "Fluorescence of each ROI in the second channel, without neuropil correction.",
+    TraceKind.SECOND_CHANNEL_NEUROPIL: "Fluorescence of the neuropil around each ROI in the second channel.",
 }
 
 
@@ -84,6 +92,59 @@ class ArrayTraces:
 
 
 @dataclass(frozen=True, slots=True)
+class SummedTraces:
+    """The sum of two matrices of traces, formed window by window."""
+
+    one: Traces
+    other: Traces
+
+    def __post_init__(self) -> None:
+        """Check that they belong together."""
+        if self.one.shape != self.other.shape:
+            raise ValueError(f"traces of shapes {self.one.shape} and {self.other.shape} have no sum")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """ROIs and frames."""
+        return self.one.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        dtype: np.dtype[Any] = np.result_type(self.one.dtype, self.other.dtype)
+        return dtype
+
+    def read(self, rois: slice, frames: slice) -> NDArray[Any]:
+        """Return a window, shape (ROIs, frames)."""
+        window: NDArray[Any] = self.one.read(rois, frames) + self.other.read(rois, frames)
+        return window
+
+
+@dataclass(frozen=True, slots=True)
+class SparseTraces:
+    """Traces of which only the values that are not zero are in memory: a `scipy.sparse.csc_array`."""
+
+    array: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """ROIs and frames."""
+        n_rois, n_frames = self.array.shape
+        return n_rois, n_frames
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        dtype: np.dtype[Any] = self.array.dtype
+        return dtype
+
+    def read(self, rois: slice, frames: slice) -> NDArray[Any]:
+        """Return a window, shape (ROIs, frames)."""
+        window: NDArray[Any] = self.array[:, frames].toarray()[rois]
+        return window
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One value per ROI, with what it means."""
 
@@ -122,10 +183,18 @@ class RoiSet:
         Summary images by name.
     rate_hz
         Frame rate that the files state, Hz.
-    bad_frames
-        (n_frames,) frames that the program found too displaced to be used.
+    bad_frames, bad_frames_are
+        (n_frames,) frames that must not be used, and why.
     roi_basis
         How ROIs were found, where the program or its settings tell.
+    trace_notes
+        Where traces come from in the files, as sentences.
+    rate_note
+        What to know of the stated rate when another one contradicts it.
+    run_frames
+        Frames of each run or file that the program read, in the ways in which it states them.
+    open_files
+        What stays open while traces are read.
     """
 
     software: str
@@ -139,7 +208,12 @@ class RoiSet:
     images: Mapping[str, SummaryImage] = field(default_factory=dict)
     rate_hz: float | None = None
     bad_frames: NDArray[np.bool_] | None = None
+    bad_frames_are: str = "too displaced to be used"
     roi_basis: RoiBasis | None = None
+    trace_notes: Mapping[TraceKind, str] = field(default_factory=dict)
+    rate_note: str = ""
+    run_frames: tuple[tuple[int, ...], ...] = ()
+    open_files: ExitStack = field(default_factory=ExitStack)
 
     def __post_init__(self) -> None:
         """Check that everything is there for the same number of ROIs and frames."""

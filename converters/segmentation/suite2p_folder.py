@@ -1,4 +1,4 @@
-"""A Suite2p output folder: which files it holds, whether they fit together, and what they say."""
+"""A Suite2p output folder: which plane it holds, in which files, and what its settings say."""
 
 from __future__ import annotations
 
@@ -8,106 +8,148 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from nwbswitch.converters.segmentation.masks import checked_sides
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.file_guard import load_npy, load_npy_array, load_npy_dict
+from nwbswitch.schemas.file_guard import load_mat, load_npy_dict
+from nwbswitch.schemas.mat_guard import mat_variables
+from nwbswitch.schemas.stream_base import RoiBasis, natural_order
 
-TRACES = ("F.npy", "Fneu.npy", "spks.npy")
-REQUIRED = (*TRACES, "stat.npy", "iscell.npy")
-OPTIONAL = ("ops.npy", "settings.npy", "db.npy")
+FALL = "Fall.mat"
+COMBINED = "combined"
+REQUIRED = ("F", "Fneu", "stat")
+OPTIONAL = ("spks", "iscell", "redcell", "F_chan2", "Fneu_chan2")
+ARRAYS = (*REQUIRED, *OPTIONAL)
+# Suite2p 0.x keeps everything in ops; 1.x has four files and writes ops on request.
+SETTINGS = ("db.npy", "settings.npy", "reg_outputs.npy", "detect_outputs.npy")
 
-# Numbers per ROI that Suite2p may put into stat.npy, with their meaning.
-ROI_NUMBERS: dict[str, str] = {
-    "snr": "Signal-to-noise ratio of the trace, as computed by Suite2p.",
-    "skew": "Skewness of the neuropil-corrected trace, as computed by Suite2p.",
-    "std": "Standard deviation of the neuropil-corrected trace, as computed by Suite2p.",
-    "compact": "Compactness of the ROI (1 for a disk), as computed by Suite2p.",
-    "footprint": "Spatial extent of the functional signal of the ROI, as computed by Suite2p.",
-    "aspect_ratio": "Ratio of the axes of the ROI, as computed by Suite2p.",
-    "radius": "Radius of the ROI in pixels, as computed by Suite2p.",
-    "npix": "Number of pixels of the ROI.",
-}
-MAX_SIDE_PX = 1 << 15
-MAX_IMAGE_PX = 1 << 26
-MAX_NAME = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Rois:
-    """Pixel masks and properties of all ROIs.
-
-    ``pixels`` is a record array (x, y, weight) of all ROIs one after the other; ``ends`` (n_rois,) is the
-    index after the last pixel of each.
-    """
-
-    pixels: np.ndarray[Any, Any]
-    ends: np.ndarray[Any, Any]
-    accepted: np.ndarray[Any, Any]
-    cell_probability: np.ndarray[Any, Any]
-    numbers: dict[str, np.ndarray[Any, Any]]
-    tracking_ids: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.ends)
+# Images that Cellpose may be given in place of the activity. A maximum over time shows what was active.
+ANATOMICAL_IMAGES = (2, 3, "meanImg", "enhanced_meanImg")
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneFolder:
-    """One plane folder with its settings.
+    """One plane.
 
-    ``settings`` merges ``ops.npy`` or, where there is none, ``db.npy`` and ``settings.npy``.
+    Attributes
+    ----------
+    path
+        The folder.
+    settings
+        What ``ops.npy`` says, or the four files of Suite2p 1.x together, or ``ops`` in ``Fall.mat``.
+    places
+        The file that holds each array (F, stat, ...); only those that are there.
     """
 
     path: Path
     settings: Mapping[str, Any]
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that are read."""
-        return tuple(self.path / name for name in (*REQUIRED, *OPTIONAL) if (self.path / name).is_file())
+    places: Mapping[str, Path]
 
 
-def plane_path(folder: Path) -> Path:
-    """Return the plane folder of ``folder``: itself, its only ``plane*``, or that of its ``suite2p``.
+def plane_path(folder: Path, plane: int | None = None) -> Path:
+    """Return the folder of one plane: ``folder`` itself, or ``plane0`` and so on in it or in its ``suite2p``.
+
+    Parameters
+    ----------
+    folder
+        The plane folder, the folder suite2p, or the folder around it.
+    plane
+        Which plane; may be left out where there is one.
 
     Raises
     ------
     InputFileError
-        When there is none, or several.
+        When there is no such plane, or there are several and none is named.
     """
+    if folder.name == COMBINED and _is_plane(folder):
+        raise InputFileError(
+            folder,
+            "is the combined view of several planes, tiled into one image.",
+            "Name the folder above it, and one stream per plane with plane: 0, plane: 1, ...",
+        )
     for base in (folder, folder / "suite2p"):
-        if (base / "F.npy").is_file():
+        if _is_plane(base):
+            if plane is not None and base.name != f"plane{plane}":
+                raise InputFileError(
+                    base,
+                    f"holds the files of one plane and is not called plane{plane}.",
+                    "Leave plane out, or name the folder that holds the planes.",
+                )
             return base
-        planes = sorted(each for each in base.glob("plane*") if (each / "F.npy").is_file())
-        if len(planes) > 1:
-            names = ", ".join(each.name for each in planes)
+        planes = {each.name: each for each in sorted(base.glob("plane*"), key=natural_order)}
+        planes = {name: each for name, each in planes.items() if _is_plane(each)}
+        if not planes:
+            continue
+        if plane is not None and f"plane{plane}" not in planes:
+            raise InputFileError(base, f"holds no plane{plane}; it holds {', '.join(planes)}.")
+        if plane is None and len(planes) > 1:
             raise InputFileError(
                 base,
-                f"holds {len(planes)} planes ({names}); a stream is one plane.",
-                f"Name one of them, e.g. {planes[0]}.",
+                f"holds {len(planes)} planes ({', '.join(planes)}); a stream is one plane.",
+                "Make one stream per plane with plane: 0, plane: 1, ... and what differs, e.g. "
+                "imaging: {depth_um: 180}.",
             )
-        if planes:
-            return planes[0]
-    raise InputFileError(folder, "is not a Suite2p folder: no F.npy in it, in plane0 or in suite2p/plane0.")
+        return planes[next(iter(planes)) if plane is None else f"plane{plane}"]
+    raise InputFileError(
+        folder, f"is not a Suite2p folder: no F.npy or {FALL} in it, in plane0 or in suite2p/plane0."
+    )
 
 
-def open_plane(folder: Path) -> PlaneFolder:
-    """Return the plane below ``folder`` after checking that its files are there."""
-    path = plane_path(folder)
-    missing = [name for name in REQUIRED if not (path / name).is_file()]
+def _is_plane(folder: Path) -> bool:
+    return (folder / "F.npy").is_file() or (folder / FALL).is_file()
+
+
+def open_plane(folder: Path, plane: int | None = None) -> PlaneFolder:
+    """Return one plane below ``folder`` after checking that its files are there.
+
+    Raises
+    ------
+    InputFileError
+        As `plane_path`, and when files are missing.
+    """
+    path = plane_path(folder, plane)
+    places = {name: path / f"{name}.npy" for name in ARRAYS if (path / f"{name}.npy").is_file()}
+    from_mat = "F" not in places
+    if from_mat:
+        # The GUI changes iscell.npy and redcell.npy only, so that these win where they were copied along.
+        known = mat_variables(path / FALL)
+        places = {
+            name: path / FALL for name in ARRAYS if name in known and 0 not in known[name].shape
+        } | places
+    missing = [name for name in REQUIRED if name not in places]
     if missing:
-        raise InputFileError(
-            path, f"lacks {', '.join(missing)}.", "Copy the whole plane folder that Suite2p wrote."
-        )
-    settings: dict[str, Any] = {}
-    names = ("ops.npy",) if (path / "ops.npy").is_file() else ("db.npy", "settings.npy")
+        where = f"variables {', '.join(missing)} in {FALL}" if from_mat else f"{', '.join(missing)}.npy"
+        raise InputFileError(path, f"lacks {where}.", "Copy the whole plane folder that Suite2p wrote.")
+    return PlaneFolder(path, _settings(path, from_mat=from_mat), places)
+
+
+def _settings(path: Path, *, from_mat: bool) -> dict[str, Any]:
+    names = ("ops.npy",) if (path / "ops.npy").is_file() else SETTINGS
+    found: dict[str, Any] = {}
     for name in names:
         if (path / name).is_file():
-            settings |= load_npy_dict(path / name)
-    return PlaneFolder(path, settings)
+            found |= load_npy_dict(path / name)
+    if from_mat and not found and "ops" in mat_variables(path / FALL):
+        ops = load_mat(path / FALL, ["ops"])["ops"]
+        found = plain_fields(ops) if isinstance(ops, dict) else {}
+    return found
 
 
-def bad_frames(plane: PlaneFolder, *, n_frames: int) -> np.ndarray[Any, Any] | None:
+def plain_fields(struct: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a MATLAB struct as Python would have had them: scalars and flat arrays."""
+    return {name: _plain(value) for name, value in struct.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.ndim == 2 and 1 in value.shape:
+        return value.ravel()[0] if value.size == 1 else value.ravel()
+    if isinstance(value, np.ndarray) and not value.size:
+        return None
+    return value
+
+
+def bad_frames(plane: PlaneFolder, *, n_frames: int) -> NDArray[np.bool_] | None:
     """Return (n_frames,) truth values: frames Suite2p found too displaced; None when it does not say.
 
     Raises
@@ -129,7 +171,7 @@ def bad_frames(plane: PlaneFolder, *, n_frames: int) -> np.ndarray[Any, Any] | N
 
 
 def frame_rate_hz(plane: PlaneFolder) -> float | None:
-    """Return the frame rate, Hz, that Suite2p ran with; None when its settings do not state one.
+    """Return the frame rate of one plane, Hz, that Suite2p ran with; None when its settings state none.
 
     Raises
     ------
@@ -139,106 +181,54 @@ def frame_rate_hz(plane: PlaneFolder) -> float | None:
     own = plane.settings.get("fs")
     if own is None:
         return None
-    if not (_is_number(own) and own > 0):
+    if not (is_number(own) and own > 0):
         stated = own if isinstance(own, int | float) else f"a {type(own).__name__}"
         raise InputFileError(plane.path, f"its settings state the frame rate fs = {stated}.")
     return float(own)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
+def rate_note(plane: PlaneFolder) -> str:
+    """Return what may be wrong with the frame rate in the settings, as a sentence; empty when nothing is."""
+    n_planes = plane.settings.get("nplanes")
+    if plane.settings.get("fs") == 1:
+        return "fs = 1 is what users leave in the settings of Suite2p when they do not set the frame rate."
+    if is_number(n_planes) and n_planes > 1:
+        return f"fs counts per plane in Suite2p: the rate of the microscope divided by {n_planes:g} planes."
+    return ""
 
 
-def read_traces(plane: PlaneFolder) -> dict[str, np.ndarray[Any, Any]]:
-    """Return F, Fneu and spks, each memory-mapped (n_rois, n_frames), by file name."""
-    traces = {name: load_npy_array(plane.path / name, mmap=True) for name in TRACES}
-    shape = traces["F.npy"].shape
-    for name, values in traces.items():
-        if values.ndim != 2 or values.dtype.kind not in "fiu":
-            raise InputFileError(
-                plane.path / name,
-                f"holds {values.dtype} of shape {values.shape}, expected numbers (ROIs, frames).",
-            )
-        if values.shape != shape:
-            raise InputFileError(
-                plane.path / name, f"has shape {values.shape}, F.npy has {shape}.", "Run Suite2p again."
-            )
-    if 0 in shape:
-        raise InputFileError(plane.path / "F.npy", f"is empty (shape {shape}).")
-    return traces
+def roi_basis(plane: PlaneFolder) -> RoiBasis:
+    """Return how ROIs were found: by Cellpose on a mean image (anatomical), else by activity."""
+    detection = plane.settings.get("detection")
+    if isinstance(detection, Mapping):
+        cellpose = detection.get("cellpose_settings")
+        image = cellpose.get("img") if isinstance(cellpose, Mapping) else None
+        used = detection.get("algorithm") == "cellpose"
+    else:
+        image = plane.settings.get("anatomical_only")
+        used = is_number(image) and image > 0
+    known = isinstance(image, str | int | float | np.number) and image in ANATOMICAL_IMAGES
+    return "anatomical" if used and known else "activity"
 
 
-def read_rois(plane: PlaneFolder, *, n_rois: int) -> Rois:
-    """Return pixel masks and properties of the ROIs in ``stat.npy`` and ``iscell.npy``."""
-    iscell = load_npy_array(plane.path / "iscell.npy")
-    if iscell.ndim != 2 or iscell.shape[1] < 2 or len(iscell) != n_rois or iscell.dtype.kind not in "fiu":
-        raise InputFileError(
-            plane.path / "iscell.npy", f"has shape {iscell.shape}, expected ({n_rois}, 2) as F.npy has ROIs."
-        )
-    stat = load_npy(plane.path / "stat.npy")
-    if isinstance(stat, dict) or stat.ndim != 1 or not all(isinstance(each, dict) for each in stat):
-        raise InputFileError(plane.path / "stat.npy", "is not a list of ROIs with their properties.")
-    if len(stat) != n_rois:
-        raise InputFileError(
-            plane.path / "stat.npy", f"holds {len(stat)} ROIs, F.npy holds {n_rois}.", "Run Suite2p again."
-        )
-    size = image_size(plane)
-    masks = [_mask(plane, index, properties, size) for index, properties in enumerate(stat)]
-    numbers = {
-        name: np.array([float(each[name]) for each in stat])
-        for name in ROI_NUMBERS
-        if all(_is_number(each.get(name)) for each in stat)
-    }
-    return Rois(
-        pixels=np.concatenate(masks),
-        ends=np.cumsum([len(mask) for mask in masks]),
-        accepted=iscell[:, 0] > 0.5,
-        cell_probability=iscell[:, 1].astype(float),
-        numbers=numbers,
-        tracking_ids=_tracking_ids(plane, list(stat)),
-    )
-
-
-def _tracking_ids(plane: PlaneFolder, stat: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the identity of every neuron across sessions; empty unless every ROI states one."""
-    if not all("tracking_id" in each for each in stat):
-        return ()
+def run_frames(plane: PlaneFolder, *, n_frames: int) -> tuple[tuple[int, ...], ...]:
+    """Return the frames of each file and of each folder that Suite2p joined, where there are several."""
     found = []
-    for index, each in enumerate(stat):
-        name = each["tracking_id"]
-        if not isinstance(name, str | int | np.integer) or not _is_name(str(name)):
-            raise InputFileError(plane.path / "stat.npy", f"ROI {index} has a tracking_id that is no word.")
-        found.append(str(name))
+    for name in ("frames_per_file", "frames_per_folder", "nframes_per_folder"):
+        stated = plane.settings.get(name)
+        if isinstance(stated, np.ndarray) and stated.ndim == 1 and stated.dtype.kind in "iuf":
+            counts = tuple(int(each) for each in stated.tolist() if np.isfinite(each))
+            if len(counts) > 1 and sum(counts) == n_frames:
+                found.append(counts)
     return tuple(found)
 
 
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= MAX_NAME and text.isprintable()
+def is_number(value: object) -> bool:
+    """Return whether a value of the settings is one finite number."""
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
-def _mask(
-    plane: PlaneFolder, index: int, properties: Mapping[str, Any], size: tuple[int, int] | None
-) -> np.ndarray[Any, Any]:
-    file = plane.path / "stat.npy"
-    for key in ("xpix", "ypix", "lam"):
-        if key not in properties:
-            raise InputFileError(file, f"ROI {index} has no {key}.")
-    columns = [_numbers(properties[key]) for key in ("xpix", "ypix", "lam")]
-    x, y, weight = columns
-    if x is None or y is None or weight is None or not x.shape == y.shape == weight.shape:
-        raise InputFileError(file, f"ROI {index} has xpix, ypix and lam that do not fit together.")
-    height, width = size or (MAX_SIDE_PX, MAX_SIDE_PX)
-    # Also false for NaN, which is neither at least 0 nor below the limit.
-    if not all(
-        bool(np.all((c >= 0) & (c < limit) & (c == np.floor(c)))) for c, limit in ((x, width), (y, height))
-    ):
-        raise InputFileError(file, f"ROI {index} has pixels outside the image.")
-    mask = np.empty(len(x), dtype=[("x", "<u4"), ("y", "<u4"), ("weight", "<f4")])
-    mask["x"], mask["y"], mask["weight"] = columns
-    return mask
-
-
-def _numbers(value: object) -> np.ndarray[Any, Any] | None:
+def flat_numbers(value: object) -> NDArray[Any] | None:
     """Return a flat array of numbers, or None for anything else: nested lists can stand for endless ones."""
     if isinstance(value, list | tuple) and all(isinstance(each, int | float | np.number) for each in value):
         value = np.array(value) if value else np.empty(0)
@@ -258,57 +248,56 @@ def image_size(plane: PlaneFolder) -> tuple[int, int] | None:
     stated = [plane.settings.get(key) for key in ("Ly", "Lx")]
     if any(each is None for each in stated):
         return None
-    sides = [
-        int(each)
-        for each in stated
-        if isinstance(each, int | float | np.integer | np.floating)
-        and float(each).is_integer()
-        and 0 < each <= MAX_SIDE_PX
-    ]
-    if len(sides) < 2 or sides[0] * sides[1] > MAX_IMAGE_PX:
-        raise InputFileError(plane.path, "its settings state Ly and Lx that are no size of an image.")
-    return sides[0], sides[1]
+    sides: Sequence[Any] = stated if all(is_number(each) for each in stated) else ()
+    height, width = checked_sides(plane.path, sides, stated_by="Ly, Lx")
+    return height, width
 
 
-def summary_images(plane: PlaneFolder) -> dict[str, np.ndarray[Any, Any]]:
-    """Return mean image and maximum projection, each (height, width), as far as the settings hold them.
+def summary_images(plane: PlaneFolder) -> dict[str, NDArray[Any]]:
+    """Return mean images, maximum projection and correlation image, each (height, width), as far as known.
 
-    Suite2p crops the projection to ``yrange`` and ``xrange``; the rest is filled with zeros.
+    Suite2p crops the last two to ``yrange`` and ``xrange``; the rest is filled with zeros.
+
+    Raises
+    ------
+    InputFileError
+        When images do not fit the size of the image.
     """
     size = image_size(plane)
-    images: dict[str, np.ndarray[Any, Any]] = {}
-    mean, projection = (_image(plane.settings.get(key)) for key in ("meanImg", "max_proj"))
-    if mean is not None:
-        if size is not None and mean.shape != size:
-            raise InputFileError(plane.path, f"its meanImg has shape {mean.shape}, the image {size}.")
-        images["mean_image"] = mean
-    if projection is not None:
-        images["max_projection"] = _uncropped(plane, projection, size or projection.shape)
+    images: dict[str, NDArray[Any]] = {}
+    for name, key in (("mean_image", "meanImg"), ("mean_image_second_channel", "meanImg_chan2")):
+        mean = _image(plane.settings.get(key))
+        if mean is not None:
+            if size is not None and mean.shape != size:
+                raise InputFileError(plane.path, f"its {key} has shape {mean.shape}, the image {size}.")
+            images[name] = mean
+    for name, key in (("max_projection", "max_proj"), ("correlation_image", "Vcorr")):
+        cropped = _image(plane.settings.get(key))
+        if cropped is not None:
+            images[name] = _uncropped(plane, key, cropped, size or cropped.shape)
     return images
 
 
-def _image(value: object) -> np.ndarray[Any, Any] | None:
+def _image(value: object) -> NDArray[Any] | None:
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fiu":
         return value.astype(np.float32)
     return None
 
 
-def _uncropped(
-    plane: PlaneFolder, projection: np.ndarray[Any, Any], size: tuple[int, ...]
-) -> np.ndarray[Any, Any]:
-    if projection.shape == size:
-        return projection
-    ranges = [_numbers(plane.settings.get(key)) for key in ("yrange", "xrange")]
+def _uncropped(plane: PlaneFolder, key: str, cropped: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    if cropped.shape == size:
+        return cropped
+    ranges = [flat_numbers(plane.settings.get(name)) for name in ("yrange", "xrange")]
     known = [each for each in ranges if each is not None and len(each) == 2 and np.isfinite(each).all()]
     crop = [slice(int(start), int(stop)) for start, stop in known]
     inside = len(crop) == 2 and all(
         0 <= part.start < part.stop <= side for part, side in zip(crop, size, strict=True)
     )
-    if not inside or tuple(part.stop - part.start for part in crop) != projection.shape:
+    if not inside or tuple(part.stop - part.start for part in crop) != cropped.shape:
         raise InputFileError(
             plane.path,
-            f"its max_proj has shape {projection.shape}, which fits neither the image {size} nor its ranges.",
+            f"its {key} has shape {cropped.shape}, which fits neither the image {size} nor its ranges.",
         )
     image = np.zeros(size, dtype=np.float32)
-    image[crop[0], crop[1]] = projection
+    image[crop[0], crop[1]] = cropped
     return image

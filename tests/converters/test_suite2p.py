@@ -15,10 +15,10 @@ import pytest
 from pynwb import NWBHDF5IO, NWBFile
 
 from nwbswitch.converters.segmentation.suite2p import Suite2pInterface
-from nwbswitch.converters.segmentation.suite2p_folder import TRACES
 from nwbswitch.schemas.errors import InputFileError, IssuesError, UnsafeFileError
 
 N_FRAMES, HEIGHT, WIDTH = 37, 20, 30
+TRACES = ("F.npy", "Fneu.npy", "spks.npy")
 
 
 def make_plane(
@@ -248,8 +248,9 @@ def shared_lists(levels: int = 60) -> list[Any]:
         ({"ypix": np.array([np.nan, 1.0]), "xpix": np.array([1.0, 1.0])}, "pixels outside"),
         ({"ypix": np.array([0.5, 1.0]), "xpix": np.array([1.0, 1.0])}, "pixels outside"),
         ({"ypix": np.array([-1, 1]), "xpix": np.array([1, 1])}, "pixels outside"),
-        ({"xpix": shared_lists()}, "do not fit together"),
-        ({"tracking_id": shared_lists()}, "tracking_id that is no word"),
+        ({"xpix": [[1, 2], [3, 4]]}, "do not fit together"),
+        ({"xpix": shared_lists()}, "far more values than it brings"),
+        ({"tracking_id": [1]}, "tracking_id that is no word"),
         ({"tracking_id": "a\0b"}, "tracking_id that is no word"),
         ({"tracking_id": ""}, "tracking_id that is no word"),
     ],
@@ -280,7 +281,8 @@ def test_pixels_have_a_limit_when_the_image_size_is_not_stated(tmp_path: Path) -
         ({"yrange": "ab"}, "fits neither the image"),
         ({"yrange": [2 - HEIGHT, -2]}, "fits neither the image"),
         ({"yrange": [float("nan"), 1.0]}, "fits neither the image"),
-        ({"fs": shared_lists()}, "fs = a list"),
+        ({"fs": [5.0]}, "fs = a list"),
+        ({"fs": shared_lists()}, "far more values than it brings"),
         ({"badframes": np.zeros(N_FRAMES - 1, bool)}, "badframes in its settings"),
         ({"badframes": np.full(N_FRAMES, "no")}, "badframes in its settings"),
         ({"badframes": [True] * N_FRAMES}, "badframes in its settings"),
