@@ -73,8 +73,15 @@ def load_mat(
         return {name: _read(file, reader, name) for name in wanted}
 
 
-def mat_variables(path: Path | str) -> dict[str, MatVariable]:
-    """Return shape and class of each variable of a MAT-file without reading values.
+def mat_variables(path: Path | str, *, inside: str | None = None) -> dict[str, MatVariable]:
+    """Return shape and class of each variable of a MAT-file, or of each field of a struct; values stay unread.
+
+    Parameters
+    ----------
+    path
+        The file.
+    inside
+        Name of a struct, such as ``"output"`` or ``"results.options"``; other values have no fields.
 
     Raises
     ------
@@ -83,7 +90,11 @@ def mat_variables(path: Path | str) -> dict[str, MatVariable]:
     """
     file = Path(path)
     with _opened(file, MAX_MAT_BYTES) as reader, _blamed_on(file):
-        return reader.variables
+        if inside is None:
+            return reader.variables
+        _check_names(file, reader, [inside])
+        with _blamed_on_name(file, inside):
+            return reader.fields(inside)
 
 
 class MatArray:
@@ -160,7 +171,8 @@ def mat_array(path: Path | str, name: str, *, max_bytes: int = MAX_MAT_BYTES) ->
         with _blamed_on(file):
             _check_names(file, reader, [name])
             if isinstance(reader, MatV73):
-                array = _window(file, reader, name, max_bytes)
+                with _blamed_on_name(file, name):
+                    array = _window(file, reader, name, max_bytes)
             else:
                 value = _read(file, reader, name)
                 if not isinstance(value, np.ndarray):
@@ -225,9 +237,15 @@ def _check_names(file: Path, reader: MatV4 | MatV5 | MatV73, names: list[str]) -
 
 
 def _read(file: Path, reader: MatV4 | MatV5 | MatV73, name: str) -> Any:
-    try:
+    with _blamed_on_name(file, name):
         return reader.read(name)
-    except (KeyError, TypeError) as error:
+
+
+@contextmanager
+def _blamed_on_name(file: Path, name: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
         if "." not in name:
             raise
         raise InputFileError(file, f"has no field {name[:80]}.") from error

@@ -80,6 +80,10 @@ class MatV4:
         # Every number of level 4 is a double in MATLAB, whatever type saved space.
         return values if matrix.is_complex else values.astype(np.float64, copy=False)
 
+    def fields(self, name: str) -> dict[str, MatVariable]:
+        """Return nothing: level 4 has no structs."""
+        return {}
+
     def _header(self, at: int) -> tuple[str, _Matrix]:
         self._stream.seek(at)
         head = self._stream.read(20)

@@ -59,9 +59,25 @@ class MatV73:
     def find(self, name: str) -> Any:
         """Return the dataset or group of a variable or field."""
         node: Any = self._handle
-        for part in name.split("."):
+        for position, part in enumerate(name.split(".")):
+            if position and not self._is_single_struct(node):
+                raise KeyError(part)
             node = node[part]
         return node
+
+    def fields(self, name: str) -> dict[str, MatVariable]:
+        """Return shape and class of each field of a single struct; nothing for other values."""
+        node = self.find(name)
+        return {each: self._described(node[each]) for each in node} if self._is_single_struct(node) else {}
+
+    def _is_single_struct(self, node: Any) -> bool:
+        import h5py
+
+        return (
+            isinstance(node, h5py.Group)
+            and self.class_of(node) == "struct"
+            and self._reference_fields(node) is None
+        )
 
     def check_window(self, node: Any) -> None:
         """Refuse a dataset that is no array of numbers."""
