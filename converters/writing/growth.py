@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,9 @@ from nwbswitch.converters.writing.disk_errors import disk_errors
 from nwbswitch.converters.writing.hdf5_target import Hdf5Target, compare_stored
 from nwbswitch.converters.writing.report import DatasetReport, WriteReport
 from nwbswitch.converters.writing.source import Source, plain_dtype, source_of
+from nwbswitch.converters.writing.undo_file import UndoFile
 from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.files import locked
 from nwbswitch.schemas.hdf5_guard import check_hdf5
 
 _GZIP = [h5py.h5z.FILTER_DEFLATE]
@@ -30,12 +31,11 @@ _SHUFFLE_GZIP = [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE]
 
 @dataclass(frozen=True, slots=True)
 class _Growth:
-    """A dataset, what is added to it, and what its last row of chunks held before."""
+    """A dataset and what is added to it."""
 
     dataset: h5py.Dataset
     added: Source
     old_shape: tuple[int, ...]
-    edge: tuple[tuple[tuple[int, ...], int, bytes], ...]
 
     @property
     def new_shape(self) -> tuple[int, ...]:
@@ -63,12 +63,6 @@ class _Growth:
         if rows.stop > old:
             pieces.append(self.added.read((slice(max(rows.start - old, 0), rows.stop - old), *rest)))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
-
-    def undo(self) -> None:
-        """Make the dataset what it was."""
-        self.dataset.resize(self.old_shape)
-        for offset, mask, stored in self.edge:
-            self.dataset.id.write_direct_chunk(offset, stored, mask)
 
 
 def append_nwb(
@@ -106,41 +100,53 @@ def append_nwb(
 
     Notes
     -----
-    On any error the datasets become what they were. If the computer stops in the middle the file may be
+    On any error the file becomes what it was, byte by byte. If the computer stops in the middle it may be
     damaged: where that matters, append to a copy inside `nwbswitch.schemas.files.replaced`.
     """
     started = time.perf_counter()
     path = Path(path)
     check_hdf5(path)
-    with disk_errors(path):
-        file = h5py.File(path, "r+")
-    try:
+    with _changed(path) as file:
         growths = [_growth(path, file, name, each) for name, each in data.items()]
         _check_times(file, growths)
-        targets = [Hdf5Target(each.dataset, verify) for each in growths]
-        with _undone_on_error(path, growths):
-            total_bytes = sum(
-                math.prod(shape_of(each.changed)) * each.dataset.dtype.itemsize for each in growths
-            )
-            with chunk_writer(threads=threads, total_bytes=total_bytes, progress=progress) as writer:
-                for growth, target in zip(growths, targets, strict=True):
-                    with disk_errors(path):
-                        growth.dataset.resize(growth.new_shape)
-                    writer.fill(target, growth.source(), part=growth.changed)
-            with disk_errors(path):
-                file.flush()
+        targets = [Hdf5Target(path, each.dataset, verify) for each in growths]
+        total_bytes = sum(math.prod(shape_of(each.changed)) * each.added.dtype.itemsize for each in growths)
+        with chunk_writer(threads=threads, total_bytes=total_bytes, progress=progress) as writer:
+            for growth, target in zip(growths, targets, strict=True):
+                with disk_errors(path):
+                    growth.dataset.resize(growth.new_shape)
+                writer.fill(target, growth.source(), part=growth.changed)
         reports = tuple(_report(*each) for each in zip(growths, targets, strict=True))
-        with disk_errors(path):
-            file.close()
-    except BaseException:
-        with suppress(Exception):
-            file.close()
-        raise
     if verify:
         compare_stored(
-            path, {report.name: each.written for report, each in zip(reports, targets, strict=True)}
+            path, {report.name: target.written for report, target in zip(reports, targets, strict=True)}
         )
     return WriteReport(path, reports, codec().name, verify, time.perf_counter() - started)
+
+
+@contextmanager
+def _changed(path: Path) -> Iterator[h5py.File]:
+    """Yield the file for changes, which are taken back on any error."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path))
+        except BlockingIOError as error:
+            raise InputFileError(path, "is open in another program.", "Close it there first.") from error
+        raw = UndoFile(path)
+        stack.callback(raw.close)
+        file = None
+        try:
+            file = h5py.File(raw, "r+")
+            yield file
+            with disk_errors(path):
+                file.close()
+        except BaseException:
+            raw.undo()
+            if file is not None:
+                # HDF5 still wants to write what it had in mind; that goes nowhere now.
+                with suppress(Exception):
+                    file.close()
+            raise
 
 
 def _growth(path: Path, file: h5py.File, name: str, data: Any) -> _Growth:
@@ -162,8 +168,8 @@ def _growth(path: Path, file: h5py.File, name: str, data: Any) -> _Growth:
     added = source_of(data, dtype, min_bytes=0)
     if added is None:
         raise ValueError(
-            f"{name}: what is appended must be an array or a GenericDataChunkIterator of {dtype} with one row or "
-            f"more, not {type(data).__name__} of {getattr(data, 'dtype', 'unknown type')}"
+            f"{name}: what is appended must be an array or a GenericDataChunkIterator of {dtype} with "
+            f"one row or more, not {type(data).__name__} of {getattr(data, 'dtype', 'unknown type')}"
         )
     shape: tuple[int, ...] = dataset.shape
     if added.shape[1:] != shape[1:]:
@@ -173,19 +179,7 @@ def _growth(path: Path, file: h5py.File, name: str, data: Any) -> _Growth:
         raise InputFileError(
             path, f"{name} is limited to {limit} rows.", "Write the file again with nwbswitch."
         )
-    return _Growth(dataset, added, shape, tuple(_edge_chunks(dataset)))
-
-
-def _edge_chunks(dataset: h5py.Dataset) -> Iterator[tuple[tuple[int, ...], int, bytes]]:
-    """Yield offset, filter mask and bytes of the chunks that are not full along the first axis."""
-    rows = dataset.shape[0] % dataset.chunks[0]
-    if not rows:
-        return
-    rest = [range(0, n, step) for n, step in zip(dataset.shape[1:], dataset.chunks[1:], strict=True)]
-    for offset in product([dataset.shape[0] - rows], *rest):
-        # A chunk that was never written is all fill value and has no place in the file.
-        if dataset.id.get_chunk_info_by_coord(offset).byte_offset is not None:
-            yield offset, *dataset.id.read_direct_chunk(offset)
+    return _Growth(dataset, added, shape)
 
 
 def _check_times(file: h5py.File, growths: Sequence[_Growth]) -> None:
@@ -206,19 +200,6 @@ def _check_times(file: h5py.File, growths: Sequence[_Growth]) -> None:
             )
 
     file.visititems(check)
-
-
-@contextmanager
-def _undone_on_error(path: Path, growths: Sequence[_Growth]) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        try:
-            for growth in growths:
-                growth.undo()
-        except Exception as second:
-            error.add_note(f"{path} could not be made what it was ({second}); take it from a copy.")
-        raise
 
 
 def _report(growth: _Growth, target: Hdf5Target) -> DatasetReport:

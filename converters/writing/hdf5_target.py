@@ -35,6 +35,7 @@ class Hdf5Target:
     compared byte by byte with the values that its source delivered.
     """
 
+    path: Path
     dataset: h5py.Dataset
     verify: bool
     written: list[StoredChunk] = field(default_factory=list)
@@ -47,14 +48,13 @@ class Hdf5Target:
         """Write one chunk and read it back."""
         values, stored = packed
         offset = tuple(each.start for each in part)
-        path = Path(self.dataset.file.filename)
-        with disk_errors(path):
+        with disk_errors(self.path):
             self.dataset.id.write_direct_chunk(offset, stored)
             if self.verify:
                 found = np.empty(values.shape, values.dtype)
                 self.dataset.read_direct(found, part)
                 if not np.array_equal(_octets(found), _octets(values)):
-                    raise _not_as_written(path, self.dataset.name, offset)
+                    raise _not_as_written(self.path, self.dataset.name, offset)
         self.written.append(StoredChunk(offset, len(stored), codec().crc32(stored)))
 
 

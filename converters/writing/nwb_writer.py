@@ -96,7 +96,7 @@ def _write_hdf5(
     try:
         with disk_errors(path), unmarked(nwbfile):
             io.write(nwbfile)
-        targets = [(Hdf5Target(dataset, verify), source) for dataset, source in io.allocated]
+        targets = [(Hdf5Target(path, dataset, verify), source) for dataset, source in io.allocated]
         total_bytes = sum(source.nbytes for _, source in targets)
         with chunk_writer(threads=threads, total_bytes=total_bytes, progress=progress) as writer:
             for target, source in targets:
