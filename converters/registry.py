@@ -36,6 +36,10 @@ class Reader:
 
 READERS: dict[str, Reader] = {
     "tiff_movie": Reader(Kind.MOVIE, "imaging.tiff_movie", "TiffMovieInterface"),
+    "scanbox": Reader(Kind.MOVIE, "imaging.scanbox", "ScanboxInterface"),
+    "hdf5_stack": Reader(Kind.MOVIE, "imaging.hdf5_stack", "Hdf5StackInterface"),
+    "inscopix": Reader(Kind.MOVIE, "imaging.inscopix", "InscopixInterface"),
+    "femtonics": Reader(Kind.MOVIE, "imaging.femtonics", "FemtonicsInterface"),
     "suite2p": Reader(Kind.ROIS, "segmentation.suite2p", "Suite2pInterface"),
     "wheel_csv": Reader(Kind.BEHAVIOR, "behavior.wheel_csv", "WheelCsvInterface"),
 }
