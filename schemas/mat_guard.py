@@ -74,7 +74,7 @@ def load_mat(
 
 
 def mat_variables(path: Path | str, *, inside: str | None = None) -> dict[str, MatVariable]:
-    """Return shape and class of each variable of a MAT-file, or of each field of a struct; values stay unread.
+    """Return shape and class of each variable of a MAT-file, or of each field of a struct, without values.
 
     Parameters
     ----------
