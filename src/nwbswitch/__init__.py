@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
     from nwbswitch.converters.simulate import simulate_study
+    from nwbswitch.converters.survey.init import init
     from nwbswitch.schemas.study_file import load_study
 
 _HANDED_ON = {
@@ -26,6 +27,7 @@ _HANDED_ON = {
     "check": "converters.check",
     "convert": "converters.convert",
     "fit": "analysis.mixed",
+    "init": "converters.survey.init",
     "load_study": "schemas.study_file",
     "measure": "analysis.measure",
     "meta": "analysis.meta",
@@ -41,6 +43,7 @@ __all__ = [
     "check",
     "convert",
     "fit",
+    "init",
     "load_study",
     "measure",
     "meta",

@@ -64,6 +64,19 @@ def demo(out: Path, world: str, animals: int, seed: int, workers: int, overwrite
 
 
 @commands.command()
+@click.argument("raw", type=PATH)
+@click.option("-o", "--out", type=FOLDER, required=True, help="Folder for study.yaml and its tables.")
+@overwrite_option
+@json_option
+def init(raw: Path, out: Path, overwrite: bool, as_json: bool) -> None:
+    """Look into the folder RAW and write the draft of a study: what was found, and what to fill in."""
+    from nwbswitch.converters.survey.init import init as run_init
+
+    result = run_init(raw, out, overwrite=overwrite)
+    emit(result.as_dict(), as_json, result.summary())
+
+
+@commands.command()
 @click.argument("study", type=INPUT)
 @click.option("-o", "--out", type=FOLDER, required=True, help="Folder for the NWB files.")
 @click.option("--session", "sessions", multiple=True, help="Only this session id; may be repeated.")

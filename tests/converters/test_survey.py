@@ -1,0 +1,151 @@
+"""A look into a raw folder: formats, animals, sessions, and a study file that converts as it is."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+from interface_cases import CASES
+from small_study import write_raw
+
+from nwbswitch.cli import commands
+from nwbswitch.converters.registry import Kind
+from nwbswitch.converters.simulate import simulate_study
+from nwbswitch.converters.survey.init import init
+from nwbswitch.converters.survey.sessions import guess_sessions
+from nwbswitch.converters.survey.sightings import Sighting, survey
+from nwbswitch.converters.survey.signatures import FILE_SIGNATURES, FOLDER_SIGNATURES
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
+from nwbswitch.schemas.study_file import load_study
+
+RECOGNISED = [form for form in CASES if form in (*FILE_SIGNATURES, *FOLDER_SIGNATURES)]
+
+
+def sightings(*paths: str, form: str = "tiff_movie") -> list[Sighting]:
+    return [Sighting(form, Path(path)) for path in paths]
+
+
+def names(found: list[Sighting]) -> list[tuple[str, str]]:
+    return [(each.subject_id, each.session_id) for each in guess_sessions(found)]
+
+
+@pytest.mark.parametrize("form", RECOGNISED)
+def test_every_format_with_a_signature_is_recognised(form: str, tmp_path: Path) -> None:
+    CASES[form](tmp_path)
+    assert form in {each.format for each in survey(tmp_path).sightings}
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["m01/day1/movie.tif", "m01/day2/movie.tif"], [("m01", "day1"), ("m01", "day2")]),
+        (["sub-m01/ses-a/x.tif", "sub-m02/ses-a/x.tif"], [("m01", "a"), ("m02", "a")]),
+        (["raw/A/pre/x.tif", "raw/A/post/y.tif"], [("A", "pre"), ("A", "post")]),
+        (["m1_20260301/x.tif", "m1_20260302/x.tif"], [("m1", "20260301"), ("m1", "20260302")]),
+        (["m1_2026-03-01.tif", "m2_2026-03-01.tif"], [("m1", "2026-03-01"), ("m2", "2026-03-01")]),
+        (["movie.tif"], [("subject1", "session1")]),
+        (["time001.tif", "time002.tif", "time003.tif"], [("subject1", "session1")]),
+        (["a b/c?d/x.tif", "a b/e/x.tif"], [("a-b", "c-d"), ("a-b", "e")]),
+    ],
+)
+def test_animals_and_sessions_are_guessed_from_names(
+    paths: list[str], expected: list[tuple[str, str]]
+) -> None:
+    assert names(sightings(*paths)) == expected
+
+
+def test_a_session_holds_recordings_of_several_formats() -> None:
+    found = sightings("m1/d1/x.tif", "m1/d2/x.tif")
+    found += sightings("m1/d1/w.csv", "m1/d2/w.csv", form="wheel_csv")
+    groups = guess_sessions(found)
+    assert [{each.format for each in group.sightings} for group in groups] == [
+        {"tiff_movie", "wheel_csv"}
+    ] * 2
+    assert groups[0].sightings[0].kind is Kind.MOVIE
+
+
+def test_names_never_clash() -> None:
+    found = names(sightings("A/x/1/m.tif", "B/x/1/m.tif", "A/y/1/m.tif"))
+    assert len(set(found)) == 3
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(commands, [str(each) for each in arguments], standalone_mode=False)
+
+
+def test_the_draft_of_the_demo_converts_as_it_is(tmp_path: Path) -> None:
+    simulate_study(tmp_path / "demo", world="switch", animals=2, seed=0)
+    result = init(tmp_path / "demo/raw", tmp_path / "study")
+    assert "FILL IN" in result.study.read_text(encoding="utf-8")
+    assert len(result.sessions) == 4
+    study = load_study(result.study).study
+    assert {each.subject.subject_id for each in study.sessions} == {"SIM01", "SIM02"}
+    assert study.sessions[0].streams["movie"].rate_hz == 5.0
+    assert all(each.drug_log for each in study.sessions)
+    done = run("convert", result.study, "-o", tmp_path / "nwb", "--stub")
+    assert done.return_value == 0
+    assert len(list((tmp_path / "nwb").rglob("sub-*.nwb"))) == 4
+
+
+def test_a_folder_without_lab_tables_converts_too(tmp_path: Path) -> None:
+    for session in ("m1/2026-03-01", "m1/2026-03-08", "m2/2026-03-01"):
+        write_raw(tmp_path / "raw" / session)
+    init(tmp_path / "raw", tmp_path / "study")
+    with (tmp_path / "study/sessions.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["start_time"] for row in rows] == [f"2026-03-0{day}T00:00:00" for day in (1, 8, 1)]
+    done = run("convert", tmp_path / "study/study.yaml", "-o", tmp_path / "nwb", "--stub")
+    assert done.return_value == 0
+
+
+def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:
+    write_raw(tmp_path / "raw")
+    (tmp_path / "raw/broken.tif").write_bytes(b"II*\0")
+    (tmp_path / "raw/what.xyz").write_bytes(b"?")
+    init(tmp_path / "raw", tmp_path / "study")
+    text = (tmp_path / "study/study.yaml").read_text(encoding="utf-8")
+    assert "#   broken.tif: " in text
+    assert "#   what.xyz: no format that is known" in text
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    write_raw(tmp_path / "elsewhere")
+    (tmp_path / "raw").mkdir()
+    os.symlink(tmp_path / "elsewhere", tmp_path / "raw/link")
+    os.symlink(tmp_path / "elsewhere/movie.tif", tmp_path / "raw/movie.tif")
+    with pytest.raises(InputFileError, match="no recording"):
+        init(tmp_path / "raw", tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_that_is_there_stays(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", np.zeros((3, 4, 5), np.uint8), photometric="minisblack")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/sessions.csv").write_text("mine", encoding="utf-8")
+    with pytest.raises(ExistingOutputError, match=r"sessions\.csv"):
+        init(tmp_path, tmp_path / "study")
+    assert (tmp_path / "study/sessions.csv").read_text(encoding="utf-8") == "mine"
+    init(tmp_path, tmp_path / "study", overwrite=True)
+    assert (tmp_path / "study/study.yaml").is_file()
+
+
+def test_wrong_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="is not there"):
+        init(tmp_path / "none", tmp_path / "study")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(InputFileError, match="is not a folder"):
+        init(tmp_path / "file", tmp_path / "study")
+
+
+@pytest.mark.parametrize("name", ["two_photon_mouse_treadmill", "suite2p_without_ops"])
+def test_real_folders(shared: Path, tmp_path: Path, name: str) -> None:
+    result = init(shared / "data" / name, tmp_path)
+    assert "suite2p" in {stream.format for stream in result.streams}
+    done = run("convert", result.study, "-o", tmp_path / "nwb", "--stub")
+    assert done.return_value == 0
