@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +116,8 @@ def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:
 def test_links_are_not_followed(tmp_path: Path) -> None:
     write_raw(tmp_path / "elsewhere")
     (tmp_path / "raw").mkdir()
-    os.symlink(tmp_path / "elsewhere", tmp_path / "raw/link")
-    os.symlink(tmp_path / "elsewhere/movie.tif", tmp_path / "raw/movie.tif")
+    (tmp_path / "raw/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "raw/movie.tif").symlink_to(tmp_path / "elsewhere/movie.tif")
     with pytest.raises(InputFileError, match="no recording"):
         init(tmp_path / "raw", tmp_path / "study")
     assert not (tmp_path / "study").exists()
