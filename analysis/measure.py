@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nwbswitch.analysis.clock_tables import (
+    doubts,
+    readable_clocks,
+    refuse_other_clocks,
+    session_frame,
+    write_clocks_file,
+)
 from nwbswitch.analysis.plane_activity import Recipe, measure_plane
+from nwbswitch.analysis.results_folder import CLOCKS_FILE
+from nwbswitch.schemas.clock_table import CLOCKS
 from nwbswitch.schemas.drug_log import Administration, arm_name, deciding_row
 from nwbswitch.schemas.errors import (
     ExistingOutputError,
@@ -45,6 +54,8 @@ class MeasureResult:
     """Columns of `nwbswitch.schemas.tables.CELLS`."""
     issues: tuple[Issue, ...] = ()
     out: Path | None = None
+    clocks: pd.DataFrame | None = None
+    """Columns of `nwbswitch.schemas.clock_table.CLOCKS`; None when no source holds a clock table."""
 
     @property
     def ok(self) -> bool:
@@ -79,6 +90,7 @@ class _Session:
     start_time: datetime
     administrations: tuple[Administration, ...]
     issues: tuple[Issue, ...]
+    clocks: pd.DataFrame
 
 
 def measure(
@@ -98,7 +110,7 @@ def measure(
     `nwbswitch.analysis.events`; without a window ``baseline`` the noise is that of ``pseudo_baseline``.
     Blocks count from the start of their window; one with less than half a block of valid frames is left
     out, others keep their exposure. A session that cannot be measured is reported and does not stop the
-    others.
+    others. What sources say of their clocks is gathered in ``clock_alignment.csv`` beside ``out``.
 
     Parameters
     ----------
@@ -122,7 +134,7 @@ def measure(
     Raises
     ------
     ExistingOutputError
-        If ``out`` holds other work and ``overwrite`` is false.
+        If ``out``, or the table of clocks beside it, holds other work and ``overwrite`` is false.
     IssuesError
         If no session at all could be measured.
     InputFileError
@@ -145,6 +157,8 @@ def measure(
         return _finished(target, work)
     if target is not None:
         require_writable(target)
+        if not overwrite:
+            refuse_other_clocks(target.parent, [each.digest for each in inputs])
     outcomes = run_jobs(
         _MeasureSession(recipe),
         inputs,
@@ -157,9 +171,10 @@ def measure(
     if not sessions:
         raise IssuesError(issues)
     cells = CELLS.checked(_with_arm_and_order(sessions))
+    clocks = _gathered(session.clocks for session in sessions)
     if target is not None:
-        _write(target, cells, issues, work)
-    return MeasureResult(cells, tuple(issues), target)
+        _write(target, cells, issues, clocks, work)
+    return MeasureResult(cells, tuple(issues), target, clocks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +192,23 @@ class _MeasureSession:
                 problem = "No accepted neuron has valid frames in any analysis window."
                 raise IssuesError([issue("no-activity", problem, place=Place(source.path))])
             _check_false_events(rows, source.path, issues)
-            return _Session(rows, recording.start_time, recording.administrations, tuple(issues))
+            frame_s = min(1 / plane.rate_hz for plane in recording.planes)
+        clocks = session_frame(
+            readable_clocks(source.path, issues),
+            frame_s=frame_s,
+            session={name: str(rows[name].iloc[0]) for name in _SESSION},
+        )
+        issues += doubts(clocks)
+        return _Session(rows, recording.start_time, recording.administrations, tuple(issues), clocks)
+
+
+_SESSION = ("dataset", "animal", "session", "source", "source_digest")
+
+
+def _gathered(tables: Iterable[pd.DataFrame]) -> pd.DataFrame | None:
+    """Return the clocks of all sessions, or None where no session says anything of them."""
+    known = [table for table in tables if len(table)]
+    return pd.concat(known, ignore_index=True) if known else None
 
 
 def _check_false_events(rows: pd.DataFrame, path: Path, issues: list[Issue]) -> None:
@@ -282,15 +313,24 @@ def _with_arm_and_order(sessions: Sequence[_Session]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def _write(target: Path, cells: pd.DataFrame, issues: Sequence[Issue], work: dict[str, Any]) -> None:
+def _write(
+    target: Path,
+    cells: pd.DataFrame,
+    issues: Sequence[Issue],
+    clocks: pd.DataFrame | None,
+    work: dict[str, Any],
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(cells, preserve_index=False)
-    ours = {"provenance": work, "issues": [each.as_dict() for each in issues]}
+    ours: dict[str, Any] = {"provenance": work, "issues": [each.as_dict() for each in issues]}
+    if clocks is not None:
+        ours["clocks"] = json.loads(clocks.to_json(orient="records", double_precision=15))
     metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(ours).encode()}
     with replaced(target) as partial:
         pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+    write_clocks_file(clocks, target.parent)
 
 
 def _finished(target: Path, work: dict[str, Any]) -> MeasureResult:
@@ -309,7 +349,11 @@ def _finished(target: Path, work: dict[str, Any]) -> MeasureResult:
             f"{target} was made from other inputs or parameters. Choose another name or give --overwrite."
         )
     issues = tuple(_issue(each) for each in ours.get("issues", []))
-    return MeasureResult(CELLS.checked(read_table(target), file=target), issues, target)
+    held = ours.get("clocks")
+    clocks = CLOCKS.checked(pd.DataFrame(held), file=target) if held else None
+    if clocks is not None and not (target.parent / CLOCKS_FILE).exists():
+        write_clocks_file(clocks, target.parent)
+    return MeasureResult(CELLS.checked(read_table(target), file=target), issues, target, clocks)
 
 
 def read_record(path: Path | str) -> dict[str, Any]:

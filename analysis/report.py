@@ -8,6 +8,7 @@ from pathlib import Path
 from nwbswitch.analysis.report_page import page
 from nwbswitch.analysis.results_folder import (
     CELLS_FILE,
+    CLOCKS_FILE,
     ESTIMATES_FILE,
     FIT_FILE,
     META_FILE,
@@ -25,8 +26,8 @@ def report(results: Path | str, out: Path | str, *, overwrite: bool = False) -> 
     Parameters
     ----------
     results
-        Folder with ``cells.parquet``, ``estimates.csv`` and ``result.json``; ``fit.json`` and ``meta.json``
-        are shown when they are there.
+        Folder with ``cells.parquet``, ``estimates.csv`` and ``result.json``; ``fit.json``, ``meta.json``
+        and ``clock_alignment.csv`` are shown when they are there.
     out
         HTML file to write.
     overwrite
@@ -54,7 +55,7 @@ def report(results: Path | str, out: Path | str, *, overwrite: bool = False) -> 
 
 
 def _digest(folder: Path) -> str:
-    names = (RESULT, CELLS_FILE, ESTIMATES_FILE, FIT_FILE, META_FILE)
+    names = (RESULT, CELLS_FILE, ESTIMATES_FILE, FIT_FILE, META_FILE, CLOCKS_FILE)
     return digest({name: sha256_file(folder / name) for name in names if (folder / name).is_file()})
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis import figures
+from nwbswitch.analysis.report_clocks import clocks_section
 from nwbswitch.analysis.report_text import (
     VERDICT_WORDS,
     failed_controls,
@@ -73,6 +74,7 @@ def page(results: Results) -> dict[str, Any]:
         "model": _model(results.fit),
         "model_missing": "No mixed model was fitted here. Run nwbswitch fit with -o fit.json in the "
         "results folder.",
+        "clocks": clocks_section(results.clocks, n_sessions=result["n_sessions"]),
         "methods": methods(result, results.measured, __version__),
         "provenance": json.dumps(result.get("provenance", {}), indent=1, ensure_ascii=False),
         "sources": _sources(results.cells),

@@ -23,6 +23,7 @@ ESTIMATES_FILE = "estimates.csv"
 RATES_FILE = "rates.parquet"
 FIT_FILE = "fit.json"
 META_FILE = "meta.json"
+CLOCKS_FILE = "clock_alignment.csv"
 
 
 def estimate_switch(
@@ -108,6 +109,8 @@ class Results:
     fit: dict[str, Any] | None
     meta: dict[str, Any] | None
     measured: dict[str, Any]
+    clocks: pd.DataFrame | None = None
+    """Clocks of the recordings that were measured; None when they say nothing of them."""
 
     @property
     def arms(self) -> list[str]:
@@ -143,14 +146,28 @@ def read_results(folder: Path) -> Results:
     if missing := needed - set(result):
         raise InputFileError(folder / RESULT, f"lacks {', '.join(sorted(missing))}.", "Run nwbswitch switch.")
     cells, estimates = folder / CELLS_FILE, folder / ESTIMATES_FILE
+    table = CELLS.checked(read_table(cells, text=CELLS.text_names), file=cells)
     return Results(
-        cells=CELLS.checked(read_table(cells, text=CELLS.text_names), file=cells),
+        cells=table,
         estimates=ESTIMATES.checked(read_table(estimates, text=ESTIMATES.text_names), file=estimates),
         result=result,
         fit=read_json(folder / FIT_FILE) if (folder / FIT_FILE).exists() else None,
         meta=read_json(folder / META_FILE) if (folder / META_FILE).exists() else None,
         measured=_measured(cells),
+        clocks=_clocks(folder, table["source_digest"]),
     )
+
+
+def _clocks(folder: Path, digests: pd.Series) -> pd.DataFrame | None:
+    """Return the clocks of the files with these digests; the table may be that of other cells."""
+    from nwbswitch.analysis.clock_tables import read_clocks_file
+
+    path = folder / CLOCKS_FILE
+    if not path.exists():
+        return None
+    clocks = read_clocks_file(path)
+    own = clocks[clocks["source_digest"].isin(set(digests))]
+    return own.reset_index(drop=True) if len(own) else None
 
 
 def _measured(cells: Path) -> dict[str, Any]:

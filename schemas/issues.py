@@ -116,6 +116,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "length-differs": Kind(_E, "Two streams that must be equally long are not."),
     "pulses-differ": Kind(_E, "Pulses of two systems, or frames and their pulses, that do not fit."),
+    "clock-table": Kind(_W, "A table of clocks that cannot be read."),
     "clock-drift": Kind(_W, "A clock that drifts more than clocks of recording hardware do."),
     "clock-jitter": Kind(_W, "A clock that is known less well than half a frame."),
     "frames-dropped": Kind(_W, "More frames without a pulse of their own than a recording should have."),

@@ -28,7 +28,7 @@ def clocks_agree(recording: Recording) -> Iterator[Issue]:
     try:
         rows = read_clock_table(recording.nwbfile)
     except ValueError as error:
-        yield issue("wrong-value", f"The clock table cannot be read: {error}.", place=place)
+        yield issue("clock-table", f"It cannot be read: {error}.", place=place, remedy="Convert again.")
         return
     if rows:
         yield from clock_issues(rows, frame_s=_frame_s(recording), place=place)

@@ -7,14 +7,17 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nwbswitch.analysis import figures
+from nwbswitch.analysis.clock_tables import write_clocks_file
 from nwbswitch.analysis.models import fit_table, pool_table
 from nwbswitch.analysis.report import report
 from nwbswitch.analysis.report_text import headline, reason, signed, typeset
 from nwbswitch.analysis.results_folder import estimate_switch, read_results
 from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.schemas.clock_table import CLOCKS
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 
 
@@ -238,3 +241,80 @@ def test_steps_of_the_rule_read_as_sentences() -> None:
 def test_signed_numbers() -> None:
     assert signed(-0.001) == "0.00"
     assert signed(-1.5) == "\u22121.50"
+
+
+def _clocks(cells, **changed) -> pd.DataFrame:
+    """Return a clock table with a camera and a movie in every session."""
+    keys = ["dataset", "animal", "session", "source", "source_digest"]
+    sessions = cells[keys].drop_duplicates()
+    rows = []
+    for number, row in enumerate(sessions.to_dict("records")):
+        camera = {"stream": "camera", "clock": "camera", "method": "pulses", "offset_s": -12.3456 - number}
+        movie = {"stream": "movie", "clock": "daq", "method": "frame pulses", "offset_s": 1.5}
+        for stream in (camera, movie):
+            base = {
+                **row,
+                "drift_ppm": 80.0,
+                "jitter_ms": 0.25,
+                "max_residual_ms": 1.0,
+                "n_frames": 54_000,
+                "n_pulses": 54_000,
+                "n_dropped": 0,
+                "n_unmatched": 2,
+                "frame_ms": 33.3,
+            }
+            rows.append({**base, **stream, **(changed if stream is movie and number == 0 else {})})
+    return CLOCKS.checked(pd.DataFrame(rows))[list(CLOCKS.names)]
+
+
+def _section(text: str) -> str:
+    start = text.index("<h2>Synchronisation</h2>")
+    return text[start : text.index("</section>", start)]
+
+
+def test_clocks_are_shown_when_files_say_something_of_them(tmp_path) -> None:
+    cells = _cells()
+    assert "Synchronisation" not in _text(tmp_path, cells)
+    write_clocks_file(_clocks(cells), tmp_path)
+    with pytest.raises(ExistingOutputError):
+        report(tmp_path, tmp_path / "r.html")
+    section = _section(report(tmp_path, tmp_path / "r.html", overwrite=True).read_text())
+    assert "12 of 12 recording sessions say how the clocks" in section
+    assert "Nothing about them is doubtful" in section
+    assert "failed-word" not in section
+    summary, every = section.split("<details>")
+    assert summary.count("<tr>") == 3
+    assert every.count("<tr>") == 1 + 24
+    camera = summary[summary.index(">camera<") :]
+    for cell in (
+        "shared pulses",
+        ">12<",
+        ">\u221223.35 to \u221212.35<",
+        ">80<",
+        ">0.25 / 1<",
+        ">648\u202f000<",
+        ">24<",
+    ):
+        assert cell in camera
+    assert ">\u221212.3456<" in every
+
+
+def test_doubtful_clocks_are_named_with_their_session(tmp_path) -> None:
+    cells = _cells()
+    _text(tmp_path, cells)
+    evil = "<b>movie</b>"
+    write_clocks_file(_clocks(cells, stream=evil, n_dropped=540, jitter_ms=np.nan), tmp_path)
+    section = _section(report(tmp_path, tmp_path / "r.html", overwrite=True).read_text())
+    assert "1 of their numbers is doubtful" in section
+    assert evil not in section
+    assert "540 of 54000 frames" in section
+    assert "540 (1 %)" in section
+    assert "\u2013" in section
+
+
+def test_clocks_of_other_cells_are_not_shown(tmp_path) -> None:
+    cells = _cells()
+    _text(tmp_path, cells)
+    write_clocks_file(_clocks(cells.assign(source_digest="0" * 64)), tmp_path)
+    assert read_results(tmp_path).clocks is None
+    assert "Synchronisation" not in report(tmp_path, tmp_path / "r.html", overwrite=True).read_text()

@@ -90,7 +90,7 @@ def test_a_clock_is_stated_or_found() -> None:
     assert Clock().offset_s == 0
     assert Clock(offset_s=0.35).drift_ppm == 0
     found = Clock.model_validate(
-        {"pulses": TIMES, "reference": LEVELS, "reference_clock": "daq", "extra": "after"}
+        {**BOTH, "reference_clock": "daq", "extra": "after"}
     )
     assert found.max_residual_ms == 20
 
@@ -100,11 +100,8 @@ def test_a_clock_is_stated_or_found() -> None:
     [
         ({"pulses": TIMES}, "give reference too"),
         ({"reference": TIMES}, "give pulses too"),
-        ({"pulses": TIMES, "reference": LEVELS, "offset_s": 0}, "offset_s follow from the pulses"),
-        (
-            {"pulses": TIMES, "reference": LEVELS, "drift_ppm": 1, "offset_s": 1},
-            "drift_ppm and offset_s follow",
-        ),
+        ({**BOTH, "offset_s": 0}, "offset_s follow from the pulses"),
+        ({**BOTH, "drift_ppm": 1, "offset_s": 1}, "drift_ppm and offset_s follow"),
         ({"extra": "after"}, "extra go with pulses"),
         ({"max_residual_ms": 3}, "max_residual_ms go with pulses"),
         ({"drift_ppm": 20_000}, "less than or equal to 10000"),
