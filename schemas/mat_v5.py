@@ -31,6 +31,7 @@ from nwbswitch.schemas.mat_elements import (
 from nwbswitch.schemas.mat_values import (
     MAX_RATIO,
     NUMBERS,
+    SUSPECT_BYTES,
     MatBudget,
     MatOpaque,
     MatVariable,
@@ -139,7 +140,9 @@ class MatV5:
         self._stream.seek(place.start)
         data = self._stream.read(min(place.size, _PEEK))
         if place.compressed:
-            data = self._decompressed(zlib.decompressobj(), data, _PEEK)[8:]
+            data = self._decompressed(zlib.decompressobj(), data, _PEEK)
+            self._check_tag(data)
+            data = data[8:]
         return self._elements(memoryview(data)).head() if data else None
 
     def _stored(self, place: _Place) -> memoryview:
@@ -168,10 +171,8 @@ class MatV5:
             data += piece
             pending = machine.unconsumed_tail
             if wanted == 8 == len(data):
-                kind, size = struct.unpack(f"{self._order}II", data)
-                if kind != MATRIX:
-                    raise damaged(self._file, f"a compressed element holds an element of type {kind}")
-                if size > MAX_RATIO * place.size + _PEEK:
+                size = self._check_tag(data)
+                if size > max(SUSPECT_BYTES, MAX_RATIO * place.size):
                     raise UnsafeFileError(
                         self._file, f"states {size} bytes for a variable that is stored in {place.size}."
                     )
@@ -180,6 +181,13 @@ class MatV5:
         if len(data) != wanted or not self._is_complete(machine, pending + self._stream.read(left)):
             raise damaged(self._file, "a compressed variable is shorter or longer than it states")
         return memoryview(data)[8:]
+
+    def _check_tag(self, data: bytes | bytearray) -> int:
+        """Return the size that the tag inside a compressed element states."""
+        kind, size = struct.unpack_from(f"{self._order}II", data.ljust(8, b"\0"))
+        if kind != MATRIX:
+            raise damaged(self._file, f"a compressed element holds an element of type {kind}")
+        return int(size)
 
     def _is_complete(self, machine: Any, rest: bytes) -> bool:
         """Let zlib compare its checksum; nothing more may come out."""

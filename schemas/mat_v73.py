@@ -20,6 +20,7 @@ from nwbswitch.schemas.mat_values import (
     MAX_DIMENSIONS,
     MAX_RATIO,
     NUMBERS,
+    SUSPECT_BYTES,
     MatBudget,
     MatOpaque,
     MatVariable,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     import h5py
 
 MAX_ATTRIBUTE_BYTES = 4096
-SUSPECT_BYTES = 64 << 20
 _CLASS_OF_DTYPE = {f"{code[0]}{code[1]}": name for name, code in NUMBERS.items()}
 
 
