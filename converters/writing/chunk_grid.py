@@ -12,6 +12,7 @@ Selection = tuple[slice, ...]
 CHUNK_BYTES = 4 << 20
 MAX_CHUNK_BYTES = 16 << 20
 BLOCK_BYTES = 32 << 20
+MAX_BLOCK_BYTES = 48 << 20
 MAX_ROW_BYTES = 256 << 20
 
 
@@ -37,8 +38,9 @@ def block_shape(
     *,
     axes: Sequence[int],
     together: Sequence[int] = (),
+    limit_bytes: int = BLOCK_BYTES,
 ) -> tuple[int, ...]:
-    """Return the shape of what is read at once: whole chunks, about 32 MiB.
+    """Return the shape of what is read at once: whole chunks of together ``limit_bytes``.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ def block_shape(
     """
     block = [min(chunk, length) for chunk, length in zip(chunks, shape, strict=True)]
     for axis in axes:
-        limit = MAX_ROW_BYTES if axis in together else BLOCK_BYTES
+        limit = MAX_ROW_BYTES if axis in together else limit_bytes
         times = limit // max(math.prod(block) * itemsize, 1)
         block[axis] = min(max(times, 1) * chunks[axis], shape[axis])
         if block[axis] < shape[axis]:

@@ -17,8 +17,10 @@ from nwbswitch.converters.writing.chunk_codec import Array
 from nwbswitch.converters.writing.chunk_grid import Selection, shape_of, shifted, tiles, whole
 from nwbswitch.converters.writing.source import Source
 
-# What was read and is not yet stored. Packing needs at most twice as much again.
-IN_FLIGHT_BYTES = 64 << 20
+# What was read and is not yet stored; with it wait the compressed bytes.
+IN_FLIGHT_BYTES = 80 << 20
+# What the threads need for packing: a chunk contiguous, shuffled and compressed, each at once.
+PACKING_BYTES = 128 << 20
 MAX_THREADS = 8
 
 Progress = Callable[[int, int], None]
@@ -98,7 +100,7 @@ class ChunkWriter:
 
 @contextmanager
 def chunk_writer(
-    *, threads: int | None, total_bytes: int, progress: Progress | None = None
+    *, threads: int | None, chunk_bytes: int, total_bytes: int, progress: Progress | None = None
 ) -> Iterator[ChunkWriter]:
     """Yield a writer; at the end everything is stored or, on any error, its threads are stopped.
 
@@ -106,11 +108,14 @@ def chunk_writer(
     ----------
     threads
         Number of threads that pack.
+    chunk_bytes
+        Size of the largest chunk; with very large ones fewer threads run, to keep within memory.
     progress
         Called in this thread with the number of bytes stored and in all.
     """
+    at_once = max(PACKING_BYTES // max(3 * chunk_bytes, 1), 1)
     writer = ChunkWriter(
-        ThreadPoolExecutor(usable_threads(threads), thread_name_prefix="pack"),
+        ThreadPoolExecutor(min(usable_threads(threads), at_once), thread_name_prefix="pack"),
         ThreadPoolExecutor(1, thread_name_prefix="store"),
         progress,
         total_bytes,

@@ -109,13 +109,19 @@ def append_nwb(
     with _changed(path) as file:
         growths = [_growth(path, file, name, each) for name, each in data.items()]
         _check_times(file, growths)
+        sources = [each.source() for each in growths]
         targets = [Hdf5Target(path, each.dataset, verify) for each in growths]
         total_bytes = sum(math.prod(shape_of(each.changed)) * each.added.dtype.itemsize for each in growths)
-        with chunk_writer(threads=threads, total_bytes=total_bytes, progress=progress) as writer:
-            for growth, target in zip(growths, targets, strict=True):
+        with chunk_writer(
+            threads=threads,
+            chunk_bytes=max((source.chunk_bytes for source in sources), default=0),
+            total_bytes=total_bytes,
+            progress=progress,
+        ) as writer:
+            for growth, target, source in zip(growths, targets, sources, strict=True):
                 with disk_errors(path):
                     growth.dataset.resize(growth.new_shape)
-                writer.fill(target, growth.source(), part=growth.changed)
+                writer.fill(target, source, part=growth.changed)
         reports = tuple(_report(*each) for each in zip(growths, targets, strict=True))
     if verify:
         compare_stored(

@@ -98,7 +98,12 @@ def _write_hdf5(
             io.write(nwbfile)
         targets = [(Hdf5Target(path, dataset, verify), source) for dataset, source in io.allocated]
         total_bytes = sum(source.nbytes for _, source in targets)
-        with chunk_writer(threads=threads, total_bytes=total_bytes, progress=progress) as writer:
+        with chunk_writer(
+            threads=threads,
+            chunk_bytes=max((source.chunk_bytes for _, source in targets), default=0),
+            total_bytes=total_bytes,
+            progress=progress,
+        ) as writer:
             for target, source in targets:
                 writer.fill(target, source)
         reports = tuple(

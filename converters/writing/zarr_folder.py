@@ -85,7 +85,12 @@ def write_zarr(
     with disk_errors(path), unmarked(nwbfile), _opened(path) as (io, allocated):
         io.write(nwbfile)
     total_bytes = sum(source.nbytes for _, source in allocated)
-    with chunk_writer(threads=threads, total_bytes=total_bytes, progress=progress) as writer:
+    with chunk_writer(
+        threads=threads,
+        chunk_bytes=max((source.chunk_bytes for _, source in allocated), default=0),
+        total_bytes=total_bytes,
+        progress=progress,
+    ) as writer:
         for array, source in allocated:
             writer.fill(ZarrTarget(array, path, verify), source)
     return tuple(

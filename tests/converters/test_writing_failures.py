@@ -159,6 +159,6 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
 write_nwb(session(int(sys.argv[2])), folder / "a.nwb", threads=4)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
-    peaks_mb = [int(run(code, tmp_path, n_frames)) for n_frames in (500, 3000)]
+    peaks_mb = [int(run(code, tmp_path, n_frames)) for n_frames in (1200, 3600)]
     assert peaks_mb[1] < 500
     assert peaks_mb[1] - peaks_mb[0] < 60
