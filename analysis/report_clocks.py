@@ -73,7 +73,8 @@ def _sentence(clocks: pd.DataFrame, n_sessions: int, *, n_doubts: int) -> str:
     words = (
         "Jitter is the standard deviation of pulses around the aligned clock, or of the intervals of frame "
         "pulses, max the largest deviation; a dropped frame has no pulse of its own and was given a time "
-        "between its neighbours; an unmatched pulse was seen by one system only."
+        "between its neighbours; an unmatched pulse was missed by one system while both recorded, or is one "
+        "more than there are frames."
     )
     return f"{known} {words} {judged}"
 

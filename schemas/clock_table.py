@@ -26,7 +26,7 @@ MAX_JITTER_FRAMES = 0.5
 MAX_DROPPED_SHARE = 0.001
 """Frame clocks lose no pulses; one in a thousand (2 s in half an hour) is a fault of the line."""
 MAX_UNMATCHED_SHARE = 0.01
-"""Some pulses at the ends are seen by one system only; more than one in a hundred is a fault as well."""
+"""Lines lose no pulses either, but a system may while it is busy; one in a hundred is a fault."""
 
 
 class ClockMethod(StrEnum):
@@ -73,7 +73,11 @@ CLOCK_COLUMNS: tuple[Column, ...] = (
     Column("n_frames", "int", "Frames or samples of the stream that were given a time; 0 if not counted."),
     Column("n_pulses", "int", "Pulses that have a partner, or a frame; 0 without pulses."),
     Column("n_dropped", "int", "Frames whose pulse was lost and whose time was filled in."),
-    Column("n_unmatched", "int", "Pulses of either system without a partner, or samples outside the frames."),
+    Column(
+        "n_unmatched",
+        "int",
+        "Pulses that one system missed while both recorded; surplus frame pulses; samples outside frames.",
+    ),
 )
 
 CLOCKS = TableSpec(
@@ -165,9 +169,8 @@ def clock_issues(
             )
             remedy = "Their times are interpolated; look at the line."
             found.append(issue("frames-dropped", problem, place=where, remedy=remedy))
-        if row.n_unmatched > MAX_UNMATCHED_SHARE * (row.n_pulses or row.n_frames):
-            partners = f"{row.n_pulses} have one" if row.n_pulses else f"{row.n_frames} samples have a time"
-            problem = f"{row.n_unmatched} pulses or samples of {row.stream!r} have no partner, {partners}."
+        if row.method is ClockMethod.PULSES and row.n_unmatched > MAX_UNMATCHED_SHARE * row.n_pulses:
+            problem = f"{name} was aligned by {row.n_pulses} pulses; {row.n_unmatched} have no partner."
             remedy = "Look at both lines; a contact that bounces needs min_interval_s."
             found.append(issue("pulses-unmatched", problem, place=where, remedy=remedy))
     return found

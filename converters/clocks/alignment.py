@@ -59,6 +59,8 @@ class Alignment:
     """Largest residual of partners, ms; NaN below three pulses."""
     interval_ms: float
     """Median interval of the own pulses, ms; NaN for a single one."""
+    n_missed: int = 0
+    """Pulses of either system without a partner while both recorded."""
     n_dropped: int = 0
     """Frames whose pulse was lost; for frame pulses only."""
 
@@ -219,6 +221,9 @@ def is_regular(times_s: Floats) -> bool:
 def _result(line: ClockMap, a: Floats, b: Floats, rows: Floats, others: Floats) -> Alignment:
     left = residuals(line, rows, others)
     few = len(rows) < 3
+    mapped, edge_s = line.apply(a), max(float(np.abs(left).max()), MIN_SCALE_S)
+    start_s, stop_s = max(mapped[0], b[0]) - edge_s, min(mapped[-1], b[-1]) + edge_s
+    shared = sum(int(((each >= start_s) & (each <= stop_s)).sum()) for each in (mapped, b))
     return Alignment(
         map=line,
         n_matched=len(rows),
@@ -227,6 +232,7 @@ def _result(line: ClockMap, a: Floats, b: Floats, rows: Floats, others: Floats) 
         jitter_ms=float("nan") if few else float(1000 * left.std(ddof=2)),
         max_residual_ms=float("nan") if few else float(1000 * np.abs(left).max()),
         interval_ms=float(1000 * np.median(np.diff(a))) if len(a) > 1 else float("nan"),
+        n_missed=shared - 2 * len(rows),
     )
 
 

@@ -41,7 +41,7 @@ class ResolvedClock:
             max_residual_ms=found.max_residual_ms,
             n_frames=n_frames,
             n_pulses=found.n_matched,
-            n_unmatched=found.n_unmatched,
+            n_unmatched=found.n_missed,
         )
 
 

@@ -93,6 +93,7 @@ def test_lost_and_doubled_pulses() -> None:
     found = align_pulses(train(thinned(a, 0.02, 6)), train(thinned(jittered(reference(own), 2), 0.02, 7)))
     assert_true(found, own, n=found.n_matched)
     assert found.n_unmatched_own > 100
+    assert found.n_unmatched - found.n_missed < 10
 
 
 def test_a_short_part_of_a_long_recording() -> None:
@@ -108,6 +109,7 @@ def test_recordings_that_overlap_in_part() -> None:
     own = irregular(3000)
     found = align_pulses(train(jittered(own, 1)[:1800]), train(jittered(reference(own), 2)[1200:]))
     assert (found.n_matched, found.n_unmatched_own, found.n_unmatched_reference) == (600, 1200, 1200)
+    assert found.n_missed == 0
     assert largest_error_ms(found, own[1200:1800], reference(own)[1200:1800]) < 0.1
 
 
@@ -249,7 +251,7 @@ def test_a_lost_and_a_doubled_pulse_do_not_cancel() -> None:
 def test_jitter_of_regular_pulses_is_no_pattern(jitter_ms: float) -> None:
     """Jitter of each clock's own makes intervals irregular, but not alike."""
     own = np.arange(9000) / 30
-    for seed in range(0, 10, 2):
+    for seed in range(0, 6, 2):
         a = np.sort(jittered(np.delete(own, [5, 800]), seed, jitter_ms / 1000))
         b = np.sort(jittered(np.delete(reference(own), 4000), seed + 1, jitter_ms / 1000))
         refusal(a, b)
@@ -276,7 +278,7 @@ def test_a_clock_that_jumps_is_not_aligned(at: float) -> None:
     ("n", "m"), [(12, 14), (10, 200), (60, 70), (2000, 2000), (2000, 1900)], ids=lambda n: str(n)
 )
 def test_pulses_of_another_line_are_not_aligned(n: int, m: int) -> None:
-    for seed in range(0, 20, 2):
+    for seed in range(0, 10, 2):
         refusal(irregular(n, seed), irregular(m, seed + 1))
 
 

@@ -76,8 +76,7 @@ def test_a_clock_at_its_limits_is_not_reported() -> None:
         ({"drift_ppm": -1001.0}, "clock-drift", "-1001 ppm"),
         ({"jitter_ms": 17.0}, "clock-jitter", "a frame has 33.3 ms"),
         ({"n_dropped": 11}, "frames-dropped", "11 of 10000 frames"),
-        ({"n_unmatched": 11}, "pulses-unmatched", "1000 have one"),
-        ({"n_unmatched": 101, "n_pulses": 0}, "pulses-unmatched", "10000 samples have a time"),
+        ({"n_unmatched": 11}, "pulses-unmatched", "aligned by 1000 pulses; 11 have no partner"),
     ],
 )
 def test_a_clock_beyond_them_is(change: dict[str, float], code: str, words: str) -> None:
@@ -85,6 +84,11 @@ def test_a_clock_beyond_them_is(change: dict[str, float], code: str, words: str)
     assert (found.code, str(found.severity), found.place.item) == (code, "warning", "here")
     assert words in found.message
     assert found.remedy
+
+
+def test_surplus_frame_pulses_and_samples_outside_imaging_are_no_fault() -> None:
+    for method in (ClockMethod.FRAME_PULSES, ClockMethod.FRAME_COUNTER):
+        assert clock_issues([replace(GOOD, method=method, n_unmatched=5000)]) == []
 
 
 def test_jitter_is_not_judged_without_frames() -> None:
