@@ -54,10 +54,15 @@ def resolve_clocks(clocks: Mapping[str, Clock]) -> dict[str, ResolvedClock]:
     Raises
     ------
     IssuesError
-        A reference that is no clock, clocks that refer to each other in a circle, pulses that do not fit.
+        A clock called session, a reference that is no clock, clocks that refer to each other in a circle,
+        pulses that do not fit.
     InputFileError
         Pulses that cannot be read.
     """
+    if SESSION_CLOCK in clocks:
+        problem = f"{SESSION_CLOCK!r} is the clock of the file, which needs no description."
+        place, remedy = Place(item=f"clocks.{SESSION_CLOCK}"), "Give the clock another name."
+        raise IssuesError([issue("wrong-value", problem, place=place, remedy=remedy)])
     resolved = {SESSION_CLOCK: ResolvedClock(SESSION_CLOCK, ClockMap(), ClockMethod.SAME)}
     for name in clocks:
         _resolve(name, clocks, resolved, ())

@@ -265,7 +265,7 @@ def test_a_pattern_that_repeats_is_ambiguous() -> None:
     )
 
 
-@pytest.mark.parametrize("at", [0.1, 0.5, 0.98])
+@pytest.mark.parametrize("at", [0.1, 0.5, 0.98, 0.995])
 def test_a_clock_that_jumps_is_not_aligned(at: float) -> None:
     own = irregular(2000)
     jumped = own + 0.3 * (np.arange(2000) >= 2000 * at)

@@ -83,6 +83,11 @@ def test_clocks_in_a_circle() -> None:
         resolve_clocks(clocks)
 
 
+def test_the_session_clock_cannot_be_moved() -> None:
+    with pytest.raises(IssuesError, match="Give the clock another name"):
+        resolve_clocks({"session": Clock(offset_s=1.0)})
+
+
 def test_a_reference_that_is_no_clock() -> None:
     with pytest.raises(IssuesError, match="Did you mean 'daq'") as caught:
         resolve_clocks({"daq": Clock(), "eye": Clock(reference_clock="dac")})
