@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,11 @@ def claimed(folder: Path) -> Iterator[Claim]:
             raise not_written(folder, error) from error
         try:
             yield run
+        except BaseException:
+            # Workers that were ended in their work could not clean up after themselves.
+            with suppress(OSError):
+                remove_partials(folder)
+            raise
         finally:
             run.path.unlink(missing_ok=True)
 

@@ -196,7 +196,7 @@ class ConvertResult:
             logs = {str(each.log.parent) for each in warned if each.log is not None}
             lines.append(f"{len(warned)} gave warnings: see {', '.join(sorted(logs))}")
         if self.space is not None:
-            lines.append(f"disk: {self.space}")
+            lines.append(f"disk{' too small' if self.space.short else ''}: {self.space}")
         return "\n".join([*lines, *self.notes])
 
     def _file(self, file: FileResult) -> str:

@@ -88,6 +88,8 @@ def readable_bytes(n_bytes: float) -> str:
 
 def readable_seconds(seconds: float) -> str:
     """Return a duration in words, e.g. ``3 h 20 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
