@@ -36,6 +36,7 @@ class Reader:
 
 READERS: dict[str, Reader] = {
     "tiff_movie": Reader(Kind.MOVIE, "imaging.tiff_movie", "TiffMovieInterface"),
+    "scanimage": Reader(Kind.MOVIE, "imaging.scanimage", "ScanImageInterface"),
     "scanbox": Reader(Kind.MOVIE, "imaging.scanbox", "ScanboxInterface"),
     "hdf5_stack": Reader(Kind.MOVIE, "imaging.hdf5_stack", "Hdf5StackInterface"),
     "inscopix": Reader(Kind.MOVIE, "imaging.inscopix", "InscopixInterface"),

@@ -8,23 +8,40 @@ from pydantic import Field
 
 from nwbswitch.schemas.stream_base import StreamBase
 from nwbswitch.schemas.streams_binary_movies import FemtonicsMovie, Hdf5Stack, InscopixMovie, ScanboxMovie
+from nwbswitch.schemas.streams_signals import BpodEncoder, SignalSeries, WheelAnalog, WheelEncoder
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
-from nwbswitch.schemas.streams_tiff import TiffMovie
+from nwbswitch.schemas.streams_tiff import ScanImageMovie, TiffMovie
 from nwbswitch.schemas.streams_wheel import WheelCsv
 
 Stream = Annotated[
-    TiffMovie | ScanboxMovie | Hdf5Stack | InscopixMovie | FemtonicsMovie | Suite2pFolder | WheelCsv,
+    TiffMovie
+    | ScanImageMovie
+    | ScanboxMovie
+    | Hdf5Stack
+    | InscopixMovie
+    | FemtonicsMovie
+    | Suite2pFolder
+    | WheelCsv
+    | WheelEncoder
+    | WheelAnalog
+    | BpodEncoder
+    | SignalSeries,
     Field(discriminator="format"),
 ]
 
 FORMATS: dict[str, type[StreamBase]] = {
     "tiff_movie": TiffMovie,
+    "scanimage": ScanImageMovie,
     "scanbox": ScanboxMovie,
     "hdf5_stack": Hdf5Stack,
     "inscopix": InscopixMovie,
     "femtonics": FemtonicsMovie,
     "suite2p": Suite2pFolder,
     "wheel_csv": WheelCsv,
+    "wheel_encoder": WheelEncoder,
+    "wheel_analog": WheelAnalog,
+    "bpod_encoder": BpodEncoder,
+    "series": SignalSeries,
 }
 
 FOLDER_FORMATS: frozenset[str] = frozenset({"suite2p"})

@@ -12,9 +12,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from behavior_cases import BEHAVIOR_CASES
 from format_writers.femtonics import write_mesc
 from format_writers.inscopix import write_isxd
 from format_writers.scanbox import write_scanbox
+from format_writers.scanimage import settings, write_big
 from small_study import write_raw
 
 Case = Callable[[Path], dict[str, Any]]
@@ -23,6 +25,12 @@ Case = Callable[[Path], dict[str, Any]]
 def _tiff_movie(folder: Path) -> dict[str, Any]:
     write_raw(folder)
     return {"file_path": str(folder / "movie.tif"), "rate_hz": 5.0}
+
+
+def _scanimage(folder: Path) -> dict[str, Any]:
+    values = settings(channels=(1, 2), slices=2, flyback=1, shape=(6, 9))
+    write_big(folder / "m_00001.tif", _movie(720, 6, 9).astype(np.int16), values)
+    return {"file_path": str(folder / "m_00001.tif"), "channel": 2}
 
 
 def _movie(*shape: int) -> np.ndarray:
@@ -64,10 +72,12 @@ def _wheel_csv(folder: Path) -> dict[str, Any]:
 
 CASES: dict[str, Case] = {
     "tiff_movie": _tiff_movie,
+    "scanimage": _scanimage,
     "scanbox": _scanbox,
     "hdf5_stack": _hdf5_stack,
     "inscopix": _inscopix,
     "femtonics": _femtonics,
     "suite2p": _suite2p,
     "wheel_csv": _wheel_csv,
+    **BEHAVIOR_CASES,
 }
