@@ -22,11 +22,40 @@ def codec(request, monkeypatch) -> chunk_codec.Codec:
     chunk_codec.codec.cache_clear()
 
 
-def test_both_compressions_make_a_zlib_stream(codec, request):
+@pytest.mark.parametrize("stored", [0, 1, 65_535, 65_536, 200_000])
+@pytest.mark.parametrize("size", [0, 1, 200_000])
+def test_streams_are_zlib_streams(codec, request, size, stored):
     assert codec.name == request.node.callspec.params["codec"]
-    data = np.arange(10_000, dtype=np.uint8)
-    assert zlib.decompress(codec.compress(data)) == data.tobytes()
-    assert codec.crc32(data) == zlib.crc32(data)
+    data = np.random.default_rng(0).integers(0, 9, size).astype(np.uint8)
+    packed = chunk_codec.stream(data, stored=min(stored, size))
+    assert zlib.decompress(packed) == data.tobytes()
+    assert codec.crc32(packed) == zlib.crc32(packed)
+
+
+def test_noise_is_stored_and_the_rest_is_compressed(codec):
+    rng = np.random.default_rng(0)
+    movie = rng.normal(2000, 300, (8, 256, 256)).astype(np.int16)
+    low, high = chunk_codec.shuffled(movie)
+    assert chunk_codec.is_noise(low)
+    assert not chunk_codec.is_noise(high)
+    packed = chunk_codec.encoded(movie, movie.shape, shuffle=True)
+    assert packed.count(low[100_000:100_500].tobytes()) == 1
+    everything = zlib.compress(chunk_codec.shuffled(movie), 1)
+    assert len(packed) < 1.05 * len(everything)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: np.arange(1 << 20, dtype=np.uint8),
+        lambda rng: np.tile(rng.integers(0, 256, 5000).astype(np.uint8), 200),
+        lambda rng: np.where(np.arange(1 << 20) < 1 << 18, rng.integers(0, 256, 1 << 20), 7).astype(np.uint8),
+        lambda rng: rng.integers(0, 256, 1000).astype(np.uint8),
+    ],
+    ids=["ramp", "repeated pattern", "noise in one part only", "few"],
+)
+def test_what_can_be_compressed_is_not_taken_for_noise(codec, make):
+    assert not chunk_codec.is_noise(make(np.random.default_rng(0)))
 
 
 @pytest.mark.parametrize("dtype", ["?", "i1", "<i2", ">i2", "<f4", "<f8", "<c16"])
