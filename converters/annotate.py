@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -294,7 +295,7 @@ def _held(path: Path) -> Iterator[None]:
     lock = path.with_name(f".nwbswitch-{path.name}.lock")
     try:
         with locked(lock):
-            for leftover in path.parent.glob(f"{PARTIAL}*-{path.name}"):
+            for leftover in path.parent.glob(f"{PARTIAL}{'[0-9a-f]' * 8}-{glob.escape(path.name)}"):
                 leftover.unlink(missing_ok=True)
             try:
                 yield

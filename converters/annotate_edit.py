@@ -47,11 +47,12 @@ def edit(path: Path, plan: Plan, *, when: datetime, upgrade: bool) -> None:
             merge_resources(donor, file, gone=gone)
         if plan.windows is not None:
             _replace_group(donor, file, EPOCHS_PATH)
-        if not upgrade:
-            for name in (LOG_PATH, EPOCHS_PATH):
-                _ascii_colnames(file.get(name))
+        if not upgrade and text(file.attrs["nwb_version"]) != text(donor.attrs["nwb_version"]):
+            for name, part in ((LOG_PATH, plan.rows), (EPOCHS_PATH, plan.windows)):
+                if part is not None:
+                    _ascii_colnames(file[name])
         for column in plan.columns:
-            _write_column(file[plan.plane], column, ascii_names=not upgrade)
+            _write_column(file[plan.plane], column)
         general = file.require_group("general")
         if plan.pharmacology is not None:
             _write_text(general, "pharmacology", plan.pharmacology)
@@ -61,8 +62,8 @@ def edit(path: Path, plan: Plan, *, when: datetime, upgrade: bool) -> None:
         notes = text(general.get("notes"))
         _write_text(general, "notes", f"{notes.rstrip()} {sentence}".strip())
         _append_text(file, "file_create_date", when.isoformat())
+        _name_software(general)
         if upgrade:
-            _name_software(general)
             _state_schema(donor, file)
 
 
@@ -123,23 +124,21 @@ def _point_inside(donor: h5py.File, file: h5py.File, name: str) -> None:
     file[name].visititems(lambda _, node: mend(node))
 
 
-def _ascii_colnames(group: Any) -> None:
+def _ascii_colnames(group: h5py.Group) -> None:
     """Store column names as ASCII of fixed length, which every version of the schema takes."""
-    if group is not None and "colnames" in group.attrs:
-        names = [text(name) for name in group.attrs["colnames"]]
-        group.attrs["colnames"] = np.array(names, dtype="S")
+    names = [text(name) for name in group.attrs["colnames"]]
+    group.attrs["colnames"] = np.array(names, dtype="S")
 
 
-def _write_column(table: h5py.Group, column: RoiColumn, *, ascii_names: bool) -> None:
+def _write_column(table: h5py.Group, column: RoiColumn) -> None:
     """Write a column of a table: in place where it is there in the same form, otherwise anew."""
     texts = isinstance(column.values, tuple)
     values = np.array(column.values, dtype=object) if texts else np.asarray(column.values, dtype=np.float64)
     held = table.get(column.name)
-    same_form = isinstance(held, h5py.Dataset) and held.shape == values.shape
     if (
-        same_form
-        and (h5py.check_string_dtype(held.dtype) == h5py.string_info("utf-8", None)) == texts
-        and (texts or held.dtype == values.dtype)
+        isinstance(held, h5py.Dataset)
+        and held.shape == values.shape
+        and (_is_free_text(held) if texts else held.dtype == values.dtype)
     ):
         held[...] = values
     else:
@@ -150,9 +149,16 @@ def _write_column(table: h5py.Group, column: RoiColumn, *, ascii_names: bool) ->
         held.attrs["neurodata_type"] = "VectorData"
         held.attrs["object_id"] = str(uuid.uuid4())
     held.attrs["description"] = column.description
-    names = [text(name) for name in np.atleast_1d(table.attrs.get("colnames", []))]
-    if column.name not in names:
-        table.attrs["colnames"] = np.array([*names, column.name], dtype="S" if ascii_names else _TEXT)
+    _name_column(table, column.name)
+
+
+def _name_column(table: h5py.Group, name: str) -> None:
+    """Add a name to the list of columns, in the form that the list has."""
+    stored = np.atleast_1d(table.attrs.get("colnames", np.array([], dtype=_TEXT)))
+    names = [text(each) for each in stored]
+    if name not in names:
+        dtype = "S" if stored.dtype.kind == "S" else _TEXT
+        table.attrs["colnames"] = np.array([*names, name], dtype=dtype)
 
 
 def _write_text(group: h5py.Group, name: str, value: str) -> None:

@@ -27,6 +27,10 @@ _MODELS: dict[str, TypeAdapter[Any]] = {
     "cell_types": TypeAdapter(CellTypes),
     "tracking": TypeAdapter(Tracking),
 }
+SOURCES: dict[str, tuple[str, ...]] = {
+    "cell_types": ("table", "red_channel", "opto_tag", "driver_line"),
+    "tracking": ("table", "roicat", "cellreg", "caiman"),
+}
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 
 
@@ -271,10 +275,18 @@ def _validated(kind: Kind, values: Mapping[str, Any], place: Place) -> Any:
     try:
         return _MODELS[kind].validate_python(dict(values))
     except ValidationError as error:
-        found = []
-        for each in error.errors(include_url=False):
-            name = ".".join(map(str, each["loc"][1:])) or "source"
-            text = str(each["msg"]).removeprefix("Value error, ")
-            message = f"{name}: {text}."
-            found.append(issue("wrong-value", message, place=Place(place.file, place.line, kind)))
+        found = [_said(each, kind, place) for each in error.errors(include_url=False)]
         raise IssuesError(found) from error
+
+
+def _said(error: Any, kind: Kind, place: Place) -> Issue:
+    """Return what pydantic found in the words of the file."""
+    where = Place(place.file, place.line, kind)
+    if error["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        word = str(error.get("ctx", {}).get("tag", ""))
+        message = f"There is no source {word!r}." if word else "The source is not given."
+        remedy = nearest(word, SOURCES[kind]) or f"Sources: {', '.join(SOURCES[kind])}."
+        return issue("wrong-value", message, place=where, remedy=remedy)
+    name = ".".join(map(str, error["loc"][1:]))
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return issue("wrong-value", f"{name}: {text}." if name else f"{text}.", place=where)

@@ -112,6 +112,10 @@ def read_target(path: Path) -> Target:
         raise InputFileError(path, problem, "Name the file itself, or copy it first.")
     if path.is_dir():
         raise InputFileError(path, "is a folder; NWB files in HDF5 are annotated.")
+    if path.is_file() and not path.stat().st_mode & 0o222:
+        raise InputFileError(
+            path, "is write-protected.", "Give yourself permission to write, or copy it first."
+        )
     with open_hdf5(path) as file:
         version = _version(file, path)
         general = file.get("general")

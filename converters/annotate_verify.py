@@ -90,10 +90,10 @@ def compare(original: Path, copy: Path, plan: Plan) -> None:
                 continue
             ignored = {"colnames"} if name == grown else set()
             if name not in after or _layout(node, ignored) != _layout(after[name], ignored):
-                raise NwbswitchError(f"{original}: annotating would change {name!r}; nothing was written.")
+                raise NwbswitchError(f"Annotating would change {name!r} too, so nothing was written.")
     found = read_target(copy)
     if plan.rows is not None and len((found.drug_log or {}).get("timestamp", [])) != len(plan.rows):
-        raise NwbswitchError(f"{original}: the drug log does not read back from {LOG_PATH}.")
+        raise NwbswitchError(f"The drug log does not read back from {LOG_PATH}; nothing was written.")
 
 
 def _nodes(file: h5py.File) -> Iterator[tuple[str, Any]]:

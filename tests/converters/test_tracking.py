@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import pickle
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import scipy.io
+from format_writers import tracking_results as writers
 from pydantic import TypeAdapter, ValidationError
 
 from nwbswitch.converters.biology.roi_labels import RoiLabels, roi_labels
@@ -22,18 +21,6 @@ from nwbswitch.schemas.roi_labels import Tracking
 
 SOURCE: TypeAdapter[Tracking] = TypeAdapter(Tracking)
 CELLS = np.array([[1, 2], [2, 0], [3, 1], [0, 3]])
-
-
-@pytest.fixture(scope="module")
-def writers() -> ModuleType:
-    """Faithful writers of the formats; test folders are no packages, so they are loaded by their path."""
-    path = Path(__file__).with_name("format_writers") / "tracking_results.py"
-    spec = importlib.util.spec_from_file_location("tracking_results", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def labels(values: dict[str, Any], n_rois: int = 3, **more: Any) -> RoiLabels:
@@ -52,7 +39,7 @@ def write(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize("form", ["json", "richfile", "richfile.zip"])
-def test_roicat_clusters_become_identities(writers: ModuleType, tmp_path: Path, form: str) -> None:
+def test_roicat_clusters_become_identities(tmp_path: Path, form: str) -> None:
     clusters = writers.roicat_clusters([[0, -1, 1], [2, 0]])
     path = tmp_path / f"m1.tracking.results_all.{form}"
     write_one = writers.write_roicat_json if form == "json" else writers.write_roicat_richfile
@@ -73,7 +60,7 @@ def test_roicat_clusters_become_identities(writers: ModuleType, tmp_path: Path, 
     assert "session 2 of 2" in text
 
 
-def test_roicat_without_scores_and_older_forms(writers: ModuleType, tmp_path: Path) -> None:
+def test_roicat_without_scores_and_older_forms(tmp_path: Path) -> None:
     clusters = writers.roicat_clusters([[0, -1, 1], [2, 0]], scores=False)
     path = tmp_path / "r.json"
     writers.write_roicat_json(path, {"clusters": clusters})
@@ -119,7 +106,7 @@ def test_json_that_is_not_roicats_is_refused(tmp_path: Path, text: str, said: st
         labels({"source": "roicat", "path": str(tmp_path / "r.json"), "position": 1})
 
 
-def test_a_richfile_that_links_elsewhere_is_not_followed(writers: ModuleType, tmp_path: Path) -> None:
+def test_a_richfile_that_links_elsewhere_is_not_followed(tmp_path: Path) -> None:
     path = writers.write_roicat_richfile(tmp_path / "r.richfile", writers.roicat_clusters([[0, 1, 2]]))
     value = path / "clusters.dict_item/value.dict/labels_bySession.dict_item/value.json"
     (tmp_path / "secret.json").write_text(value.read_text())
@@ -136,13 +123,13 @@ def test_formats_that_are_not_read_say_what_is(tmp_path: Path) -> None:
             labels({"source": "roicat", "path": str(tmp_path / name), "position": 1})
 
 
-def test_one_neuron_cannot_be_two_rois_of_a_session(writers: ModuleType, tmp_path: Path) -> None:
+def test_one_neuron_cannot_be_two_rois_of_a_session(tmp_path: Path) -> None:
     path = writers.write_roicat_json(tmp_path / "r.json", writers.roicat_clusters([[0, 0, -1]]))
     with pytest.raises(IssuesError, match="The ROIs 0 and 1 of one session are both neuron 0"):
         labels({"source": "roicat", "path": str(path), "position": 1})
 
 
-def test_tracking_of_another_segmentation_is_refused(writers: ModuleType, tmp_path: Path) -> None:
+def test_tracking_of_another_segmentation_is_refused(tmp_path: Path) -> None:
     path = writers.write_roicat_json(tmp_path / "r.json", writers.roicat_clusters([[0, 1]]))
     with pytest.raises(IssuesError, match="2 ROIs of this session were tracked, the segmentation has 3 ROIs"):
         labels({"source": "roicat", "path": str(path), "position": 1})
@@ -156,7 +143,7 @@ def test_tracking_of_another_segmentation_is_refused(writers: ModuleType, tmp_pa
 
 
 @pytest.mark.parametrize("version", ["7.3", "5"])
-def test_cellreg_counts_rois_and_neurons_from_one(writers: ModuleType, tmp_path: Path, version: str) -> None:
+def test_cellreg_counts_rois_and_neurons_from_one(tmp_path: Path, version: str) -> None:
     path = tmp_path / "cellRegistered_20210520_100000.mat"
     scores = np.array([0.9, np.nan, 0.7, 1.0])
     if version == "7.3":
@@ -176,7 +163,7 @@ def test_cellreg_counts_rois_and_neurons_from_one(writers: ModuleType, tmp_path:
         labels({**source, "sessions": ["day1", "day8", "day9"]})
 
 
-def test_cellreg_without_scores_and_without_its_map(writers: ModuleType, tmp_path: Path) -> None:
+def test_cellreg_without_scores_and_without_its_map(tmp_path: Path) -> None:
     path = writers.write_cellreg(tmp_path / "c.mat", CELLS)
     assert labels({"source": "cellreg", "path": str(path), "position": 1}).names == ("tracking_id",)
     scipy.io.savemat(tmp_path / "other.mat", {"x": 1.0})
@@ -194,7 +181,7 @@ def test_cellreg_without_scores_and_without_its_map(writers: ModuleType, tmp_pat
     ],
 )
 def test_maps_that_contradict_themselves_are_refused(
-    writers: ModuleType, tmp_path: Path, cells: list[list[float]], said: str
+    tmp_path: Path, cells: list[list[float]], said: str
 ) -> None:
     path = writers.write_cellreg(tmp_path / "c.mat", np.array(cells, dtype=float))
     with pytest.raises((IssuesError, InputFileError), match=said):
@@ -211,7 +198,7 @@ def test_which_session_is_meant_must_be_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["npy", "npz", "h5", "mat"])
-def test_caiman_assignments_in_every_form(writers: ModuleType, tmp_path: Path, form: str) -> None:
+def test_caiman_assignments_in_every_form(tmp_path: Path, form: str) -> None:
     values = writers.caiman_assignments()
     path = tmp_path / f"a.{form}"
     if form == "npy":
@@ -238,7 +225,7 @@ def test_caiman_assignments_in_every_form(writers: ModuleType, tmp_path: Path, f
             labels({**source, "dataset": "nothing"})
 
 
-def test_caiman_traps_are_named(writers: ModuleType, tmp_path: Path) -> None:
+def test_caiman_traps_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     source = {"source": "caiman", "path": str(path), "position": 1}
     np.save(path, np.nan_to_num(np.array([[0, 1], [1, 0], [np.nan, 2]])))
@@ -315,9 +302,7 @@ def test_a_long_table_has_a_row_per_roi(tmp_path: Path) -> None:
     assert "There is no ROI 3" in str(caught.value)
 
 
-def test_results_of_richfile_itself_are_laid_out_as_the_writer_does(
-    writers: ModuleType, tmp_path: Path
-) -> None:
+def test_results_of_richfile_itself_are_laid_out_as_the_writer_does(tmp_path: Path) -> None:
     path = writers.write_roicat_richfile(tmp_path / "r.richfile", writers.roicat_clusters([[0]]))
     value = path / "clusters.dict_item/value.dict/labels_bySession.dict_item/value.json"
     assert json.loads(value.read_text()) == [[0]]

@@ -42,7 +42,7 @@ def write_roicat_json(path: Path, clusters: dict[str, Any]) -> Path:
 
 
 def write_roicat_richfile(path: Path, clusters: dict[str, Any]) -> Path:
-    """Write the part ``clusters`` of ``*.tracking.results_all.richfile``, a folder or, by its name, zipped."""
+    """Write ``clusters`` of ``*.tracking.results_all.richfile``: a folder or, by its name, zipped."""
     inner = "clusters.dict_item/value.dict"
     members: dict[str, Any] = {"clusters.dict_item/key.json": "clusters"}
     for name in ("labels", "labels_bySession", "labels_dict", "quality_metrics"):
