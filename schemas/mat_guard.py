@@ -215,7 +215,9 @@ def _opened(file: Path, max_bytes: int) -> Iterator[MatV4 | MatV5 | MatV73]:
             yield reader
             return
     with open_hdf5(file) as handle:
-        yield MatV73(file, handle, budget)
+        with _blamed_on(file):
+            opened = MatV73(file, handle, budget)
+        yield opened
 
 
 @contextmanager

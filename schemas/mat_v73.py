@@ -45,7 +45,7 @@ class MatV73:
         self._file = file
         self._handle = handle
         self._budget = budget
-        self._names = [name for name in handle if not name.startswith("#")]
+        self._names = [name for name in handle if isinstance(name, str) and not name.startswith("#")]
 
     @property
     def variables(self) -> dict[str, MatVariable]:
@@ -96,6 +96,8 @@ class MatV73:
             return "opaque:" + str(stated) if decode else str(stated)
         if isinstance(node, h5py.Group):
             return "struct"
+        if not isinstance(node, h5py.Dataset):
+            return "opaque:datatype"
         if h5py.check_ref_dtype(node.dtype) is h5py.Reference:
             return "cell"
         if _is_complex(node.dtype):
@@ -107,12 +109,13 @@ class MatV73:
 
         kind = self.class_of(node)
         if kind == "sparse":
-            return MatVariable((int(_attribute(node, "MATLAB_sparse")), node["jc"].size - 1), kind)
+            columns = self._part(node, "jc").size - 1
+            return MatVariable((int(_attribute(node, "MATLAB_sparse")), columns), kind)
         if isinstance(node, h5py.Group):
             fields = self._reference_fields(node) if kind == "struct" else None
             shape = (1, 1) if fields is None else _matlab_shape(next(iter(fields.values())).shape)
             return MatVariable(shape if kind == "struct" else (), kind.removeprefix("opaque:"))
-        if kind.startswith("opaque:"):
+        if kind.startswith("opaque:") or not isinstance(node, h5py.Dataset) or node.shape is None:
             return MatVariable((), kind.removeprefix("opaque:"))
         shape = self._empty_shape(node) if _attribute(node, "MATLAB_empty") else _matlab_shape(node.shape)
         return MatVariable(shape, kind)
@@ -215,10 +218,10 @@ class MatV73:
         return items[0] if len(items) == 1 else arranged(items, shape)
 
     def _sparse(self, node: Any) -> Any:
-        starts = self._data(node["jc"]).ravel()
+        starts = self._data(self._part(node, "jc")).ravel()
         rows, data = np.empty(0, np.uint64), np.empty(0)
         if "ir" in node and "data" in node:
-            rows, data = self._data(node["ir"]).ravel(), self._data(node["data"]).ravel()
+            rows, data = (self._data(self._part(node, each)).ravel() for each in ("ir", "data"))
         if data.dtype.kind not in "iufc":
             raise damaged(self._file, f"{node.name} holds {data.dtype}, which are no numbers")
         self._budget.spend(16 * rows.size + 8 * starts.size)
@@ -226,6 +229,15 @@ class MatV73:
             data = data.astype(bool)
         shape = (int(_attribute(node, "MATLAB_sparse")), max(starts.size - 1, 0))
         return sparse_value(self._file, data, rows, starts, checked_shape(self._file, shape))
+
+    def _part(self, node: Any, name: str) -> Any:
+        """Return a dataset of a sparse matrix."""
+        import h5py
+
+        part = node[name] if isinstance(node, h5py.Group) else None
+        if not isinstance(part, h5py.Dataset) or part.shape is None:
+            raise damaged(self._file, f"the sparse matrix {node.name} has no {name}")
+        return part
 
     def _empty_shape(self, node: Any) -> tuple[int, ...]:
         if node.size > MAX_DIMENSIONS or node.dtype.kind not in "iu":
