@@ -21,7 +21,6 @@ from nwbswitch.schemas.drug_log import (
     DoseBasis,
     DrugLogColumn,
     Role,
-    Stereochemistry,
 )
 from nwbswitch.schemas.drug_table import (
     drug_keywords,
@@ -32,6 +31,7 @@ from nwbswitch.schemas.drug_table import (
 )
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import has_errors
+from nwbswitch.schemas.substance import Stereochemistry
 from nwbswitch.schemas.substances import substance_of
 
 DESCRIPTION = (

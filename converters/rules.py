@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nwbswitch.converters.clocks.clock_rules import clocks_agree
 from nwbswitch.converters.session import STUB
 from nwbswitch.schemas.drug_checks import check_administration
 from nwbswitch.schemas.drug_log import (
@@ -297,6 +298,7 @@ RULES: tuple[Callable[[Recording], Iterator[Issue]], ...] = (
     baseline_comes_before_the_drug,
     baseline_and_drug_are_apart,
     drugs_were_given_while_recording,
+    clocks_agree,
 )
 
 

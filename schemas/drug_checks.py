@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 from nwbswitch.schemas import vocabularies
 from nwbswitch.schemas.doses import CONCENTRATION_KINDS, DOSE_KINDS, dose_mg_per_kg_free_base
-from nwbswitch.schemas.drug_log import Administration, MissingReason, Stereochemistry
+from nwbswitch.schemas.drug_log import Administration, MissingReason
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.substance import Substance
+from nwbswitch.schemas.substance import Stereochemistry, Substance
 from nwbswitch.schemas.substances import salt_name, substance_of, substances
 from nwbswitch.schemas.units import convert, parse_unit, plain_micro
 

@@ -23,14 +23,13 @@ from nwbswitch.schemas.drug_log import (
     ControlKind,
     DoseBasis,
     Role,
-    Stereochemistry,
     drug_keywords,
     pharmacology_line,
     repeated,
 )
 from nwbswitch.schemas.errors import StudyError
 from nwbswitch.schemas.issues import Issue, Place, Severity, issue, nearest
-from nwbswitch.schemas.substance import Substance
+from nwbswitch.schemas.substance import Stereochemistry, Substance
 from nwbswitch.schemas.substances import own_compound, substance_of
 from nwbswitch.schemas.text_table import read_lines
 

@@ -8,6 +8,14 @@ from pydantic import Field
 
 from nwbswitch.schemas.stream_base import StreamBase
 from nwbswitch.schemas.streams_binary_movies import FemtonicsMovie, Hdf5Stack, InscopixMovie, ScanboxMovie
+from nwbswitch.schemas.streams_segmentation import (
+    CaimanFile,
+    CnmfeFile,
+    ExtractFile,
+    ImagejRois,
+    InscopixCells,
+    MinianFolder,
+)
 from nwbswitch.schemas.streams_signals import BpodEncoder, SignalSeries, WheelAnalog, WheelEncoder
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
 from nwbswitch.schemas.streams_tiff import ScanImageMovie, TiffMovie
@@ -21,6 +29,12 @@ Stream = Annotated[
     | InscopixMovie
     | FemtonicsMovie
     | Suite2pFolder
+    | CaimanFile
+    | CnmfeFile
+    | ExtractFile
+    | InscopixCells
+    | MinianFolder
+    | ImagejRois
     | WheelCsv
     | WheelEncoder
     | WheelAnalog
@@ -37,6 +51,12 @@ FORMATS: dict[str, type[StreamBase]] = {
     "inscopix": InscopixMovie,
     "femtonics": FemtonicsMovie,
     "suite2p": Suite2pFolder,
+    "caiman": CaimanFile,
+    "cnmfe": CnmfeFile,
+    "extract": ExtractFile,
+    "inscopix_cells": InscopixCells,
+    "minian": MinianFolder,
+    "imagej_rois": ImagejRois,
     "wheel_csv": WheelCsv,
     "wheel_encoder": WheelEncoder,
     "wheel_analog": WheelAnalog,
@@ -44,5 +64,5 @@ FORMATS: dict[str, type[StreamBase]] = {
     "series": SignalSeries,
 }
 
-FOLDER_FORMATS: frozenset[str] = frozenset({"suite2p"})
+FOLDER_FORMATS: frozenset[str] = frozenset({"minian", "suite2p"})
 """Formats whose path is a folder."""

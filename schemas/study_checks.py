@@ -10,8 +10,9 @@ from pathlib import Path
 from nwbswitch.schemas.drug_log import Administration, deciding_row
 from nwbswitch.schemas.epochs import Epoch, TimeZero, Window
 from nwbswitch.schemas.issues import Issue, issue, nearest
-from nwbswitch.schemas.stream_base import SESSION_CLOCK, RowStream, StreamBase
+from nwbswitch.schemas.stream_base import RowStream, StreamBase
 from nwbswitch.schemas.streams_wheel import Signal, WheelCsv
+from nwbswitch.schemas.study_clocks import SESSION_CLOCK
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
 from nwbswitch.schemas.units import convert
 from nwbswitch.schemas.vocabularies import canonical, spellings

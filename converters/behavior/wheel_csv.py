@@ -7,26 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from neuroconv.tools.nwb_helpers import get_module
 from pydantic import FilePath
-from pynwb import NWBFile, TimeSeries
-from pynwb.behavior import BehavioralTimeSeries, Position, SpatialSeries
+from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.signal_table import read_columns
+from nwbswitch.converters.behavior.signals import STUB_SAMPLES, MeasuredSignal, add_signal, nwb_unit
 from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.converters.timing import Timing
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.streams_wheel import Signal
-from nwbswitch.schemas.study_checks import NO_UNIT, SIGNAL_UNITS, si_unit
-
-STUB_ROWS = 100
-# NWB's word for a unit that is not known.
-NOT_AVAILABLE = "n.a."
-MODULE_DESCRIPTION = "Behaviour of the animal."
-
-# What NWB calls an SI unit.
-NWB_UNITS = {"m": "meters", "rad": "radians"}
 
 
 class WheelCsvInterface(TimedInterface):
@@ -84,7 +74,10 @@ class WheelCsvInterface(TimedInterface):
         self.signals = tuple(Signal.model_validate(signal) for signal in signals)
         if not self.signals:
             raise ValueError("signals must name at least one column")
-        self.scales = {signal.column: _si(self.path, signal) for signal in self.signals}
+        self.units = {
+            signal.column: nwb_unit(self.path, signal.column, signal.unit, signal.quantity)
+            for signal in self.signals
+        }
         names = [signal.column for signal in self.signals]
         names += [each for each in (time_column, frame_column) if each]
         self.columns, lines = read_columns(self.path, list(dict.fromkeys(names)))
@@ -119,54 +112,20 @@ class WheelCsvInterface(TimedInterface):
             Take the first 100 rows only.
         """
         self.require_times()
-        module = get_module(nwbfile, "behavior", MODULE_DESCRIPTION)
+        stop = STUB_SAMPLES if stub else None
         for signal in self.signals:
-            series = self._series(signal, stop=STUB_ROWS if stub else None)
-            if signal.quantity == "position":
-                _container(module, Position).add_spatial_series(series)
-            else:
-                _container(module, BehavioralTimeSeries).add_timeseries(series)
-
-    def _series(self, signal: Signal, *, stop: int | None) -> TimeSeries:
-        unit, conversion = self.scales[signal.column]
-        comments = (
-            "The source does not state the unit of this signal."
-            if unit == NOT_AVAILABLE
-            else f"Values as read, in {signal.unit}; data times conversion is in {unit}."
-        )
-        fields = {
-            "name": signal.column.translate(str.maketrans("/:", "__")),
-            "description": signal.description or f"{signal.quantity.capitalize()} on the treadmill or wheel.",
-            "data": self.columns[signal.column][:stop],
-            "unit": unit,
-            "conversion": conversion,
-            "comments": comments,
-            **self.timing.series_fields(stop),
-        }
-        if signal.quantity == "position":
-            return SpatialSeries(reference_frame="Along the track; zero as defined by the source.", **fields)
-        return TimeSeries(**fields)
-
-
-def _container(module: Any, kind: type) -> Any:
-    """Return the module's container of this type, made when it is not there yet."""
-    if kind.__name__ not in module.data_interfaces:
-        module.add(kind(name=kind.__name__))
-    return module[kind.__name__]
-
-
-def _si(path: Path, signal: Signal) -> tuple[str, float]:
-    """Return the SI unit of a signal and the factor that leads to it."""
-    if signal.unit == NO_UNIT:
-        return NOT_AVAILABLE, 1.0
-    try:
-        unit, factor = si_unit(signal)
-    except ValueError as error:
-        problem = f"{signal.unit!r} is no unit of {signal.quantity}: {error}"
-        remedy = f"Expected e.g. {SIGNAL_UNITS[signal.quantity][0]}, or {NO_UNIT!r} if not known."
-        place = Place(path, item=signal.column)
-        raise TableError([issue("bad-unit", problem, place=place, remedy=remedy)]) from error
-    return NWB_UNITS.get(unit, unit), factor
+            unit, conversion, comments = self.units[signal.column]
+            measured = MeasuredSignal(
+                name=signal.column,
+                data=self.columns[signal.column][:stop],
+                unit=unit,
+                conversion=conversion,
+                description=signal.description
+                or f"{signal.quantity.capitalize()} on the treadmill or wheel.",
+                comments=comments,
+                is_position=signal.quantity == "position",
+            )
+            add_signal(nwbfile, measured, self.timing, stop=stop)
 
 
 def _check_times(path: Path, column: str, times: np.ndarray[Any, Any], lines: np.ndarray[Any, Any]) -> None:

@@ -21,6 +21,7 @@ from pynwb.ophys import (
     RoiResponseSeries,
 )
 
+from nwbswitch.converters.clocks.clock_map import ClockMap
 from nwbswitch.converters.imaging.imaging_plane import (
     PLANE_KEY,
     default_plane_metadata,
@@ -28,6 +29,7 @@ from nwbswitch.converters.imaging.imaging_plane import (
     imaging_plane,
     with_ophys,
 )
+from nwbswitch.converters.nwb_modules import container
 from nwbswitch.converters.segmentation.rois import (
     STUB_FRAMES,
     TRACE_DESCRIPTIONS,
@@ -38,7 +40,7 @@ from nwbswitch.converters.segmentation.rois import (
 )
 from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.converters.timing import Timing
-from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.stream_base import RoiBasis
 
@@ -94,6 +96,7 @@ class RoiInterface(TimedInterface):
         self.rois = rois
         try:
             self.rate_hz = agreed_rate_hz(place, rois, rate_hz)
+            self.set_own_timing(_own_timing(place, rois, self.rate_hz).on(ClockMap(start_s)), place)
         except BaseException:
             self.close()
             raise
@@ -102,7 +105,6 @@ class RoiInterface(TimedInterface):
         self.depth_um = depth_um
         self.metadata_key = metadata_key
         self.labels: Mapping[str, Column] = {}
-        self.set_own_timing(Timing(rois.n_frames, start_s, self.rate_hz), place)
 
     @property
     def n_rois(self) -> int:
@@ -209,7 +211,8 @@ class RoiInterface(TimedInterface):
             name = "pixel_mask" if "z" not in (self.rois.pixels.dtype.names or ()) else "voxel_mask"
             pixels = VectorData(
                 name=name,
-                description="Pixels and weights of each ROI, in the axes of the movie and the images.",
+                description="Pixels and weights of each ROI, in the axes of the movie and the images. "
+                f"{self.rois.pixel_note}".strip(),
                 data=self.rois.pixels,
             )
             columns = [pixels, VectorIndex(name=f"{name}_index", data=self.rois.ends, target=pixels)]
@@ -259,11 +262,13 @@ def _stored(values: Any) -> Any:
     return values if isinstance(values, np.ndarray) else list(values)
 
 
-def container(module: Any, kind: type) -> Any:
-    """Return the module's container of this type, made when it is not there yet."""
-    if kind.__name__ not in module.data_interfaces:
-        module.add(kind(name=kind.__name__))
-    return module[kind.__name__]
+def _own_timing(place: Path, rois: RoiSet, rate_hz: float | None) -> Timing:
+    if rois.frame_times_s is None:
+        return Timing(rois.n_frames, 0.0, rate_hz)
+    try:
+        return Timing.of_times(rois.frame_times_s)
+    except ValueError as error:
+        raise InputFileError(place, f"states frame times that cannot be used: {error}.") from error
 
 
 def agreed_rate_hz(place: Path, rois: RoiSet, stated_hz: float | None) -> float | None:

@@ -13,10 +13,17 @@ from typing import Any
 import h5py
 import numpy as np
 from behavior_cases import BEHAVIOR_CASES
+from format_writers.caiman import write_caiman
+from format_writers.cnmfe import sources2d, write_mat
+from format_writers.extract import extract_output
 from format_writers.femtonics import write_mesc
+from format_writers.imagej import rectangle, write_multi_measure, write_roi_set
 from format_writers.inscopix import write_isxd
+from format_writers.inscopix_cells import write_cell_set
+from format_writers.minian import write_minian
 from format_writers.scanbox import write_scanbox
 from format_writers.scanimage import settings, write_big
+from roi_truth import roi_truth
 from small_study import write_raw
 
 Case = Callable[[Path], dict[str, Any]]
@@ -64,6 +71,34 @@ def _suite2p(folder: Path) -> dict[str, Any]:
     return {"folder_path": str(folder / "suite2p"), "roi_basis": "anatomical"}
 
 
+def _caiman(folder: Path) -> dict[str, Any]:
+    return {"file_path": str(write_caiman(folder / "cnm.hdf5"))}
+
+
+def _cnmfe(folder: Path) -> dict[str, Any]:
+    return {"file_path": str(write_mat(folder / "r.mat", {"neuron": sources2d()}, version="v7.3"))}
+
+
+def _extract(folder: Path) -> dict[str, Any]:
+    path = write_mat(folder / "o.mat", {"output": extract_output()}, version="v7.3")
+    return {"file_path": str(path), "rate_hz": 5.0}
+
+
+def _inscopix_cells(folder: Path) -> dict[str, Any]:
+    return {"file_path": str(write_cell_set(folder / "c.isxd", dropped=[7], cropped=["20 - 22"]))}
+
+
+def _minian(folder: Path) -> dict[str, Any]:
+    return {"folder_path": str(write_minian(folder / "minian", with_yra=True)), "rate_hz": 5.0}
+
+
+def _imagej_rois(folder: Path) -> dict[str, Any]:
+    rois = {f"cell{each}": rectangle(each, 1, 2, 3) for each in range(3)}
+    path = write_roi_set(folder / "RoiSet.zip", rois)
+    table = write_multi_measure(folder / "Results.csv", ["(cell0)", "(cell1)", "(cell2)"], roi_truth().raw)
+    return {"file_path": str(path), "traces": {"path": str(table)}, "image_size": [6, 9], "rate_hz": 5.0}
+
+
 def _wheel_csv(folder: Path) -> dict[str, Any]:
     write_raw(folder)
     signals = [{"column": "speed", "unit": "cm/s"}]
@@ -78,6 +113,12 @@ CASES: dict[str, Case] = {
     "inscopix": _inscopix,
     "femtonics": _femtonics,
     "suite2p": _suite2p,
+    "caiman": _caiman,
+    "cnmfe": _cnmfe,
+    "extract": _extract,
+    "inscopix_cells": _inscopix_cells,
+    "minian": _minian,
+    "imagej_rois": _imagej_rois,
     "wheel_csv": _wheel_csv,
     **BEHAVIOR_CASES,
 }

@@ -1,7 +1,7 @@
 """Femtonics .mesc files: HDF5 with the groups and attributes that MESc writes.
 
 Texts are arrays of character codes, most of 8 and some of 16 bits, that end with zero; sizes are unsigned
-integers in arrays of one.
+integers.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ def add_unit(
     group = file.create_group(name)
     stacks = list(channels.values())
     attributes: dict[str, Any] = {
-        "MeasurementDatePosix": np.array([began[0]], np.uint64),
-        "MeasurementDateNanoSecs": np.array([began[1]], np.uint32),
+        "MeasurementDatePosix": np.uint64(began[0]),
+        "MeasurementDateNanoSecs": np.uint32(began[1]),
         "Comment": mesc_text(comment),
-        "VecChannelsSize": np.array([len(stacks)], np.uint64),
-        "ZDim": np.array([stacks[0].shape[0]], np.uint64),
-        "YDim": np.array([stacks[0].shape[1]], np.uint64),
-        "XDim": np.array([stacks[0].shape[2]], np.uint64),
+        "VecChannelsSize": np.uint64(len(stacks)),
+        "ZDim": np.uint64(stacks[0].shape[0]),
+        "YDim": np.uint64(stacks[0].shape[1]),
+        "XDim": np.uint64(stacks[0].shape[2]),
         "XAxisConversionConversionLinearScale": 0.449,
         "YAxisConversionConversionLinearScale": 0.449,
         "XAxisConversionUnitName": mesc_text("µm", np.int16),
         "ZAxisConversionConversionLinearScale": period_ms,
         "ZAxisConversionConversionLinearOffset": 0.0,
         "ZAxisConversionUnitName": mesc_text("ms", np.int16),
-        "ZAxisGeomRole": np.array([0], np.uint32),
+        "ZAxisGeomRole": np.uint32(0),
         "ExperimenterUsername": mesc_text("measurement"),
     }
     for number, (label, values) in enumerate(channels.items()):

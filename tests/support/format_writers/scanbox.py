@@ -1,6 +1,7 @@
 """Scanbox recordings as Neurolabware's microscope software writes them.
 
 The fields of ``info`` and the order of bytes are those that its reader ``sbxread`` goes by, versions 1 to 3.
+MATLAB saves whole numbers in integers, as here.
 """
 
 from __future__ import annotations
@@ -15,29 +16,29 @@ RESONANCE_HZ = 7930.0
 
 
 def scanbox_info(
-    rows: int, columns: int, pmts: tuple[int, ...] = (0,), *, version: float = 2, bidirectional: bool = False
+    rows: int, columns: int, pmts: tuple[int, ...] = (0,), *, version: int = 2, bidirectional: bool = False
 ) -> dict[str, Any]:
     """Return the struct of a recording."""
     info: dict[str, Any] = {
         "resfreq": RESONANCE_HZ,
-        "postTriggerSamples": 5000.0,
-        "recordsPerBuffer": float(rows // (2 if bidirectional else 1)),
-        "bytesPerBuffer": float(rows * columns * 4),
-        "scanmode": 0.0 if bidirectional else 1.0,
-        "sz": np.array([rows, columns], float),
+        "postTriggerSamples": 5000,
+        "recordsPerBuffer": rows // (2 if bidirectional else 1),
+        "bytesPerBuffer": rows * columns * 4,
+        "scanmode": 0 if bidirectional else 1,
+        "sz": np.array([rows, columns]),
         "otwave": np.empty((0, 0)),
-        "volscan": 0.0,
+        "volscan": 0,
         "messages": np.array(["start", "stop"], object),
-        "config": {"lines": float(rows), "frames": 0.0, "magnification": 2.0, "knobby": {"pos": {"x": 1.0}}},
+        "config": {"lines": rows, "frames": 0, "magnification": 2, "knobby": {"pos": {"x": 1.0}}},
         "frame": np.arange(4.0)[:, None],
     }
     if version >= 2:
         info["scanbox_version"] = version
     if version < 3:
-        info["channels"] = {(0, 1): 1.0, (0,): 2.0, (1,): 3.0}[pmts]
+        info["channels"] = {(0, 1): 1, (0,): 2, (1,): 3}[pmts]
     else:
-        saved = [float(each in pmts) for each in range(4)]
-        info |= {"channels": -1.0, "chan": {"nchan": float(len(pmts)), "save": np.array(saved)}}
+        saved = np.array([each in pmts for each in range(4)])
+        info |= {"channels": -1, "chan": {"nchan": len(pmts), "save": saved}}
     return info
 
 
@@ -46,7 +47,7 @@ def write_scanbox(
     movie: np.ndarray,
     *,
     pmts: tuple[int, ...] = (0,),
-    version: float = 2,
+    version: int = 2,
     bidirectional: bool = False,
     changes: dict[str, Any] | None = None,
     without: tuple[str, ...] = (),

@@ -152,7 +152,7 @@ def write_big(
 
     ``texts`` are the descriptions of the pages; by default those of frames at the rate of the settings.
     """
-    n_channels = values["hChannels.channelSave"].count(";") + 1
+    n_channels = len(values["hChannels.channelSave"].replace(";", " ").split())
     period_s = float(values["hRoiManager.scanFramePeriod"]) * int(values["hScan2D.logAverageFactor"])
     if texts is None:
         texts = [
