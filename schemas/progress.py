@@ -16,7 +16,7 @@ Report = Callable[[int, int], None]
 
 LINE_EVERY_S = 30.0
 _TELL_EVERY_S = 0.25
-_BAR = "{desc}: {percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]"
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,9 @@ class _Bars:
         from tqdm import tqdm
 
         self._tqdm = tqdm
+        self._label = label
         self._total = total
-        self._all = tqdm(total=total, desc=label, file=sys.stderr, bar_format=_BAR, postfix=f"0/{total}")
+        self._all = tqdm(total=total, desc=f"{label} 0/{total}", file=sys.stderr, bar_format=_BAR)
         self._each: dict[int, Any] = {}
 
     def advanced(self, step: Step, name: str) -> None:
@@ -194,7 +195,7 @@ class _Bars:
         bar.update(step.done - bar.n)
 
     def overall(self, done: float, count: int) -> None:
-        self._all.set_postfix_str(f"{count}/{self._total}", refresh=False)
+        self._all.set_description_str(f"{self._label} {count}/{self._total}", refresh=False)
         self._all.update(done - self._all.n)
 
     def finished(self, place: int, line: str) -> None:
