@@ -145,6 +145,33 @@ class SparseTraces:
 
 
 @dataclass(frozen=True, slots=True)
+class PickedTraces:
+    """Some frames of a matrix of traces: those at ``index`` (n,), which increases."""
+
+    traces: Traces
+    index: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """ROIs and frames."""
+        return self.traces.shape[0], len(self.index)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.traces.dtype
+
+    def read(self, rois: slice, frames: slice) -> NDArray[Any]:
+        """Return a window, shape (ROIs, frames)."""
+        wanted = self.index[frames]
+        if not len(wanted):
+            return self.traces.read(rois, slice(0, 0))
+        first = int(wanted[0])
+        window: NDArray[Any] = self.traces.read(rois, slice(first, int(wanted[-1]) + 1))[:, wanted - first]
+        return window
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One value per ROI, with what it means."""
 
@@ -171,6 +198,8 @@ class RoiSet:
     pixels, ends
         Pixels (`PIXEL` or `VOXEL`) of all ROIs one after the other, in the axes (x, y) of the movie, and
         (n_rois,) the index after the last pixel of each. ``pixels`` is None where masks are not known.
+    pixel_note
+        How the axes of the masks differ from those of the movie, as a sentence.
     accepted
         (n_rois,) whether the ROI counts as a cell.
     accepted_by
@@ -183,6 +212,8 @@ class RoiSet:
         Summary images by name.
     rate_hz
         Frame rate that the files state, Hz.
+    frame_times_s
+        (n_frames,) times that the files state, s, where frames are missing between others.
     bad_frames, bad_frames_are
         (n_frames,) frames that must not be used, and why.
     roi_basis
@@ -204,9 +235,11 @@ class RoiSet:
     version: str = ""
     pixels: NDArray[Any] | None = None
     ends: NDArray[Any] | None = None
+    pixel_note: str = ""
     columns: Mapping[str, Column] = field(default_factory=dict)
     images: Mapping[str, SummaryImage] = field(default_factory=dict)
     rate_hz: float | None = None
+    frame_times_s: NDArray[np.float64] | None = None
     bad_frames: NDArray[np.bool_] | None = None
     bad_frames_are: str = "too displaced to be used"
     roi_basis: RoiBasis | None = None

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.converters.segmentation.masks import checked_sides
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.file_guard import load_mat, load_npy_dict
-from nwbswitch.schemas.mat_guard import mat_variables
+from nwbswitch.schemas.file_guard import load_mat, load_npy_dict, mat_variables
 from nwbswitch.schemas.stream_base import RoiBasis, natural_order
 
 FALL = "Fall.mat"
@@ -223,7 +222,7 @@ def run_frames(plane: PlaneFolder, *, n_frames: int) -> tuple[tuple[int, ...], .
     return tuple(found)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value of the settings is one finite number."""
     return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 

@@ -22,7 +22,7 @@ from nwbswitch.converters.segmentation.suite2p_folder import (
     plain_fields,
 )
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.file_guard import load_mat, load_npy, load_npy_array
+from nwbswitch.schemas.file_guard import load_mat, load_npy, load_npy_array, mat_variables
 
 TRACES = ("F", "Fneu", "spks", "F_chan2", "Fneu_chan2")
 
@@ -81,7 +81,7 @@ def read_traces(plane: PlaneFolder, files: ExitStack) -> dict[str, Traces]:
             continue
         file = plane.places[name]
         if file.suffix == ".mat":
-            traces[name] = mat_traces(file, name, files)
+            traces[name] = mat_traces(file, name, mat_variables(file)[name], files)
         else:
             values = load_npy_array(file, mmap=True)
             if values.ndim != 2 or values.dtype.kind not in "fiu":
