@@ -174,6 +174,13 @@ def _planned(
         return plan_file(target, inputs, plane=plane, subject_id=subject_id, session_id=session_id)
     except NwbswitchError as error:
         return _failed(path, error)
+    except Exception as error:  # h5py raises anything on odd files
+        return _failed(path, _odd(path, error))
+
+
+def _odd(path: Path, error: Exception) -> NwbswitchError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return InputFileError(path, f"cannot be annotated: {reason}.", "The file is as it was.")
 
 
 def _failed(path: Path, error: NwbswitchError) -> FileAnnotation:
@@ -209,8 +216,10 @@ def _annotated(plan: Plan, *, dry_run: bool) -> FileAnnotation:
         return _failed(path, error)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        problem = f"cannot be written: {reason}. The original is as it was."
-        return _failed(path, InputFileError(path, problem))
+        problem = f"cannot be written: {reason}."
+        return _failed(path, InputFileError(path, problem, "The file is as it was."))
+    except Exception as error:  # h5py and hdmf raise anything on odd files
+        return _failed(path, _odd(path, error))
     return FileAnnotation(path, "annotated", plan.changes, tuple(found))
 
 

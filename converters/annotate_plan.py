@@ -10,6 +10,7 @@ from typing import Any
 from nwbswitch.converters.annotate_inputs import Inputs
 from nwbswitch.converters.annotate_target import EPOCHS_PATH, LOG_PATH, Columns, Plane, Target
 from nwbswitch.converters.biology.roi_labels import RoiColumn, RoiLabels, roi_labels
+from nwbswitch.converters.biology.tracking import shared_identities
 from nwbswitch.schemas.drug_log import (
     Administration,
     administration_from_values,
@@ -261,15 +262,15 @@ def _wanted(plane: Plane, labels: RoiLabels) -> Iterator[RoiColumn]:
 
 
 def _refuse_shared_identities(target: Target, plane: Plane, labels: RoiLabels) -> None:
-    own = {value for column in labels.columns if column.name == "tracking_id" for value in column.values}
-    for other in target.planes:
-        if other.path == plane.path:
-            continue
-        shared = sorted((own & set(other.labels.get("tracking_id", []))) - {""})
-        if shared:
-            problem = f"{shared[0]} is in {plane.name} and in {other.name}, so one of them is another neuron."
-            remedy = "Give the tracking of each plane its own field_of_view."
-            raise IssuesError([issue("duplicate-id", problem, place=Place(target.path), remedy=remedy)])
+    planes: dict[str, Any] = {
+        each.path: each.labels.get("tracking_id", []) for each in target.planes if each.path != plane.path
+    }
+    planes[plane.path] = [
+        value for column in labels.columns if column.name == "tracking_id" for value in column.values
+    ]
+    found = shared_identities(planes, Place(target.path))
+    if found:
+        raise IssuesError(found)
 
 
 def _same_column(plane: Plane, column: RoiColumn) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -66,11 +68,11 @@ def tracking_columns(source: Tracking, rois: RoiNumbers) -> RoiLabels:
             found = _from_map(source, rois, path, read_cellreg(path))
         case CaimanTracking():
             found = _from_map(source, rois, path, read_caiman(path, source))
-    _refuse_doubles(found.names, path)
     start = f"{rois.subject_id}-" + (f"{source.field_of_view}-" if source.field_of_view else "")
     names = [""] * rois.n_rois
     for row, name in found.names.items():
         names[row] = name if name.startswith(start) else start + name
+    _refuse_doubles(names, path)
     form = f"<subject_id>-{'<field of view>-' if source.field_of_view else ''}<{found.means}>"
     description = f"{DESCRIPTION} Form: {form}. Tracked by {found.made_by}."
     columns = [RoiColumn("tracking_id", description, tuple(names))]
@@ -145,11 +147,26 @@ def _check_extent(
         raise IssuesError([issue("wrong-value", problem, place=Place(path), remedy=hint)])
 
 
-def _refuse_doubles(names: dict[int, str], path: Path) -> None:
+def shared_identities(planes: Mapping[str, Collection[str]], place: Place) -> list[Issue]:
+    """Return a finding for each two planes of one recording session that share an identity.
+
+    ``planes`` holds the tracking_id of each ROI by the name of the plane; empty ones are not tracked.
+    """
+    found = []
+    for one, other in combinations(planes, 2):
+        shared = sorted((set(planes[one]) & set(planes[other])) - {""})
+        if shared:
+            problem = f"{shared[0]} is in {one} and in {other}, so one of them is another neuron."
+            remedy = "Give the tracking of each plane its own field_of_view."
+            found.append(issue("duplicate-id", problem, place=place, remedy=remedy))
+    return found
+
+
+def _refuse_doubles(names: Sequence[str], path: Path) -> None:
     first: dict[str, int] = {}
     found: list[Issue] = []
-    for row, name in names.items():
-        if name in first:
+    for row, name in enumerate(names):
+        if name and name in first:
             problem = f"The ROIs {first[name]} and {row} of one session are both neuron {name}."
             found.append(issue("duplicate-id", problem, place=Place(path), remedy="Keep one of them."))
         first.setdefault(name, row)

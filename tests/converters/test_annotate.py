@@ -356,7 +356,7 @@ def test_a_file_with_several_planes_needs_a_name(tmp_path: Path) -> None:
     assert "Did you mean 'PlaneSegmentation" in str(result.issues[0])
     assert annotate(path, tracking=tracking, plane="PlaneSegmentation0").ok
     clash = annotate(path, tracking=tracking, plane="PlaneSegmentation1")
-    assert "m1-1 is in PlaneSegmentation1 and in PlaneSegmentation0" in str(clash.issues[0])
+    assert "so one of them is another neuron. Give the tracking of each plane" in str(clash.issues[0])
     source = write(tmp_path / "tracking.yaml", "source: table\npath: tracking.csv\nfield_of_view: deep\n")
     full = "processing/ophys/ImageSegmentation/PlaneSegmentation1"
     assert annotate(path, tracking=source, plane=full).ok

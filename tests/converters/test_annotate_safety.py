@@ -100,11 +100,13 @@ def test_an_error_while_editing_leaves_the_original(
             raise error
 
         monkeypatch.setattr(annotate_edit, "_state_schema", fail)
-        if isinstance(error, OSError):
-            assert "No space left" in str(annotate(nwb, drug_log=log).issues[0])
-        else:
-            with pytest.raises(type(error)):
+        if isinstance(error, KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt):
                 annotate(nwb, drug_log=log)
+        else:
+            said = str(annotate(nwb, drug_log=log).issues[0])
+            assert ("No space left" in said) is isinstance(error, OSError)
+            assert "The file is as it was." in said
         assert nwb.read_bytes() == bytes_
         assert names(tmp_path) == before
 
@@ -253,3 +255,32 @@ def test_column_names_of_fixed_length_are_read(nwb: Path, log: Path, tmp_path: P
     with pynwb.NWBHDF5IO(nwb, "r") as io:
         table = io.read().processing["ophys"]["ImageSegmentation"]["PlaneSegmentation"]
         assert table.colnames[-1] == "cell_type_confidence"
+
+
+def test_parts_of_another_kind_than_expected_fail_that_file_only(
+    nwb: Path, log: Path, tmp_path: Path
+) -> None:
+    other = write_old_nwb(tmp_path / "other.nwb")
+    with h5py.File(other, "a") as file:
+        file.create_group("general/keywords")
+        del file["general/subject"]
+        file["general/subject"] = 1
+    bytes_ = other.read_bytes()
+    result = annotate([other, nwb], drug_log=log)
+    assert [each.status for each in result.files] == ["failed", "annotated"]
+    assert other.read_bytes() == bytes_
+
+
+def test_a_file_that_another_program_writes_is_refused(nwb: Path, log: Path) -> None:
+    code = (
+        "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(nwb)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        result = annotate(nwb, drug_log=log)
+        process.communicate(b"")
+    assert not result.ok
+    assert "lock" in str(result.issues[0])

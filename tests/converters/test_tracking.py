@@ -16,7 +16,9 @@ from format_writers import tracking_results as writers
 from pydantic import TypeAdapter, ValidationError
 
 from nwbswitch.converters.biology.roi_labels import RoiLabels, roi_labels
+from nwbswitch.converters.biology.tracking import shared_identities
 from nwbswitch.schemas.errors import InputFileError, IssuesError, UnsafeFileError
+from nwbswitch.schemas.issues import Place
 from nwbswitch.schemas.roi_labels import Tracking
 
 SOURCE: TypeAdapter[Tracking] = TypeAdapter(Tracking)
@@ -125,7 +127,7 @@ def test_formats_that_are_not_read_say_what_is(tmp_path: Path) -> None:
 
 def test_one_neuron_cannot_be_two_rois_of_a_session(tmp_path: Path) -> None:
     path = writers.write_roicat_json(tmp_path / "r.json", writers.roicat_clusters([[0, 0, -1]]))
-    with pytest.raises(IssuesError, match="The ROIs 0 and 1 of one session are both neuron 0"):
+    with pytest.raises(IssuesError, match="The ROIs 0 and 1 of one session are both neuron m1-0"):
         labels({"source": "roicat", "path": str(path), "position": 1})
 
 
@@ -293,7 +295,7 @@ def test_a_long_table_has_a_row_per_roi(tmp_path: Path) -> None:
     with pytest.raises(IssuesError, match=r"No row has session_id 'day2'. Did you mean"):
         labels({"source": "table", "path": path}, session_id="day2")
     path = write(tmp_path, "roi,tracking_id\n0,a\n1,a\n")
-    with pytest.raises(IssuesError, match="The ROIs 0 and 1 of one session are both neuron a"):
+    with pytest.raises(IssuesError, match="The ROIs 0 and 1 of one session are both neuron m1-a"):
         labels({"source": "table", "path": path})
     path = write(tmp_path, "roi,tracking_id\n0,a\n0,b\n3,c\n")
     with pytest.raises(IssuesError) as caught:
@@ -306,3 +308,18 @@ def test_results_of_richfile_itself_are_laid_out_as_the_writer_does(tmp_path: Pa
     path = writers.write_roicat_richfile(tmp_path / "r.richfile", writers.roicat_clusters([[0]]))
     value = path / "clusters.dict_item/value.dict/labels_bySession.dict_item/value.json"
     assert json.loads(value.read_text()) == [[0]]
+
+
+def test_a_name_with_and_without_its_subject_is_one_neuron(tmp_path: Path) -> None:
+    path = write(tmp_path, "roi,tracking_id\n0,5\n1,m1-5\n")
+    with pytest.raises(IssuesError, match="The ROIs 0 and 1 of one session are both neuron m1-5"):
+        labels({"source": "table", "path": path})
+
+
+def test_planes_may_not_share_identities() -> None:
+    place = Place(item="m1/day1")
+    assert not shared_identities({"a": ["m1-1", ""], "b": ["m1-2", ""]}, place)
+    found = shared_identities({"a": ["m1-1", ""], "b": ["m1-1"], "c": [""]}, place)
+    assert len(found) == 1
+    assert "m1-1 is in a and in b" in str(found[0])
+    assert "field_of_view" in found[0].remedy
