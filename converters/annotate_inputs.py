@@ -16,7 +16,7 @@ from nwbswitch.schemas.epochs import Epoch, TimeZero, Window
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.files import sha256_file
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue, nearest
-from nwbswitch.schemas.roi_labels import CellTypes, Tracking
+from nwbswitch.schemas.roi_labels import SOURCES, CellTypes, Tracking
 from nwbswitch.schemas.study_paths import filled, matches
 from nwbswitch.schemas.study_positions import read_yaml
 
@@ -26,10 +26,6 @@ EPOCH_COLUMNS = ("window", "start_s", "stop_s")
 _MODELS: dict[str, TypeAdapter[Any]] = {
     "cell_types": TypeAdapter(CellTypes),
     "tracking": TypeAdapter(Tracking),
-}
-SOURCES: dict[str, tuple[str, ...]] = {
-    "cell_types": ("table", "red_channel", "opto_tag", "driver_line"),
-    "tracking": ("table", "roicat", "cellreg", "caiman"),
 }
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xlsm")
 

@@ -187,6 +187,12 @@ Tracking = Annotated[
     RoicatTracking | CellRegTracking | CaimanTracking | TableTracking, Field(discriminator="source")
 ]
 
+SOURCES: dict[str, tuple[str, ...]] = {
+    "cell_types": ("table", "red_channel", "opto_tag", "driver_line"),
+    "tracking": ("table", "roicat", "cellreg", "caiman"),
+}
+"""The sources that each key takes."""
+
 
 def known_cell_type(word: str) -> str:
     """Return the vocabulary's word for a cell type.
