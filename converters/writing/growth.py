@@ -110,7 +110,7 @@ def append_nwb(
         growths = [_growth(path, file, name, each) for name, each in data.items()]
         _check_times(file, growths)
         sources = [each.source() for each in growths]
-        targets = [Hdf5Target(path, each.dataset, verify) for each in growths]
+        targets = [Hdf5Target.of(path, each.dataset, verify=verify) for each in growths]
         total_bytes = sum(math.prod(shape_of(each.changed)) * each.added.dtype.itemsize for each in growths)
         with chunk_writer(
             threads=threads,
@@ -210,10 +210,10 @@ def _check_times(file: h5py.File, growths: Sequence[_Growth]) -> None:
 
 def _report(growth: _Growth, target: Hdf5Target) -> DatasetReport:
     return DatasetReport(
-        growth.dataset.name,
+        target.name,
         growth.new_shape,
         str(growth.dataset.dtype),
-        growth.dataset.chunks,
+        target.chunks,
         growth.added.nbytes,
         sum(each.size for each in target.written),
     )

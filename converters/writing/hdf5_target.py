@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -38,11 +38,20 @@ class Hdf5Target:
     path: Path
     dataset: h5py.Dataset
     verify: bool
+    # Asking HDF5 for these in every thread would make the threads wait for each other.
+    name: str
+    chunks: tuple[int, ...]
+    shuffle: bool
     written: list[StoredChunk] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: Path, dataset: h5py.Dataset, *, verify: bool) -> Self:
+        """Return the target that a dataset of a file is."""
+        return cls(path, dataset, verify, str(dataset.name), tuple(dataset.chunks), bool(dataset.shuffle))
 
     def pack(self, part: Selection, values: Array) -> tuple[Array, bytes]:
         """Shuffle and compress."""
-        return values, encoded(values, self.dataset.chunks, shuffle=bool(self.dataset.shuffle))
+        return values, encoded(values, self.chunks, shuffle=self.shuffle)
 
     def store(self, part: Selection, packed: tuple[Array, bytes]) -> None:
         """Write one chunk and read it back."""
@@ -54,7 +63,7 @@ class Hdf5Target:
                 found = np.empty(values.shape, values.dtype)
                 self.dataset.read_direct(found, part)
                 if not np.array_equal(_octets(found), _octets(values)):
-                    raise _not_as_written(self.path, self.dataset.name, offset)
+                    raise _not_as_written(self.path, self.name, offset)
         self.written.append(StoredChunk(offset, len(stored), codec().crc32(stored)))
 
 

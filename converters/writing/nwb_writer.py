@@ -96,7 +96,7 @@ def _write_hdf5(
     try:
         with disk_errors(path), unmarked(nwbfile):
             io.write(nwbfile)
-        targets = [(Hdf5Target(path, dataset, verify), source) for dataset, source in io.allocated]
+        targets = [(Hdf5Target.of(path, dataset, verify=verify), source) for dataset, source in io.allocated]
         total_bytes = sum(source.nbytes for _, source in targets)
         with chunk_writer(
             threads=threads,
@@ -108,7 +108,7 @@ def _write_hdf5(
                 writer.fill(target, source)
         reports = tuple(
             DatasetReport(
-                target.dataset.name,
+                target.name,
                 source.shape,
                 str(source.dtype),
                 source.chunks,

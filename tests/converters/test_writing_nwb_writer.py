@@ -513,9 +513,10 @@ def test_what_the_disk_changes_after_writing_is_found_in_the_closed_file(tmp_pat
 
 @pytest.fixture(scope="module")
 def movie_file(tmp_path_factory) -> tuple[Path, np.ndarray]:
-    movie = np.random.default_rng(0).poisson(40, (50, 33, 41)).astype(np.int16)
+    """A movie whose low bytes are noise, stored without compression, in chunks with edges on two axes."""
+    movie = np.random.default_rng(0).normal(2000, 300, (50, 129, 131)).astype(np.int16)
     path = tmp_path_factory.mktemp("movie") / "a.nwb"
-    write_nwb(with_data(Chunks(movie, chunk_shape=(8, 20, 41), buffer_shape=(16, 33, 41))), path)
+    write_nwb(with_data(Chunks(movie, chunk_shape=(16, 100, 131), buffer_shape=(32, 129, 131))), path)
     return path, movie
 
 
@@ -562,7 +563,7 @@ def test_hdf5_itself_can_go_on_writing(movie_file, tmp_path):
     copy = shutil.copy(path, tmp_path / "b.nwb")
     with h5py.File(copy, "r+") as file:
         dataset = file["/acquisition/x/data"]
-        dataset.resize((60, 33, 41))
+        dataset.resize((60, 129, 131))
         dataset[49:60] = 7
     with h5py.File(copy) as file:
         np.testing.assert_array_equal(file["/acquisition/x/data"][:49], movie[:49])
