@@ -1,10 +1,10 @@
 """Time the conversion of a TIFF movie and of Suite2p traces beside neuroconv's own path, on the same files.
 
 Run: ``python benchmarks/writing_vs_neuroconv.py [--frames 1000 2000 3000] [--repeats 3] [--only movie]``.
-Needs the extra ``convert``, 10 GB of disk and some minutes. Each conversion runs in a process of its own; wall
-and CPU seconds are those from opening the source to the closed file, without imports; the peak is the largest
-memory of the process. Ours includes reading everything back; neuroconv reads nothing back. The sources were
-written just before, so that they are read from memory rather than from the disk, by both alike.
+Needs the extra ``convert``, 10 GB of disk and some minutes. Each conversion runs in a process of its own;
+wall and CPU seconds are those from opening the source to the closed file, without imports; the peak is the
+largest memory of the process. Ours includes reading everything back; neuroconv reads nothing back. The sources
+were written just before, so that both read them from memory rather than from the disk.
 """
 
 from __future__ import annotations
