@@ -41,9 +41,13 @@ SIMULATED = "SIMULATED"
 DATASET_PREFIX = "dataset:"
 CONTAINERS = ("Fluorescence", "DfOverF")
 SERIES_TYPE = "RoiResponseSeries"
+SEGMENTATION_NAME = "PlaneSegmentation"
+SECOND_CHANNEL_WORDS = ("secondchannel", "second_channel")
 NEUROPIL_WORDS = ("neuropil", "fneu", "npil", "background")
 DECONVOLVED_WORDS = ("deconv", "spike", "spks", "event", "inferred")
 IGNORED_WORDS = ("baseline", "denoised")
+DEMIXED_WORDS = ("demixed",)
+"""Names of traces without background: at rest they are near zero, so that they are not divided by that."""
 DFF_WORDS = ("dff", "dfof", "df_f", "dfoverf", "df_over_f", "deltaf")
 CENSORED_WORDS = ("badframes", "bad_frames", "motion_censored", "censored_frames")
 """Names of boolean series that mark frames to leave out."""
@@ -87,6 +91,8 @@ class Plane:
     fluorescence: Series
     is_dff: bool
     """Whether the traces are dF/F already."""
+    is_demixed: bool
+    """Whether the traces lack the background, so that there is no resting fluorescence to divide by."""
     neuropil: Series | None
     deconvolved: Series | None
     time_s: Floats
@@ -207,17 +213,25 @@ def _planes(nwb: h5py.File, path: Path, found: list[Issue]) -> tuple[Plane, ...]
     for container, series in _series_groups(nwb):
         by_plane.setdefault(_segmentation_path(nwb, series), []).append((container, series))
     planes = []
+    unused: list[str] = []
     for segmentation, members in sorted(by_plane.items()):
         roles: dict[str, h5py.Group] = {}
-        for container, series in sorted(members, key=lambda each: (_rank(each[1].name), each[1].name)):
-            roles.setdefault(_role(container, series), series)
-        traces = roles.get("raw") or roles.get("dff")
-        if traces is not None:
-            planes.append(_plane(nwb, path, segmentation, roles, traces, found))
+        suffix = _suffix(segmentation)
+        names = [(_plain_name(str(series.name), suffix), container, series) for container, series in members]
+        for name, container, series in sorted(names, key=lambda each: (_rank(each[0]), str(each[2].name))):
+            roles.setdefault(_role(container, name), series)
+        role = next((each for each in ("raw", "dff", "demixed") if each in roles), None)
+        if role is not None:
+            planes.append(_plane(nwb, path, segmentation, roles, role, found))
+        unused += [name for name, _, _ in names if role is None]
     planes = [plane for plane in planes if plane.fluorescence.n_rois and plane.fluorescence.n_frames]
     if not planes:
         problem = f"The file holds no fluorescence traces (a {SERIES_TYPE} in {' or '.join(CONTAINERS)})."
-        raise IssuesError([issue("no-activity", problem, place=Place(path))])
+        remedy = ""
+        if unused:
+            problem = f"Of traces the file holds {', '.join(sorted(set(unused)))} only, which have no noise."
+            remedy = "Events are told from noise: give the traces from before denoising and deconvolution."
+        raise IssuesError([issue("no-activity", problem, place=Place(path), remedy=remedy)])
     return tuple(planes)
 
 
@@ -243,18 +257,29 @@ def _segmentation_path(nwb: h5py.File, series: h5py.Group) -> str:
     return "" if not reference else str(nwb[reference].name)
 
 
+def _suffix(segmentation: str) -> str:
+    """Return what tells the series of a plane from those of others: RoiResponseSeries_a, Neuropil_a, ..."""
+    return segmentation.rpartition("/")[2].removeprefix(SEGMENTATION_NAME).lower()
+
+
+def _plain_name(path: str, suffix: str) -> str:
+    """Return the name of a series in lower case without the suffix of its plane, whose words mean nothing."""
+    last = path.rpartition("/")[2].lower()
+    return last.removesuffix(suffix) or last
+
+
 def _rank(name: str) -> int:
     """Order series of one role: the default name first, then one called raw, then the others."""
-    last = name.rpartition("/")[2].lower()
-    return 0 if last == SERIES_TYPE.lower() else 1 if "raw" in last else 2
+    return 0 if name == SERIES_TYPE.lower() else 1 if "raw" in name else 2
 
 
-def _role(container: str, series: h5py.Group) -> str:
-    name = series.name.rpartition("/")[2].lower()
+def _role(container: str, name: str) -> str:
     for role, words in (
+        ("second channel", SECOND_CHANNEL_WORDS),
         ("neuropil", NEUROPIL_WORDS),
         ("deconvolved", DECONVOLVED_WORDS),
         ("ignored", IGNORED_WORDS),
+        ("demixed", DEMIXED_WORDS),
     ):
         if any(word in name for word in words):
             return role
@@ -266,9 +291,10 @@ def _plane(
     path: Path,
     segmentation: str,
     roles: dict[str, h5py.Group],
-    traces: h5py.Group,
+    role: str,
     found: list[Issue],
 ) -> Plane:
+    traces = roles[role]
     region = traces.get("rois")
     rows = None if region is None else np.asarray(region[()], dtype=np.int64).ravel()
     main = _series(traces, path, rows, found)
@@ -280,16 +306,17 @@ def _plane(
     if table is not None and "id" in table:
         n_rows = max(n_rows, int(table["id"].shape[0]))
     others: dict[str, Series | None] = {}
-    for role in ("neuropil", "deconvolved"):
-        series = _series(roles[role], path, rows, found) if role in roles else None
+    for other in ("neuropil", "deconvolved"):
+        series = _series(roles[other], path, rows, found) if other in roles else None
         if series is not None and (series.n_rois, series.n_frames) != (n_rois, main.n_frames):
             shapes = f"{series.n_frames} x {series.n_rois} for {main.n_frames} x {n_rois} of {traces.name}"
             _refuse("length-differs", f"It has {shapes}.", Place(path, item=series.object_path))
-        others[role] = series
+        others[other] = series
     return Plane(
         name=segmentation.rpartition("/")[2] or "plane",
         fluorescence=main,
-        is_dff="raw" not in roles,
+        is_dff=role == "dff",
+        is_demixed=role == "demixed",
         neuropil=others["neuropil"],
         deconvolved=others["deconvolved"],
         time_s=time_s,
@@ -297,7 +324,7 @@ def _plane(
         rows=rows,
         rois=read_rois({} if table is None else table, n_rows),
         region=_region(table),
-        censored=_censored(nwb, main.n_frames),
+        censored=_censored(nwb, main.n_frames, _suffix(segmentation)),
     )
 
 
@@ -349,15 +376,14 @@ def _region(segmentation: h5py.Group | None) -> str:
     return text(segmentation["imaging_plane"].get("location")) or "unknown"
 
 
-def _censored(nwb: h5py.File, n_frames: int) -> NDArray[np.bool_]:
-    """Return frames that a boolean series of the right length marks as spoilt; none by default."""
+def _censored(nwb: h5py.File, n_frames: int, suffix: str) -> NDArray[np.bool_]:
+    """Return frames that a boolean series of this plane or of all marks as spoilt; none by default."""
     import h5py
 
     marked = np.zeros(n_frames, dtype=bool)
 
     def visit(name: str, node: Any) -> None:
-        last = name.rpartition("/")[2].lower()
-        if isinstance(node, h5py.Group) and last in CENSORED_WORDS and "data" in node:
+        if isinstance(node, h5py.Group) and _plain_name(name, suffix) in CENSORED_WORDS and "data" in node:
             data = node["data"]
             if data.shape == (n_frames,) and data.dtype.kind in "biu":
                 np.logical_or(marked, data[()] > 0, out=marked)

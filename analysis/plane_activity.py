@@ -149,6 +149,7 @@ def _slabs(plane: Plane) -> Iterator[_Slab]:
     wide = max(1, READ_BYTES // (8 * n_frames))
     narrow = max(1, SLAB_VALUES // n_frames)
     accepted = plane.rois.accepted[plane.rows]
+    has_rest = not (plane.is_dff or plane.is_demixed)
     for start in range(0, series.n_rois, wide):
         chunk = slice(start, min(start + wide, series.n_rois))
         chosen = np.flatnonzero(accepted[chunk])
@@ -156,7 +157,7 @@ def _slabs(plane: Plane) -> Iterator[_Slab]:
             continue
         parts = [
             None if each is None else each.read(chunk)
-            for each in (series, None if plane.is_dff else plane.neuropil, plane.deconvolved)
+            for each in (series, plane.neuropil if has_rest else None, plane.deconvolved)
         ]
         for first in range(0, chosen.size, narrow):
             some = chosen[first : first + narrow]
@@ -174,7 +175,7 @@ def _dff_and_level(slab: _Slab, plane: Plane, baseline: Flags, recipe: Recipe) -
     traces = np.where(np.isfinite(traces) & ~plane.censored, traces, np.nan)
     traces = events.smoothed(traces, plane.rate_hz)
     rest = events.resting(traces, plane.rate_hz)
-    if plane.is_dff:
+    if plane.is_dff or plane.is_demixed:
         dff = traces - rest
     else:
         positive = (rest > 0).all(axis=1, keepdims=True)
@@ -205,6 +206,9 @@ def _rows(
         np.divide(events.block_sums(spikes, frames), exposure_s, out=activity, where=exposure_s > 0)
     mean_dff = np.full(exposure_s.shape, np.nan)
     np.divide(events.block_sums(dff, frames), exposure_s * plane.rate_hz, out=mean_dff, where=exposure_s > 0)
+    noise = np.column_stack([events.noise_sd(dff[:, block]) for block in frames])
+    if plane.is_demixed:  # in the unit of the traces, which is not dF/F
+        mean_dff[:], noise[:] = np.nan, np.nan
     rows = slab.rows[usable]
     n, m = rows.size, len(blocks)
     neuron = np.repeat(np.arange(n), m)
@@ -235,7 +239,7 @@ def _rows(
             "n_negative": events.block_sums(mirrored, frames).ravel().astype(np.int64),
             "activity": activity.ravel(),
             "mean_dff": mean_dff.ravel(),
-            "noise": np.column_stack([events.noise_sd(dff[:, block]) for block in frames]).ravel(),
+            "noise": noise.ravel(),
             "source": recording.path.as_posix(),
             "source_digest": recording.digest,
             "object_path": plane.fluorescence.object_path,
