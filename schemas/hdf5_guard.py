@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 from nwbswitch.schemas.hdf5_lengths import UnreadableLengthsError, stated_lengths
 from nwbswitch.schemas.hdf5_references import TooManyReferencesError, referred
+from nwbswitch.schemas.hdf5_trees import BrokenFileError, EndlessFileError, FileTrees
 
 if TYPE_CHECKING:
     import h5py
@@ -56,7 +57,7 @@ def check_hdf5(path: Path | str) -> None:
     ------
     UnsafeFileError
         For external links, external storage, virtual datasets, links of unknown kinds, too deep or too many
-        objects, and datasets that state far more bytes than the file holds.
+        objects, indexes without an end, and datasets that state far more bytes than the file holds.
     InputFileError
         When the file is missing, truncated, not HDF5, or compressed by a filter that needs a plug-in.
     """
@@ -72,29 +73,40 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
     file = Path(path)
     if not file.is_file():
         raise InputFileError(file, "is not there." if not file.exists() else "is not a file.")
-    try:
-        handle = h5py.File(file, "r")
-    except OSError as error:
-        reason = str(error).partition("(")[2].rpartition(")")[0] or str(error)
-        raise InputFileError(
-            file,
-            f"cannot be opened as HDF5: {reason}.",
-            "The copy may be incomplete, or it is another format.",
-        ) from error
-    with handle:
+    with ExitStack() as stack:
         try:
-            _Walk(file, file.stat().st_size).run(handle["/"].id)
+            size = file.stat().st_size
+            trees = FileTrees(stack.enter_context(file.open("rb", buffering=0)), size)
+            handle = stack.enter_context(h5py.File(file, "r"))
+        except EndlessFileError as error:
+            raise _endless(file, error) from error
+        except (OSError, BrokenFileError) as error:
+            reason = str(error).partition("(")[2].rpartition(")")[0] or str(error)
+            raise InputFileError(
+                file,
+                f"cannot be opened as HDF5: {reason}.",
+                "The copy may be incomplete, or it is another format.",
+            ) from error
+        try:
+            _Walk(file, size, trees).run(handle["/"].id)
+        except EndlessFileError as error:
+            raise _endless(file, error) from error
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
             raise InputFileError(file, f"is damaged: {str(error)[:300]}.") from error
         yield handle
 
 
+def _endless(file: Path, error: EndlessFileError) -> UnsafeFileError:
+    return UnsafeFileError(file, f"would keep the HDF5 library busy for ever: {error}.")
+
+
 class _Walk:
     """One visit of every object of a file."""
 
-    def __init__(self, file: Path, size: int) -> None:
+    def __init__(self, file: Path, size: int, trees: FileTrees) -> None:
         self.file = file
         self.size = size
+        self.trees = trees
         self.met: set[int] = set()
         self.links = 0
         self.todo: list[tuple[Any, str, int]] = []
@@ -144,12 +156,15 @@ class _Walk:
         """Check an object once, whatever leads to it."""
         import h5py
 
-        address = h5py.h5o.get_info(node).addr
+        # h5o.get_info would walk through the trees, which are not checked yet.
+        low, high = h5py.h5g.get_objinfo(node).objno
+        address = low | high << 32
         if address in self.met:
             return
         self.met.add(address)
         if len(self.met) > MAX_OBJECTS:
             raise UnsafeFileError(self.file, f"holds more than {MAX_OBJECTS} objects.")
+        self.trees.check(address)
         if isinstance(node, h5py.h5g.GroupID):
             self.todo.append((node, where, depth))
         elif isinstance(node, h5py.h5d.DatasetID):
