@@ -52,5 +52,9 @@ READERS: dict[str, Reader] = {
     "wheel_analog": Reader(Kind.BEHAVIOR, "behavior.wheel_analog", "WheelAnalogInterface"),
     "bpod_encoder": Reader(Kind.BEHAVIOR, "behavior.bpod_encoder", "BpodEncoderInterface"),
     "series": Reader(Kind.BEHAVIOR, "behavior.series", "SeriesInterface"),
+    "trials": Reader(Kind.BEHAVIOR, "behavior.trials", "TrialsInterface"),
+    "stimuli": Reader(Kind.BEHAVIOR, "behavior.trials", "StimuliInterface"),
+    "bpod": Reader(Kind.BEHAVIOR, "behavior.bpod", "BpodInterface"),
+    "medpc": Reader(Kind.BEHAVIOR, "behavior.medpc", "MedPcInterface"),
     "wheel_csv": Reader(Kind.BEHAVIOR, "behavior.wheel_csv", "WheelCsvInterface"),
 }

@@ -19,6 +19,7 @@ from nwbswitch.schemas.streams_segmentation import (
 from nwbswitch.schemas.streams_signals import BpodEncoder, SignalSeries, WheelAnalog, WheelEncoder
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
 from nwbswitch.schemas.streams_tiff import ScanImageMovie, TiffMovie
+from nwbswitch.schemas.streams_trials import BpodTrials, MedPcEvents, StimulusTable, TrialTable
 from nwbswitch.schemas.streams_wheel import WheelCsv
 
 Stream = Annotated[
@@ -39,7 +40,11 @@ Stream = Annotated[
     | WheelEncoder
     | WheelAnalog
     | BpodEncoder
-    | SignalSeries,
+    | SignalSeries
+    | TrialTable
+    | StimulusTable
+    | BpodTrials
+    | MedPcEvents,
     Field(discriminator="format"),
 ]
 
@@ -62,6 +67,10 @@ FORMATS: dict[str, type[StreamBase]] = {
     "wheel_analog": WheelAnalog,
     "bpod_encoder": BpodEncoder,
     "series": SignalSeries,
+    "trials": TrialTable,
+    "stimuli": StimulusTable,
+    "bpod": BpodTrials,
+    "medpc": MedPcEvents,
 }
 
 FOLDER_FORMATS: frozenset[str] = frozenset({"minian", "suite2p"})
