@@ -12,53 +12,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from format_writers.suite2p import HEIGHT, N_FRAMES, TRACES, WIDTH, make_plane, ops_of
 from pynwb import NWBHDF5IO, NWBFile
 
 from nwbswitch.converters.segmentation.suite2p import Suite2pInterface
 from nwbswitch.schemas.errors import InputFileError, IssuesError, UnsafeFileError
-
-N_FRAMES, HEIGHT, WIDTH = 37, 20, 30
-TRACES = ("F.npy", "Fneu.npy", "spks.npy")
-
-
-def make_plane(
-    folder: Path, *, ops: dict[str, Any] | None = None, extra: dict[str, Any] | None = None
-) -> Path:
-    """Write a plane with two ROIs: 3 pixels in row 4, then 2 pixels in row 10."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name in TRACES:
-        np.save(folder / name, rng.normal(size=(2, N_FRAMES)).astype(np.float32))
-    np.save(folder / "iscell.npy", np.array([[1, 0.9], [0, 0.2]]))
-    masks = (([4, 4, 4], [25, 26, 27]), ([10, 10], [2, 3]))
-    stat = np.array(
-        [
-            {"ypix": np.array(y), "xpix": np.array(x), "lam": np.ones(len(y), np.float32), "skew": 1.5}
-            | (extra or {})
-            for y, x in masks
-        ],
-        dtype=object,
-    )
-    np.save(folder / "stat.npy", stat, allow_pickle=True)
-    if ops is not None:
-        np.save(folder / "ops.npy", ops, allow_pickle=True)
-    return folder
-
-
-def ops_of(**values: Any) -> dict[str, Any]:
-    image = np.zeros((HEIGHT, WIDTH), np.float32)
-    image[4, 25] = 9.0
-    projection = np.full((HEIGHT - 4, WIDTH - 6), 2.0, np.float32)
-    return {
-        "fs": 5.0,
-        "Ly": HEIGHT,
-        "Lx": WIDTH,
-        "meanImg": image,
-        "max_proj": projection,
-        "yrange": [2, HEIGHT - 2],
-        "xrange": [3, WIDTH - 3],
-        "save_path": "/home/someone/data",
-    } | values
 
 
 def write(interface: Suite2pInterface, path: Path, *, stub: bool = False) -> Path:
