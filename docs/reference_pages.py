@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 from nwbswitch.cli import commands
+from nwbswitch.schemas.clock_table import CLOCKS
 from nwbswitch.schemas.drug_table import DRUG_LOG_COLUMNS
 from nwbswitch.schemas.issues import CATALOGUE
+from nwbswitch.schemas.streams import FORMATS
 from nwbswitch.schemas.substances import substances
 from nwbswitch.schemas.tables import TABLES
 
@@ -22,6 +24,7 @@ def write_reference_pages(folder: Path) -> None:
         "issues.md": _issues(),
         "drug_log_columns.md": _drug_log(),
         "substances.md": _substances(),
+        "formats.md": _formats(),
         "commands.md": _commands(),
     }
     for name, text in pages.items():
@@ -32,7 +35,7 @@ def write_reference_pages(folder: Path) -> None:
 
 def _tables() -> str:
     parts = ["# Tables\n\nWhat the steps hand to each other; types are checked when a table is read.\n"]
-    for spec in TABLES.values():
+    for spec in (*TABLES.values(), CLOCKS):
         rows = [
             (
                 f"`{column.name}`",
@@ -80,6 +83,31 @@ def _substances() -> str:
         "# Substances\n\nAn identifier is given only where its source is stored; otherwise it is blank.\n\n"
         + _grid(("name", "synonyms", "formula", "class", "ChEBI", "source"), rows)
     )
+
+
+def _formats() -> str:
+    parts = [
+        "# Keys of every format\n\nWhat a stream of `study.yaml` may say, by format. Keys that several formats "
+        "share mean the same in all.\n"
+    ]
+    for name, model in FORMATS.items():
+        rows = [
+            (
+                f"`{key}`",
+                "yes" if field.is_required() else "",
+                "" if field.is_required() or field.default in (None, ()) else f"`{field.default}`",
+                field.description or _OWN_WORDS.get(key, ""),
+            )
+            for key, field in model.model_fields.items()
+            if key != "format"
+        ]
+        parts.append(
+            f"## {name}\n\n{model.__doc__}\n\n" + _grid(("key", "needed", "default", "meaning"), rows)
+        )
+    return "\n".join(parts)
+
+
+_OWN_WORDS = {"path": "The file or folder; a template or pattern."}
 
 
 def _commands() -> str:

@@ -68,7 +68,7 @@ def test_wrong_usage_and_unknown_file_have_no_traceback() -> None:
 def test_the_face_hands_on_at_most_twelve_names_and_each_is_there() -> None:
     import nwbswitch
 
-    assert len(nwbswitch.__all__) <= 12
+    assert len([name for name in nwbswitch.__all__ if name != "__version__"]) <= 12
     assert set(nwbswitch._HANDED_ON) | {"__version__"} == set(nwbswitch.__all__)
     for name in nwbswitch._HANDED_ON:
         assert getattr(nwbswitch, name).__name__ == name
