@@ -50,8 +50,7 @@ def check_hdf5(path: Path | str) -> None:
     """Refuse an HDF5 file that reaches outside itself or states sizes it cannot hold.
 
     Every object is visited once, along hard links and along references, which can lead to objects that no
-    link names. Of the data only references and the lengths of values of variable length are read. What is not
-    found out: an attribute with many long values of variable length that share their bytes.
+    link names. Of the data only references and the lengths of values of variable length are read.
 
     Raises
     ------
@@ -97,7 +96,7 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
 
 
 def _endless(file: Path, error: EndlessFileError) -> UnsafeFileError:
-    return UnsafeFileError(file, f"would keep the HDF5 library busy for ever: {error}.")
+    return UnsafeFileError(file, f"would exhaust the HDF5 library: {error}.")
 
 
 class _Walk:
@@ -218,12 +217,15 @@ def _check_dataset(dataset: Any, where: str, file: Path, *, size: int) -> None:
 
 
 def _check_lengths(dataset: Any, where: str, file: Path, *, size: int) -> None:
-    """Compare values of variable length with the file, where each is stored once and uncompressed."""
-    if math.prod(dataset.shape or ()) * size < MIN_SUSPECT_BYTES:
-        return
+    """Compare values of variable length with the file, where each is stored once and uncompressed.
+
+    The library makes room for what a value states before it finds that the value is not there.
+    """
     try:
         stated = stated_lengths(dataset, file)
     except (UnreadableLengthsError, zlib.error) as error:
+        if math.prod(dataset.shape or ()) * size < MIN_SUSPECT_BYTES:
+            return
         raise UnsafeFileError(
             file,
             f"stores values of variable length at {where} in a way that is not read.",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+_VARIABLE = 9
 _REFERENCE_BYTES = 16
 """Length (4), address of the heap (8), number in the heap (4)."""
 _PIECE_VALUES = 1 << 20
@@ -39,6 +40,25 @@ def stated_lengths(dataset: Any, file: Path) -> int:
     if not places or not math.prod(dataset.shape or ()):
         return 0
     return sum(_sum(data, itemsize, places) for data in _stored(dataset, file, itemsize))
+
+
+def attribute_lengths(message: bytes) -> int:
+    """Return the bytes that the values of variable length in an attribute have together, as they are stated.
+
+    ``message`` is the attribute's message in an object header (IV.A.2.m), whose type is taken as the file has
+    it (IV.A.2.d): class 9 is a value of variable length, with the type of its parts after eight bytes.
+    """
+    if len(message) < 9 or message[0] not in (1, 2, 3) or (message[1] & 3 and message[0] > 1):
+        return 0
+    name, kind, space = (int.from_bytes(message[at : at + 2], "little") for at in (2, 4, 6))
+    pad = 8 if message[0] == 1 else 1
+    start = (9 if message[0] == 3 else 8) + name + -name % pad
+    described = message[start : start + kind]
+    if len(described) < 16 or described[0] & 0x0F != _VARIABLE:
+        return 0
+    data = message[start + kind + -kind % pad + space + -space % pad :]
+    unit = int.from_bytes(described[12:16], "little")
+    return _sum(data, _REFERENCE_BYTES, [(0, unit)])
 
 
 def _layout(kind: Any) -> tuple[int, list[tuple[int, int]]]:

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from nwbswitch.schemas.hdf5_lengths import attribute_lengths
+
 MARK = b"\x89HDF\r\n\x1a\n"
 MAX_SUPERBLOCK_PLACE = 1 << 26
 MAX_MESSAGES = 100_000
-_LAYOUT, _CONTINUATION, _SYMBOLS = 0x08, 0x10, 0x11
+_LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOLS = 0x08, 0x0C, 0x10, 0x11
+_FOLLOWED = frozenset((_LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOLS))
 _GROUP_NODE, _CHUNK_NODE = 0, 1
 _NO_FREE_BLOCK = 1
 
@@ -62,7 +65,7 @@ class FileTrees:
             self.check(root)
 
     def check(self, address: int) -> None:
-        """Follow what an object header leads to: the names of a group, or the chunks of a dataset.
+        """Follow what an object header leads to: the names of a group, the chunks of a dataset, attributes.
 
         Raises
         ------
@@ -78,6 +81,10 @@ class FileTrees:
                 self._check_heap(self._whole(message.data, width, width))
             elif message.kind == _LAYOUT:
                 self._check_layout(message.data)
+            elif attribute_lengths(message.data) > self._size:
+                raise EndlessFileError(
+                    "an attribute states more values of variable length than the file holds"
+                )
 
     def _root(self) -> int | None:
         """Return the address of the root group's header, or nothing when there is no superblock."""
@@ -168,7 +175,7 @@ class FileTrees:
         while at + prefix <= len(data):
             kind = data[at] if new else self._whole(data, at, 2)
             length = self._whole(data, at + (1 if new else 2), 2)
-            if kind in (_LAYOUT, _CONTINUATION, _SYMBOLS):
+            if kind in _FOLLOWED:
                 yield _Message(kind, data[at + prefix : at + prefix + length])
             at += prefix + length
 
