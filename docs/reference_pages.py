@@ -87,8 +87,8 @@ def _substances() -> str:
 
 def _formats() -> str:
     parts = [
-        "# Keys of every format\n\nWhat a stream of `study.yaml` may say, by format. Keys that several formats "
-        "share mean the same in all.\n"
+        "# Keys of every format\n\nWhat a stream of `study.yaml` may say, by format. Keys that several "
+        "formats share mean the same in all.\n"
     ]
     for name, model in FORMATS.items():
         rows = [
