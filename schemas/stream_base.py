@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nwbswitch.schemas.roi_labels import CellTypes, Tracking
 from nwbswitch.schemas.study_clocks import SESSION_CLOCK, FrameTimes
+from nwbswitch.schemas.whole_numbers import FirstNumber
 
 RoiBasis = Literal["activity", "anatomical", "unknown"]
 Parts = Literal["single", "continuous", "runs"]
@@ -104,7 +105,7 @@ class TableStream(RowStream):
     frame_column: str | None = Field(
         None, description="Column with the number of the imaging frame of each row, of the stream timing_of."
     )
-    first_frame: Literal[0, 1] = Field(0, description="Number of the first frame in frame_column.")
+    first_frame: FirstNumber = Field(0, description="Number of the first frame in frame_column.")
 
     @model_validator(mode="after")
     def _counts_frames_of_something(self) -> TableStream:

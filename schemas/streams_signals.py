@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from nwbswitch.schemas.stream_base import RowStream, StudyModel, TableStream
+from nwbswitch.schemas.whole_numbers import CounterBits
 
 _TIME_COLUMN = "Column, dataset or variable with the time of each sample on this stream's clock."
 
@@ -52,7 +53,7 @@ class WheelEncoder(TableStream):
     count: str = Field(description="Column, dataset or variable with the running count of quadrature steps.")
     channel: int | None = Field(None, ge=0, description="Channel, from 0, of an array with two dimensions.")
     counts_per_turn: float = Field(gt=0, description="Counts of one turn; 4 times the lines of the disk.")
-    counter_bits: Literal[8, 16, 24, 32] | None = Field(
+    counter_bits: CounterBits | None = Field(
         None, description="Bits of a counter that starts again at its end; its turns are joined."
     )
     wheel: Wheel | None = Field(None, description="The wheel; by default one of unknown radius.")

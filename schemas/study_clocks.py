@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nwbswitch.schemas.whole_numbers import FirstNumber
+
 SESSION_CLOCK = "session"
 
 TABLE_SUFFIXES = (".csv", ".txt")
@@ -49,7 +51,7 @@ class PulseSource(_Model):
         "levels: the line itself, sampled at rate_hz; pulses are where it crosses the threshold.",
     )
     rate_hz: float | None = Field(None, gt=0, description="Sampling rate, Hz, of samples and levels.")
-    first_sample: Literal[0, 1] = Field(0, description="Number of the first sample: 1 in MATLAB, else 0.")
+    first_sample: FirstNumber = Field(0, description="Number of the first sample: 1 in MATLAB, else 0.")
     scale: float = Field(
         1.0, gt=0, description="Factor that turns stated times into s, e.g. 0.001 when they are in ms."
     )
