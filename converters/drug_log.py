@@ -13,6 +13,7 @@ from neuroconv.utils import DeepDict
 from pynwb import NWBFile
 from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
 
+from nwbswitch.converters.own_compounds import compound_meanings
 from nwbswitch.schemas.drug_log import (
     DRUG_LOG_COLUMNS,
     TABLE_NAME,
@@ -194,7 +195,10 @@ def administrations_table(rows: Sequence[Administration]) -> EventsTable:
         source_description=SOURCE,
         columns=columns,
         colnames=[column.name for column in columns],
-        meanings_tables=[_meanings(by_name[name], words) for name, words in MEANINGS.items()],
+        meanings_tables=[
+            *(_meanings(by_name[name], words) for name, words in MEANINGS.items()),
+            *compound_meanings(by_name["substance"], ordered),
+        ],
     )
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from nwbswitch.converters.clocks.clock_rules import clocks_agree
+from nwbswitch.converters.own_compounds import stored_compounds
 from nwbswitch.converters.session import STUB
 from nwbswitch.schemas.drug_checks import check_administration
 from nwbswitch.schemas.drug_log import (
@@ -22,6 +23,8 @@ from nwbswitch.schemas.drug_log import (
 )
 from nwbswitch.schemas.epochs import Window
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.substance import Substance
+from nwbswitch.schemas.substances import own_compound
 
 # A window may end this much after the last frame: half a second covers a frame at 2 Hz.
 SLACK_S = 0.5
@@ -51,12 +54,18 @@ class Recording:
         return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
 
     @cached_property
+    def compounds(self) -> list[Substance]:
+        """Compounds of the lab that the drug log defines."""
+        return [] if self.log is None else stored_compounds(self.log)
+
+    @cached_property
     def numbered_rows(self) -> list[tuple[int, Administration]]:
         """The rows of the drug log that can be read, each with its number in the table."""
         found = []
         for number, values in enumerate(self.values):
             try:
-                found.append((number, administration_from_values(values)))
+                row = administration_from_values(values)
+                found.append((number, own_compound(row, self.compounds)))
             except ValueError:
                 continue
         return found
@@ -166,7 +175,7 @@ def administrations_make_sense(recording: Recording) -> Iterator[Issue]:
             problem = f"The row cannot be read: {' '.join(str(error).split())}"
             yield issue("wrong-value", problem, place=_log_place(number))
             continue
-        yield from check_administration(row, _log_place(number))
+        yield from check_administration(own_compound(row, recording.compounds), _log_place(number))
 
 
 def derived_doses_fit(recording: Recording) -> Iterator[Issue]:

@@ -249,3 +249,19 @@ def test_a_row_that_cannot_be_read_does_not_shift_the_others() -> None:
 def test_every_window_of_a_name_is_compared() -> None:
     windows = [("baseline", 0.0, 20.0), ("drug", 10.0, 15.0), ("drug", 32.0, 60.0)]
     assert "epochs-overlap" in {each.code for each in broken_rules(make(windows=windows))}
+
+
+def test_a_compound_of_the_lab_is_known_from_the_file_itself() -> None:
+    compound = {"name": "KX-7", "formula": "C13H16ClNO", "salts": {"hydrochloride": "C13H16ClNO.HCl"}}
+    own = {**ROW, "substance": "KX-7", "compound": compound}
+    assert [each.code for each in broken_rules(make(rows=[SALINE, own]))] == []
+    assert "unknown-drug" in codes(make(rows=[{**ROW, "substance": "KX-7"}]))
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"name": "KX-7", "formula": "?"}', "[" * 200_000])
+def test_a_definition_that_cannot_be_read_defines_nothing(text: str) -> None:
+    own = {**ROW, "substance": "KX-7", "compound": {"name": "KX-7"}}
+    nwbfile = make(rows=[own])
+    column = nwbfile.events["drug_administrations"].meanings_tables["substance_meanings"]["definition"]
+    column.data[0] = text
+    assert "unknown-drug" in codes(nwbfile)
