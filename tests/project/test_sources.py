@@ -21,7 +21,7 @@ def test_modules_stay_small() -> None:
 
 
 def test_nothing_unfinished_is_shipped() -> None:
-    words = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
+    words = re.compile(r"\b(TODO|FIXME|XXX|raise NotImplementedError)\b")
     found = [
         f"{path.relative_to(ROOT)}: {line.strip()}"
         for folder in FOLDERS
