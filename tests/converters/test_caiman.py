@@ -14,6 +14,7 @@ from pynwb import NWBHDF5IO
 from roi_truth import HEIGHT, N_FRAMES, RATE_HZ, WIDTH, column, roi_truth, stored_masks, stored_traces, write
 
 from nwbswitch.converters.segmentation.caiman import CaimanInterface
+from nwbswitch.converters.segmentation.rois import TraceKind
 from nwbswitch.schemas.errors import InputFileError, IssuesError, UnsafeFileError
 
 TRUTH = roi_truth()
