@@ -16,6 +16,7 @@ from nwbswitch.schemas.files import digest, sha256_file
 # How far the digest may run ahead of the writing: as much as any system keeps in its cache, so that each
 # file comes from its disk, or over the network, once.
 LEAD_BYTES = 256 << 20
+_ENDING_S = 5.0
 
 
 class FileState(BaseModel):
@@ -107,7 +108,8 @@ class InputDigests:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join()
+        # A server that no longer answers must not hold up the end.
+        self._thread.join(_ENDING_S)
 
     def follow(self, done: int, total: int) -> None:
         """Let the reading go on to a little beyond the part ``done / total`` of all bytes."""

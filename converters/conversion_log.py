@@ -56,7 +56,7 @@ class SessionLog:
             self.warnings.append(text)
             self.say(f"WARNING {text}")
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: Exception) -> None:
         """Add the traceback of what ended the session."""
         told = "".join(traceback.format_exception(error)).rstrip()
         self.say(f"FAILED\n{told}")
@@ -80,8 +80,11 @@ def session_log(path: Path | None) -> Iterator[SessionLog]:
         with _heard_by(log):
             try:
                 yield log
-            except BaseException as error:
+            except Exception as error:
                 log.failed(error)
+                raise
+            except BaseException:
+                log.say("stopped")
                 raise
 
 

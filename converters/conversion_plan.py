@@ -87,7 +87,7 @@ class WorkPlan:
 class _Touched:
     """A record, and what must be read to tell whether it still holds."""
 
-    path: Path
+    relative: Path
     made: ConversionRecord
     comparison: Comparison
 
@@ -119,20 +119,20 @@ def plan_work(
             found, made = compare_file(single, target, out_dir, backend=backend, stub=stub)
             compared[target.relative] = found
             if found is not None and made is not None and found.unread:
-                touched.append(_Touched(record_path(out_dir, target.relative), made, found))
+                touched.append(_Touched(target.relative, made, found))
     renewed = []
     outcomes = run_jobs(
         _settle, touched, label="compare", workers=workers, executor=executor, describe=_describe
     )
     for outcome in outcomes:
-        relative = _relative(outcome.item.path, out_dir, compared)
+        relative = outcome.item.relative
         if outcome.value is None:
             compared[relative] = Comparison((f"it cannot be compared: {outcome.reason}",))
             continue
         made, differences = outcome.value
         compared[relative] = Comparison(differences)
         if not differences:
-            renewed.append((outcome.item.path, made))
+            renewed.append((record_path(out_dir, relative), made))
     jobs = []
     kept: list[str] = []
     for single, files in zip(singles, named, strict=True):
@@ -176,10 +176,6 @@ def _settle(one: _Touched) -> tuple[ConversionRecord, tuple[str, ...]]:
 
 def _describe(one: _Touched) -> str:
     return one.made.output.name
-
-
-def _relative(path: Path, out_dir: Path, known: dict[Path, Comparison | None]) -> Path:
-    return next(each for each in known if record_path(out_dir, each) == path)
 
 
 def _left_over(

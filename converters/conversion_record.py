@@ -38,17 +38,15 @@ class ConversionRecord(BaseModel):
         cls, stated: dict[str, Any], inputs: tuple[FileState, ...], output: FileState, identifier: str
     ) -> ConversionRecord:
         """Return the record of a file that was made now."""
+        digests = {each.name: each.sha256 for each in inputs}
+        made = provenance(command="convert", parameters={}, inputs=digests, seed=None)
         return cls(
             version=__version__,
             inputs=inputs,
             output=output,
             identifier=identifier,
-            provenance=provenance(
-                command="convert",
-                parameters=stated,
-                inputs={each.name: each.sha256 for each in inputs},
-                seed=None,
-            ),
+            # Plain values as they are, to be compared with those of a later run.
+            provenance={**made, "parameters": stated},
         )
 
 
@@ -75,8 +73,7 @@ def compare(
     found = []
     if _series(made.version) != _series(__version__):
         found.append(f"it was made by version {made.version}, this is {__version__}")
-    now = provenance(command="convert", parameters=stated, inputs={}, seed=None)["parameters"]
-    changed = list(changes(made.provenance.get("parameters"), now))
+    changed = list(changes(made.provenance.get("parameters"), stated))
     found += changed[:_MOST_CHANGES]
     if len(changed) > _MOST_CHANGES:
         found.append(f"{len(changed) - _MOST_CHANGES} more differences")

@@ -128,8 +128,14 @@ def convert(
     with claimed(folder) as claim:
         plan.renew()
         jobs = [replace(job, claim=claim) for job in plan.jobs]
+        done = not any(job.missing for job in jobs)
         outcomes = run_jobs(
-            convert_session, jobs, label="convert", workers=workers, executor=executor, describe=_describe
+            convert_session,
+            jobs,
+            label="convert",
+            workers=1 if done else workers,
+            executor=None if done else executor,
+            describe=_describe,
         )
         result = ConvertResult(
             tuple(_session_result(outcome) for outcome in outcomes), folder, tuple(warnings), notes=notes

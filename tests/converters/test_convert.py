@@ -6,10 +6,7 @@ import errno
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,47 +225,6 @@ def test_worker_processes_write_the_same(study: Study, tmp_path: Path) -> None:
             assert one["identifier"][()] == two["identifier"][()]
             name = "processing/ophys/Fluorescence/RoiResponseSeries/data"
             assert np.array_equal(one[name][:], two[name][:])
-
-
-_SCRIPT = """
-import pickle, sys, time
-from pathlib import Path
-import nwbswitch.converters.imaging.tiff_movie as tiff_movie
-from nwbswitch.converters.convert import convert
-from nwbswitch.converters.simulate import simulate_study
-
-study, out, mark = map(Path, sys.argv[1:])
-read = tiff_movie.TiffFrames.read
-
-def slow_for_the_second(self, start, stop):
-    if "raw2" in str(self.path):
-        mark.touch()
-        time.sleep(60)
-    return read(self, start, stop)
-
-tiff_movie.TiffFrames.read = slow_for_the_second
-convert(pickle.loads(study.read_bytes()), out)
-"""
-
-
-def test_a_killed_run_leaves_finished_files_and_resumes(study: Study, tmp_path: Path) -> None:
-    import pickle
-
-    (tmp_path / "study.pickle").write_bytes(pickle.dumps(study))
-    arguments = [str(tmp_path / name) for name in ("study.pickle", "out", "writing")]
-    process = subprocess.Popen([sys.executable, "-c", _SCRIPT, *arguments], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "writing").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert (tmp_path / "writing").exists()
-    finished = [path for path in (tmp_path / "out").rglob("*.nwb") if not path.name.startswith(PARTIAL)]
-    assert [path.name for path in finished] == ["sub-m1_ses-day1_behavior+ophys.nwb"]
-    assert list((tmp_path / "out").rglob(f"{PARTIAL}*"))
-    result = convert(study, tmp_path / "out")
-    assert [each.status for each in result.sessions] == ["present", "converted"]
-    assert not list((tmp_path / "out").rglob(f"{PARTIAL}*"))
 
 
 def test_the_real_recording(treadmill: Study, tmp_path: Path, shared: Path) -> None:

@@ -49,7 +49,7 @@ def test_one_file_holds_what_is_archived(
         assert nwbfile.subject.subject_id == "m1"
         assert len(nwbfile.devices) == 1
         assert "Ketamine" in nwbfile.pharmacology
-        assert (nwbfile.epochs is None) == (archive == "raw")
+        assert (len(nwbfile.intervals or {}) == 0) == (archive == "raw")
         assert len(nwbfile.get_all_events()) == 1
 
 

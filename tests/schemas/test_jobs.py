@@ -95,7 +95,7 @@ def test_an_error_that_cannot_travel_does_not_take_the_others_along() -> None:
 def test_a_value_that_cannot_travel_is_that_jobs_failure() -> None:
     outcomes = run_jobs(closure, [0, 1, 2], label="x", workers=2, quiet=True)
     assert [each.value for each in outcomes] == [0, None, 2]
-    assert "pickle" in outcomes[1].reason.lower()
+    assert "local object" in outcomes[1].reason
 
 
 def test_a_foreign_executor_is_used_and_left_open() -> None:

@@ -104,7 +104,7 @@ def test_a_listener_that_fails_does_not_end_the_job() -> None:
 
 def test_what_cannot_travel_fails_alone() -> None:
     with WorkerPool(1) as pool:
-        with pytest.raises(Exception, match="pickle"):
+        with pytest.raises(Exception, match="pickle|local object"):
             pool.submit(lambda: 1).result(60)
         with pytest.raises(ValueError, match="no number"):
             pool.submit(unreadable).result(60)
@@ -131,6 +131,19 @@ def test_all_are_ended_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5
     assert all(isinstance(each.exception(5), WorkerEndedError) for each in running)
     assert waiting.cancelled()
+
+
+def test_processes_that_are_sending_are_ended_too() -> None:
+    """A pool whose queues are shared waits for good for the rest of a result of a process that is gone."""
+    for round_ in range(6):
+        pool = WorkerPool(2)
+        pool.submit(pid).result(60)
+        futures = [pool.submit(much) for _ in range(40)]
+        time.sleep(0.03 * round_)
+        started = time.monotonic()
+        pool.kill()
+        assert time.monotonic() - started < 5
+        assert all(each.cancelled() or each.done() for each in futures)
 
 
 def test_processes_that_are_only_starting_are_ended_too() -> None:
