@@ -160,10 +160,9 @@ def _checked(
     known: set[str] = set()
     for info in entries:
         name = _plain_name(file, info)
-        folded = name.rstrip("/").casefold()
-        if folded in known:
+        if name.rstrip("/") in known:
             raise UnsafeFileError(file, f"holds the name {name[:80]!r} twice.")
-        known.add(folded)
+        known.add(name.rstrip("/"))
         if info.flag_bits & 0x41:
             raise UnsafeFileError(
                 file, f"has the encrypted member {name[:80]!r}.", "Unpack it and zip it anew."
@@ -186,14 +185,13 @@ def _checked(
 
 
 def _plain_name(file: Path, info: zipfile.ZipInfo) -> str:
-    # The name as it is stored: zipfile cuts at NUL and exchanges the platform's separator.
-    name = info.orig_filename
+    # The name as it is stored: zipfile cuts at NUL. Some programs on Windows separate with backslashes.
+    name = info.orig_filename.replace("\\", "/")
     parts = name.split("/")
     if (
         not name.strip("/")
         or any(ord(letter) < 32 for letter in name)
-        or "\\" in name
-        or ":" in parts[0]
+        or (name[:1].isalpha() and name[1:2] == ":")
         or name.startswith("/")
         or ".." in parts
     ):
