@@ -31,6 +31,7 @@ from nwbswitch.converters.imaging.imaging_plane import (
 )
 from nwbswitch.converters.nwb_modules import container
 from nwbswitch.converters.segmentation.rois import (
+    PIXEL,
     STUB_FRAMES,
     TRACE_DESCRIPTIONS,
     Column,
@@ -46,6 +47,7 @@ from nwbswitch.schemas.stream_base import RoiBasis
 
 MODULE_DESCRIPTION = "Regions of interest and their fluorescence."
 SEGMENTATION_NAME = "PlaneSegmentation"
+PIXEL_DESCRIPTION = "Pixels and weights of each ROI, in the axes of the movie and the images."
 RATE_TOLERANCE = 0.005
 
 
@@ -206,16 +208,15 @@ class RoiInterface(TimedInterface):
     def _segmentation(
         self, nwbfile: NWBFile, metadata: Mapping[str, Any], fields: Mapping[str, Any]
     ) -> PlaneSegmentation:
-        columns: list[VectorData] = []
-        if self.rois.pixels is not None:
-            name = "pixel_mask" if "z" not in (self.rois.pixels.dtype.names or ()) else "voxel_mask"
-            pixels = VectorData(
-                name=name,
-                description="Pixels and weights of each ROI, in the axes of the movie and the images. "
-                f"{self.rois.pixel_note}".strip(),
-                data=self.rois.pixels,
-            )
-            columns = [pixels, VectorIndex(name=f"{name}_index", data=self.rois.ends, target=pixels)]
+        masks, ends, description = self.rois.pixels, self.rois.ends, PIXEL_DESCRIPTION
+        if masks is None or ends is None:  # NWB wants a mask of every ROI
+            masks, ends = np.empty(0, PIXEL), np.zeros(self.n_rois, np.int64)
+            description = "Not known: no ROI has pixels."
+        name = "pixel_mask" if "z" not in (masks.dtype.names or ()) else "voxel_mask"
+        pixels = VectorData(
+            name=name, description=f"{description} {self.rois.pixel_note}".strip(), data=masks
+        )
+        columns: list[VectorData] = [pixels, VectorIndex(name=f"{name}_index", data=ends, target=pixels)]
         columns += [
             VectorData(name=name, description=each.description, data=_stored(each.values))
             for name, each in self._columns().items()

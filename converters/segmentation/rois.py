@@ -269,6 +269,11 @@ class RoiSet:
         """Number of frames."""
         return next(iter(self.traces.values())).shape[1]
 
+    def contradicts_runs(self, counts: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the frames per run that the program read, where it read as many runs but of other lengths."""
+        alike = [each for each in self.run_frames if len(each) == len(counts)]
+        return alike[0] if alike and tuple(counts) not in alike else None
+
 
 def joined_masks(masks: Iterable[tuple[NDArray[Any], ...]]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return ``pixels`` and ``ends`` of masks given as (x, y, weight) or (x, y, z, weight) arrays."""
