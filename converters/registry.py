@@ -37,6 +37,9 @@ class Reader:
 READERS: dict[str, Reader] = {
     "tiff_movie": Reader(Kind.MOVIE, "imaging.tiff_movie", "TiffMovieInterface"),
     "scanimage": Reader(Kind.MOVIE, "imaging.scanimage", "ScanImageInterface"),
+    "ome_tiff": Reader(Kind.MOVIE, "imaging.ome_tiff", "OmeTiffInterface"),
+    "bruker": Reader(Kind.MOVIE, "imaging.bruker", "BrukerInterface"),
+    "thor": Reader(Kind.MOVIE, "imaging.thor", "ThorInterface"),
     "scanbox": Reader(Kind.MOVIE, "imaging.scanbox", "ScanboxInterface"),
     "hdf5_stack": Reader(Kind.MOVIE, "imaging.hdf5_stack", "Hdf5StackInterface"),
     "inscopix": Reader(Kind.MOVIE, "imaging.inscopix", "InscopixInterface"),

@@ -18,13 +18,22 @@ from nwbswitch.schemas.streams_segmentation import (
 )
 from nwbswitch.schemas.streams_signals import BpodEncoder, SignalSeries, WheelAnalog, WheelEncoder
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
-from nwbswitch.schemas.streams_tiff import ScanImageMovie, TiffMovie
+from nwbswitch.schemas.streams_tiff import (
+    BrukerTSeries,
+    OmeTiffMovie,
+    ScanImageMovie,
+    ThorMovie,
+    TiffMovie,
+)
 from nwbswitch.schemas.streams_trials import BpodTrials, MedPcEvents, StimulusTable, TrialTable
 from nwbswitch.schemas.streams_wheel import WheelCsv
 
 Stream = Annotated[
     TiffMovie
     | ScanImageMovie
+    | OmeTiffMovie
+    | BrukerTSeries
+    | ThorMovie
     | ScanboxMovie
     | Hdf5Stack
     | InscopixMovie
@@ -51,6 +60,9 @@ Stream = Annotated[
 FORMATS: dict[str, type[StreamBase]] = {
     "tiff_movie": TiffMovie,
     "scanimage": ScanImageMovie,
+    "ome_tiff": OmeTiffMovie,
+    "bruker": BrukerTSeries,
+    "thor": ThorMovie,
     "scanbox": ScanboxMovie,
     "hdf5_stack": Hdf5Stack,
     "inscopix": InscopixMovie,
@@ -73,5 +85,5 @@ FORMATS: dict[str, type[StreamBase]] = {
     "medpc": MedPcEvents,
 }
 
-FOLDER_FORMATS: frozenset[str] = frozenset({"minian", "suite2p"})
+FOLDER_FORMATS: frozenset[str] = frozenset({"bruker", "minian", "suite2p", "thor"})
 """Formats whose path is a folder."""

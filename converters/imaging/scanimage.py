@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pydantic import FilePath
 
 from nwbswitch.converters.imaging.chosen import chosen, chosen_plane
-from nwbswitch.converters.imaging.movie_interface import RATE_TOLERANCE
 from nwbswitch.converters.imaging.paged_movie import (
     Crop,
     ListedOrder,
@@ -28,6 +27,7 @@ from nwbswitch.converters.imaging.paged_movie import (
 from nwbswitch.converters.imaging.scanimage_fields import Region, crops, read_regions
 from nwbswitch.converters.imaging.scanimage_header import ScanImageHeader, date_vector, read_header
 from nwbswitch.converters.imaging.stated_movie import StatedMovieInterface
+from nwbswitch.converters.imaging.stated_times import in_order, measured_rate_hz
 from nwbswitch.converters.imaging.tiff_directory import read_page_table
 from nwbswitch.converters.imaging.tiff_pages import TiffPages, reading
 from nwbswitch.schemas.errors import InputFileError
@@ -268,15 +268,8 @@ def _stated(
     pages = order.numbers(0, order.n_frames)[:, 0]
     times = None
     if page_times is not None:
-        times = page_times[pages]
-        late = np.flatnonzero(~(np.diff(times) > 0))
-        if len(late):
-            raise InputFileError(
-                path,
-                f"states {times[late[0] + 1]:g} s for frame {late[0] + 2}, {times[late[0]]:g} s for the last one.",
-                "With use_timestamps: false the frame rate is taken instead.",
-            )
-        rate = _measured_rate(times, rate)
+        times = in_order(path, page_times[pages], otherwise="the frame rate")
+        rate = measured_rate_hz(times, rate)
     elif isinstance(order, ListedOrder) and rate:
         times = (pages // len(header.channels)) / rate
     started = header.started
@@ -291,14 +284,6 @@ def _apart(files: Sequence[Path]) -> list[list[Path]]:
 
 def _together(files: Sequence[Path]) -> list[list[Path]]:
     return [list(files)]
-
-
-def _measured_rate(times: NDArray[np.float64], stated: float | None) -> float | None:
-    """Return the stated rate if the frame times have it, else theirs, Hz: settings may be out of date."""
-    if len(times) < 2:
-        return stated
-    measured = float(1 / np.median(np.diff(times)))
-    return stated if stated and abs(measured - stated) <= RATE_TOLERANCE * stated else measured
 
 
 def _runs(files: Sequence[Path]) -> list[list[Path]]:

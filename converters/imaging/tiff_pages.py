@@ -18,24 +18,17 @@ from numpy.typing import NDArray
 from nwbswitch.converters.imaging.movie import MAX_FRAME_BYTES
 from nwbswitch.converters.imaging.open_files import OpenFiles
 from nwbswitch.converters.imaging.raw_frames import open_raw, read_into
-from nwbswitch.converters.imaging.tiff_directory import (
-    IN_PIECES,
-    Directory,
-    Note,
-    PageLayout,
-    read_directory,
-    read_page_table,
-)
+from nwbswitch.converters.imaging.tiff_directory import IN_PIECES, Note, PageLayout, read_page_table
 from nwbswitch.schemas.errors import InputFileError, MissingExtraError, NwbswitchError, UnsafeFileError
+from nwbswitch.schemas.tiff_tags import DESCRIPTION, Directory, read_directory
 
 if TYPE_CHECKING:
     import tifffile
 
 # zlib cannot compress by more than 1032:1 (RFC 1951), LZW by about 1400:1.
 MAX_COMPRESSION_RATIO = 2000
-MAX_TEXT_BYTES = 256 << 20
 
-_DESCRIPTION, _STRIP_OFFSETS, _STRIP_BYTES = 270, 273, 279
+_STRIP_OFFSETS, _STRIP_BYTES = 273, 279
 _GREY = (0, 1)
 _KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
 """Kind of number by SampleFormat; 4 is undefined, which all readers take for unsigned."""
@@ -113,7 +106,9 @@ class TiffPages:
         except BaseException:
             self.close()
             raise
-        self._foreign = self.dtype.itemsize > 1 and (self.table.order == "<") != (sys.byteorder == "little")
+        self._foreign = self.dtype.itemsize > 1 and (self.table.form.order == "<") != (
+            sys.byteorder == "little"
+        )
 
     def _common_layout(self) -> PageLayout:
         first = self.table.layouts[0]
@@ -274,12 +269,12 @@ class TiffPages:
                 f"At most {MAX_FRAME_BYTES} bytes per frame are read.",
             )
 
-    def text(self, number: int = 0, *, code: int = _DESCRIPTION) -> bytes:
+    def text(self, number: int = 0, *, code: int = DESCRIPTION) -> bytes:
         """Return a text tag of a page, by default its description; b"" where there is none."""
         with reading(self.path, step=f"read page {number + 1}"):
             stream = self._handle().stream
             tags = self._directory(stream, number)
-            return tags.text(stream, code, limit=MAX_TEXT_BYTES)
+            return tags.text(stream, code)
 
     def has(self, code: int) -> bool:
         """Return whether the first page has a tag."""
@@ -288,8 +283,7 @@ class TiffPages:
     def count(self, code: int) -> int:
         """Return how many values a tag of the first page has; 0 when it is absent."""
         with reading(self.path, step="read page 1"):
-            _, count, _ = self._directory(self._handle().stream, 0).tags.get(code, (0, 0, b""))
-            return count
+            return self._directory(self._handle().stream, 0).count(code)
 
     def spread(self, n_images: int) -> None:
         """Take the bytes behind the start of the only page as ``n_images`` images without gaps.
@@ -325,7 +319,7 @@ class TiffPages:
 
     def _directory(self, stream: FileIO, number: int) -> Directory:
         position = int(self.table.directories[number])
-        return read_directory(self.path, stream, position, order=self.table.order, big=self.table.big)
+        return read_directory(self.path, stream, self.table.form, position, page=number + 1)
 
     def close(self) -> None:
         """Close the file; reading opens it again."""

@@ -25,6 +25,7 @@ from format_writers.scanbox import write_scanbox
 from format_writers.scanimage import settings, write_big
 from roi_truth import roi_truth
 from small_study import write_raw
+from tiff_cases import TIFF_CASES
 
 Case = Callable[[Path], dict[str, Any]]
 
@@ -107,7 +108,7 @@ def _wheel_csv(folder: Path) -> dict[str, Any]:
 
 CASES: dict[str, Case] = {
     "tiff_movie": _tiff_movie,
-    "scanimage": _scanimage,
+    **TIFF_CASES,
     "scanbox": _scanbox,
     "hdf5_stack": _hdf5_stack,
     "inscopix": _inscopix,
