@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nwbswitch.schemas.stream_base import StreamBase
 from nwbswitch.schemas.streams_binary_movies import FemtonicsMovie, Hdf5Stack, InscopixMovie, ScanboxMovie
+from nwbswitch.schemas.streams_pose import DeepLabCut, Facemap, FacemapKeypoints, LightningPose, Sleap
 from nwbswitch.schemas.streams_segmentation import (
     CaimanFile,
     CnmfeFile,
@@ -26,6 +27,7 @@ from nwbswitch.schemas.streams_tiff import (
     TiffMovie,
 )
 from nwbswitch.schemas.streams_trials import BpodTrials, MedPcEvents, StimulusTable, TrialTable
+from nwbswitch.schemas.streams_video import Video
 from nwbswitch.schemas.streams_wheel import WheelCsv
 
 Stream = Annotated[
@@ -50,6 +52,12 @@ Stream = Annotated[
     | WheelAnalog
     | BpodEncoder
     | SignalSeries
+    | DeepLabCut
+    | LightningPose
+    | Sleap
+    | FacemapKeypoints
+    | Facemap
+    | Video
     | TrialTable
     | StimulusTable
     | BpodTrials
@@ -79,6 +87,12 @@ FORMATS: dict[str, type[StreamBase]] = {
     "wheel_analog": WheelAnalog,
     "bpod_encoder": BpodEncoder,
     "series": SignalSeries,
+    "deeplabcut": DeepLabCut,
+    "lightning_pose": LightningPose,
+    "sleap": Sleap,
+    "facemap_keypoints": FacemapKeypoints,
+    "facemap": Facemap,
+    "video": Video,
     "trials": TrialTable,
     "stimuli": StimulusTable,
     "bpod": BpodTrials,

@@ -22,7 +22,7 @@ from format_writers.inscopix import write_isxd
 from format_writers.inscopix_cells import write_cell_set
 from format_writers.minian import write_minian
 from format_writers.scanbox import write_scanbox
-from format_writers.scanimage import settings, write_big
+from pose_cases import POSE_CASES
 from roi_truth import roi_truth
 from small_study import write_raw
 from tiff_cases import TIFF_CASES
@@ -33,12 +33,6 @@ Case = Callable[[Path], dict[str, Any]]
 def _tiff_movie(folder: Path) -> dict[str, Any]:
     write_raw(folder)
     return {"file_path": str(folder / "movie.tif"), "rate_hz": 5.0}
-
-
-def _scanimage(folder: Path) -> dict[str, Any]:
-    values = settings(channels=(1, 2), slices=2, flyback=1, shape=(6, 9))
-    write_big(folder / "m_00001.tif", _movie(720, 6, 9).astype(np.int16), values)
-    return {"file_path": str(folder / "m_00001.tif"), "channel": 2}
 
 
 def _movie(*shape: int) -> np.ndarray:
@@ -122,4 +116,5 @@ CASES: dict[str, Case] = {
     "imagej_rois": _imagej_rois,
     "wheel_csv": _wheel_csv,
     **BEHAVIOR_CASES,
+    **POSE_CASES,
 }
