@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,10 @@ from nwbswitch.converters.imaging.paged_movie import (
     RegularOrder,
     Stated,
 )
+from nwbswitch.converters.imaging.raw_frames import open_raw
 from nwbswitch.converters.imaging.scanimage_fields import Region, crops, read_regions
-from nwbswitch.converters.imaging.scanimage_header import ScanImageHeader, date_vector, read_header
+from nwbswitch.converters.imaging.scanimage_header import ScanImageHeader, read_header
+from nwbswitch.converters.imaging.scanimage_times import Stamps, page_times
 from nwbswitch.converters.imaging.stated_movie import StatedMovieInterface
 from nwbswitch.converters.imaging.stated_times import in_order, measured_rate_hz
 from nwbswitch.converters.imaging.tiff_directory import read_page_table
@@ -34,36 +33,7 @@ from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.stream_base import Parts
 
 _SOFTWARE, _ARTIST = 305, 315
-_TIME = re.compile(rb'(?:frameTimestamps_sec"?|Frame Timestamp\(s\))\s*[=:]\s*([-+0-9.eE]+)')
-_EPOCH = re.compile(rb'\bepoch"?\s*[=:]\s*\[([^\]]*)\]')
 _Order = RegularOrder | ListedOrder
-_NUMBERS = re.compile(r"[-+0-9.eE]+")
-
-
-class _Stamps:
-    """Collects the time of each page, and the moment from which times count."""
-
-    def __init__(self) -> None:
-        self.times = array("d")
-        self.epoch: datetime | None = None
-        self.epoch_text = b""
-        self._absent = False
-
-    def __call__(self, description: bytes) -> None:
-        if self._absent:
-            return
-        found = _TIME.search(description)
-        if not self.times:
-            epoch = _EPOCH.search(description)
-            self.epoch_text = epoch[1] if epoch else b""
-            self.epoch = date_vector(
-                [float(each) for each in _NUMBERS.findall(self.epoch_text.decode("ascii", "replace"))]
-            )
-            self._absent = found is None
-        if found is not None:
-            self.times.append(float(found[1]))
-        elif self.times:
-            self.times.append(float("nan"))
 
 
 class ScanImageMovie(PagedMovie):
@@ -104,10 +74,10 @@ class ScanImageMovie(PagedMovie):
         use_timestamps: bool = True,
     ) -> None:
         opened: list[TiffPages] = []
-        stamps: list[_Stamps] = []
+        stamps: list[Stamps] = []
         try:
             for path in paths:
-                stamps.append(_Stamps())
+                stamps.append(Stamps())
                 opened.append(TiffPages(path, note=stamps[-1] if use_timestamps else None))
             first = opened[0]
             self.header = _header(first)
@@ -120,7 +90,7 @@ class ScanImageMovie(PagedMovie):
             )
             order, planes = _order(first.path, self.header, ends, place, plane, slice_frame)
             cuts, pixel_size_um = _cuts(first, self.header, planes, roi)
-            times = _page_times(opened, stamps) if use_timestamps else None
+            times = page_times(opened, stamps) if use_timestamps else None
             stated = _stated(first.path, self.header, order, times, stamps[0].epoch)
             super().__init__(files, order, stated=replace(stated, pixel_size_um=pixel_size_um), crops=cuts)
         except BaseException:
@@ -233,31 +203,11 @@ def _region_pixels(header: ScanImageHeader, region: Region, z_um: float) -> tupl
     return across * header.um_per_degree / field.width, down * header.um_per_degree / field.height
 
 
-def _page_times(opened: Sequence[TiffPages], stamps: Sequence[_Stamps]) -> NDArray[np.float64] | None:
-    """Return the time of every page since the start of the acquisition, s; None where files state none."""
-    blocks: list[NDArray[np.float64]] = []
-    zero = stamps[0].epoch
-    for pages, own in zip(opened, stamps, strict=True):
-        times = np.array(own.times, dtype=np.float64)
-        if len(times) != pages.n_pages or not times.any():
-            return None
-        if zero is not None and own.epoch is not None:
-            times += (own.epoch - zero).total_seconds()
-        if blocks and times[0] < blocks[-1][-1]:
-            raise InputFileError(
-                pages.path,
-                f"begins at {times[0]:g} s, before the file before it ends at {blocks[-1][-1]:g} s.",
-                "Files of different acquisitions are parts: runs.",
-            )
-        blocks.append(times)
-    return np.concatenate(blocks)
-
-
 def _stated(
     path: Path,
     header: ScanImageHeader,
     order: _Order,
-    page_times: NDArray[np.float64] | None,
+    stamped_s: NDArray[np.float64] | None,
     epoch: datetime | None,
 ) -> Stated:
     """Return rate, start and frame times: as stamped, or as the settings say."""
@@ -267,8 +217,8 @@ def _stated(
         rate = header.volume_rate_hz or (rate / cycle if rate else None)
     pages = order.numbers(0, order.n_frames)[:, 0]
     times = None
-    if page_times is not None:
-        times = in_order(path, page_times[pages], otherwise="the frame rate")
+    if stamped_s is not None:
+        times = in_order(path, stamped_s[pages], otherwise="the frame rate")
         rate = measured_rate_hz(times, rate)
     elif isinstance(order, ListedOrder) and rate:
         times = (pages // len(header.channels)) / rate
@@ -291,8 +241,8 @@ def _runs(files: Sequence[Path]) -> list[list[Path]]:
     found: list[list[Path]] = []
     last = b""
     for file in files:
-        stamps = _Stamps()
-        with reading(file, step="open it"), FileIO(file) as stream:
+        stamps = Stamps()
+        with reading(file, step="open it"), open_raw(file) as stream:
             read_page_table(file, stream, note=stamps, limit=1)
         if found and stamps.epoch is not None and stamps.epoch_text == last:
             found[-1].append(file)

@@ -12,14 +12,21 @@ from nwbswitch.schemas.errors import InputFileError
 
 
 def in_order(path: Path, times_s: NDArray[np.float64], *, otherwise: str) -> NDArray[np.float64]:
-    """Return frame times (n,), s, that increase from frame to frame.
+    """Return frame times (n,), s, that are finite and increase from frame to frame.
 
     Raises
     ------
     InputFileError
-        Naming the first frame that does not come after the one before it; ``otherwise`` says what is taken
-        with use_timestamps: false.
+        Naming the first frame without a time, or that does not come after the one before it;
+        ``otherwise`` says what is taken with use_timestamps: false.
     """
+    unknown = np.flatnonzero(~np.isfinite(times_s))
+    if len(unknown):
+        raise InputFileError(
+            path,
+            f"states no time for frame {int(unknown[0]) + 1}.",
+            f"With use_timestamps: false {otherwise} is taken instead.",
+        )
     late = np.flatnonzero(~(np.diff(times_s) > 0))
     if len(late):
         frame = int(late[0]) + 1

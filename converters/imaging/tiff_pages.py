@@ -19,6 +19,7 @@ from nwbswitch.converters.imaging.movie import MAX_FRAME_BYTES
 from nwbswitch.converters.imaging.open_files import OpenFiles
 from nwbswitch.converters.imaging.raw_frames import open_raw, read_into
 from nwbswitch.converters.imaging.tiff_directory import IN_PIECES, Note, PageLayout, read_page_table
+from nwbswitch.converters.imaging.tiff_layout import check_grey, form, in_words, is_plain, stored_dtype
 from nwbswitch.schemas.errors import InputFileError, MissingExtraError, NwbswitchError, UnsafeFileError
 from nwbswitch.schemas.tiff_tags import DESCRIPTION, Directory, read_directory
 
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
 MAX_COMPRESSION_RATIO = 2000
 
 _STRIP_OFFSETS, _STRIP_BYTES = 273, 279
-_GREY = (0, 1)
-_KINDS = {1: "u", 2: "i", 3: "f", 4: "u"}
-"""Kind of number by SampleFormat; 4 is undefined, which all readers take for unsigned."""
-_WIDTHS = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)}
 
 
 class _Handle:
@@ -76,7 +73,7 @@ class TiffPages:
     Attributes
     ----------
     n_pages, height, width, dtype
-        Number and shape of the pages; dtype in the byte order of this machine.
+        Number and shape of the pages; dtype of what is read, in the byte order of this machine.
 
     Raises
     ------
@@ -95,18 +92,20 @@ class TiffPages:
             self.n_pages = len(self.table)
             layout = self._common_layout()
             self._nbytes = layout.nbytes
-            self._plain = np.array([_is_plain(each) for each in self.table.layouts])
-            if _dtype(layout) is None or not self._plain.all():
-                self.height, self.width, self.dtype = self._as_tifffile_sees_it()
+            self._plain = np.array([is_plain(each) for each in self.table.layouts])
+            if stored_dtype(layout) is None or not self._plain.all():
+                self.height, self.width, self._stored = self._as_tifffile_sees_it()
             else:
                 self.height, self.width = layout.height, layout.width
-                self.dtype = np.dtype(_dtype(layout))
+                self._stored = np.dtype(stored_dtype(layout))
                 self._check_size(1, layout.nbytes, self.size)
             self._check_ends()
         except BaseException:
             self.close()
             raise
-        self._foreign = self.dtype.itemsize > 1 and (self.table.form.order == "<") != (
+        # NWB has no 16-bit floating-point numbers; 32 bits hold all their values.
+        self.dtype = np.dtype(np.float32) if self._stored == np.float16 else self._stored
+        self._foreign = self._stored.itemsize > 1 and (self.table.form.order == "<") != (
             sys.byteorder == "little"
         )
 
@@ -114,12 +113,12 @@ class TiffPages:
         first = self.table.layouts[0]
         for kind, each in enumerate(self.table.layouts):
             number = int(np.argmax(self.table.kinds == kind)) + 1
-            _check_grey(self.path, number, each)
-            if _form(each) != _form(first):
+            check_grey(self.path, number, each)
+            if form(each) != form(first):
                 raise InputFileError(
                     self.path,
-                    f"its {self.n_pages} pages differ in shape or type: page {number} is {_words(each)}, "
-                    f"page 1 {_words(first)}.",
+                    f"its {self.n_pages} pages differ in shape or type: page {number} is {in_words(each)}, "
+                    f"page 1 {in_words(first)}.",
                     "A movie needs equal pages; split the file.",
                 )
         return first
@@ -173,27 +172,29 @@ class TiffPages:
         """
         wanted = np.asarray(numbers, dtype=np.int64)
         top, bottom = (0, self.height) if rows is None else rows
-        pages: NDArray[Any] = np.empty((len(wanted), bottom - top, self.width), self.dtype)
-        if not pages.size:
-            return pages
+        pages: NDArray[Any] = np.empty((len(wanted), bottom - top, self.width), self._stored)
+        if pages.size:
+            self._read(wanted, pages, whole=rows is None, top=top)
+        return pages.astype(self.dtype, copy=False)
+
+    def _read(self, wanted: NDArray[Any], pages: NDArray[Any], *, whole: bool, top: int) -> None:
         handle = self._handle()
-        skipped = top * self.width * self.dtype.itemsize
+        skipped = top * self.width * self._stored.itemsize
         plain = self._plain[self.table.kinds[wanted]]
         starts = self.table.starts[wanted]
-        together = rows is None and plain.all() and (starts != IN_PIECES).all()
+        together = whole and plain.all() and (starts != IN_PIECES).all()
         if together and (np.diff(starts) == self._nbytes).all():
             self._fill(handle.stream, int(starts[0]), pages)
-            return pages
-        for place, (number, start, is_plain) in enumerate(
+            return
+        for place, (number, start, as_stored) in enumerate(
             zip(wanted.tolist(), starts.tolist(), plain.tolist(), strict=True)
         ):
-            if is_plain and start == IN_PIECES:
+            if as_stored and start == IN_PIECES:
                 start = self._start(handle, number)
-            if is_plain and start != IN_PIECES:
+            if as_stored and start != IN_PIECES:
                 self._fill(handle.stream, start + skipped, pages[place])
             else:
-                pages[place] = self._decoded(number)[top:bottom]
-        return pages
+                pages[place] = self._decoded(number)[top : top + pages.shape[1]]
 
     def _fill(self, stream: FileIO, start: int, target: NDArray[Any]) -> None:
         """Read ``target`` from ``start`` on, as it is stored."""
@@ -226,11 +227,11 @@ class TiffPages:
             page = self._page(number)
             self._check_page(page, number)
             image: NDArray[Any] = page.asarray()
-        if image.shape != (self.height, self.width) or image.dtype.newbyteorder("=") != self.dtype:
+        if image.shape != (self.height, self.width) or image.dtype.newbyteorder("=") != self._stored:
             raise InputFileError(
                 self.path,
                 f"page {number + 1} is {image.shape} {image.dtype}, page 1 {(self.height, self.width)} "
-                f"{self.dtype}.",
+                f"{self._stored}.",
                 "A movie needs equal pages; split the file.",
             )
         return image
@@ -324,58 +325,6 @@ class TiffPages:
     def close(self) -> None:
         """Close the file; reading opens it again."""
         _OPEN.close(self)
-
-
-def _form(layout: PageLayout) -> tuple[int, ...]:
-    return (
-        layout.height,
-        layout.width,
-        layout.bits,
-        layout.samples,
-        layout.photometric,
-        layout.sample_format,
-    )
-
-
-def _words(layout: PageLayout) -> str:
-    return f"{layout.height}x{layout.width} of {layout.bits} bits"
-
-
-def _dtype(layout: PageLayout) -> str | None:
-    kind = _KINDS.get(layout.sample_format, "")
-    return f"{kind}{layout.bits // 8}" if layout.bits in _WIDTHS.get(kind, ()) else None
-
-
-def _is_plain(layout: PageLayout) -> bool:
-    """Return whether the bytes of a page are its pixels."""
-    return (
-        layout.compression == 1
-        and layout.fill_order == 1
-        and not layout.tile_width
-        and layout.predictor == 1
-        and _dtype(layout) is not None
-    )
-
-
-def _check_grey(path: Path, number: int, layout: PageLayout) -> None:
-    if layout.samples != 1:
-        raise InputFileError(
-            path,
-            f"page {number} has {layout.samples} samples per pixel (colour or alpha).",
-            "A calcium movie has one; export it as grey values.",
-        )
-    if layout.photometric not in _GREY:
-        import tifffile
-
-        try:
-            name = tifffile.PHOTOMETRIC(layout.photometric).name.lower()
-        except ValueError:
-            name = f"unknown ({layout.photometric})"
-        raise InputFileError(path, f"page {number} holds {name} colours.", "Export it as grey values.")
-    if not layout.width or not layout.height:
-        raise InputFileError(
-            path, f"page {number} is empty ({layout.height}x{layout.width}).", "Export the movie again."
-        )
 
 
 @contextmanager

@@ -194,6 +194,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
         BrukerMovie(folder)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_values_are_those_of_roiextractors(tmp_path: Path) -> None:
     from roiextractors.extractors.tiffimagingextractors.brukertiffimagingextractor import (
         BrukerTiffImagingExtractor,
