@@ -52,7 +52,8 @@ class _Growth:
         chunks = self.dataset.chunks
         itemsize = self.dataset.dtype.itemsize
         axes = range(len(chunks) - 1, -1, -1)
-        block = block_shape(shape_of(self.changed), chunks, itemsize, axes=axes)
+        together = [axis for axis in axes if axis and self.added.block[axis] == self.added.shape[axis]]
+        block = block_shape(shape_of(self.changed), chunks, itemsize, axes=axes, together=together)
         return Source(self.new_shape, self.dataset.dtype, chunks, block, self._read, lasting=False)
 
     def _read(self, part: Selection) -> Array:

@@ -19,7 +19,7 @@ from nwbswitch.converters.writing.chunk_grid import (
     chunk_shape,
     shape_of,
 )
-from nwbswitch.converters.writing.mapped_memory import read_only_map, release
+from nwbswitch.converters.writing.mapped_memory import copied
 from nwbswitch.schemas.errors import NwbswitchError
 
 # Smaller arrays are left to pynwb, which stores them in one piece.
@@ -120,16 +120,7 @@ def _of_array(data: Array, dtype: np.dtype[Any]) -> Source:
     chunks = chunk_shape(data.shape, dtype.itemsize)
     axes = sorted(range(data.ndim), key=lambda axis: (abs(data.strides[axis]), -axis))
     block = block_shape(data.shape, chunks, dtype.itemsize, axes=axes)
-    mapped = read_only_map(data)
-
-    def get(selection: Selection) -> Array:
-        if mapped is None:
-            return np.asarray(data[selection])
-        part = np.array(data[selection])
-        release(mapped)
-        return part
-
-    return Source(data.shape, dtype, chunks, block, get, lasting=True)
+    return Source(data.shape, dtype, chunks, block, lambda part: copied(data[part]), lasting=True)
 
 
 def _of_iterator(data: GenericDataChunkIterator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Source:
