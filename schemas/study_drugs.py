@@ -12,12 +12,13 @@ from nwbswitch.schemas.drug_table import (
     read_drug_log,
 )
 from nwbswitch.schemas.issues import Place, has_errors, nearest
+from nwbswitch.schemas.study_document import LoggedAdministration
 from nwbswitch.schemas.study_findings import shown
 from nwbswitch.schemas.study_positions import moved, place_of
 from nwbswitch.schemas.study_reader import SessionKey, StudyReader
 from nwbswitch.schemas.study_tables import Row
 from nwbswitch.schemas.substance import Substance
-from nwbswitch.schemas.substances import find_substance, own_compound
+from nwbswitch.schemas.substances import find_substance, named, own_compound
 
 
 def session_drugs(
@@ -96,11 +97,17 @@ def own_substances(reader: StudyReader) -> tuple[Substance, ...]:
     for row in reader.inline(entries, "substances"):
         substance = reader.validated(Substance, row.value, row.places)
         if substance is None:
+            # Its name is known all the same, so that the log is not blamed for this mistake.
+            name, others = row.value.get("name"), row.value.get("synonyms")
+            words = [each for each in others if isinstance(each, str)] if isinstance(others, list) else []
+            found += [Substance(name=name, synonyms=tuple(words))] if isinstance(name, str) and name else []
             continue
         for word in substance.spellings:
             known = find_substance(word)
-            if known is not None:
-                message = f"{word!r} is {known.name} of the vocabulary already."
+            first = named(word, found)
+            if known is not None or first is not None:
+                which = f"{known.name} of the vocabulary" if known else f"{first.name} above" if first else ""
+                message = f"{word!r} is {which} already."
                 remedy = "Leave it out here, or name the own compound differently."
                 reader.report("duplicate-id", message, place_of(row.places, ("name",)), remedy)
         found.append(substance)
@@ -117,14 +124,16 @@ def _administrations(reader: StudyReader, row: Row, own: Sequence[Substance]) ->
     issues = check_administration(found, place_of(row.places, ()))
     for each in issues:
         field = each.place.item.rpartition(".")[2]
-        reader.report(each.code, each.message, place_of(row.places, (field,)), each.remedy)
-    repeats, every_h = row.value.get("repeats", 1), row.value.get("every_h")
+        close = nearest(found.substance, [word for one in own for word in one.spellings])
+        remedy = close or each.remedy if each.code == "unknown-drug" else each.remedy
+        reader.report(each.code, each.message, place_of(row.places, (field,)), remedy)
+    stated = {key: row.value[key] for key in REGIMEN if row.value.get(key) is not None}
+    regimen = reader.validated(LoggedAdministration, {**value, **stated}, row.places)
+    if regimen is None:
+        return ()
     try:
-        whole = isinstance(repeats, int | str) and int(repeats)
-        return repeated(
-            canonical_administration(found), int(whole), None if every_h is None else float(every_h)
-        )
-    except (TypeError, ValueError) as error:
+        return repeated(canonical_administration(found), regimen.repeats, regimen.every_h)
+    except ValueError as error:
         reader.report("wrong-value", f"{error}.", place_of(row.places, ("repeats",)))
         return ()
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from types import NoneType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.roi_labels import SOURCES
 from nwbswitch.schemas.streams import FORMATS
 from nwbswitch.schemas.study import Session
-from nwbswitch.schemas.study_document import StudyHeader
+from nwbswitch.schemas.study_document import LoggedAdministration, StudyHeader
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text, place_of
 from nwbswitch.schemas.substance import Substance
 
@@ -35,7 +37,11 @@ def findings(error: ValidationError, places: Places, *, prefix: KeyPath = ()) ->
     inner = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
     # A list whose entries are refused is also called too short.
     kept = [each for each in details if not (each["type"] == "too_short" and each["loc"] in inner)]
-    return [_finding(each, places, prefix, error.title) for each in kept]
+    found = [_finding(each, places, prefix, error.title) for each in kept]
+    # Each type of a union refuses the value on its own: the first one speaks for all.
+    return list({(each.place, each.message.partition("; ")[0]): each for each in reversed(found)}.values())[
+        ::-1
+    ]
 
 
 def unknown_key(key: str, place: Place, known: Iterable[str], *, within: str = "") -> Issue:
@@ -55,10 +61,8 @@ def shown(value: object) -> str:
 
 
 def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
-    raw: KeyPath = tuple(detail["loc"])
-    path = raw
-    if raw[:1] == ("streams",) and len(raw) > 2 and raw[2] in FORMATS:
-        path = (*raw[:2], *raw[3:])
+    raw: KeyPath = tuple(each for each in detail["loc"] if not _is_branch(each))
+    path = _written(raw)
     full = (*prefix, *path)
     name = item_text(path)
     value = detail["input"]
@@ -73,24 +77,50 @@ def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
             known = _fields(raw[:-1], title)
             return unknown_key(str(path[-1]), place, known, within=item_text(path[:-1]))
         case "union_tag_not_found":
-            message = f"{name} does not say its format."
-            remedy = f"Formats: {', '.join(FORMATS)}."
+            key, words = _kinds(path)
+            message = f"{name} does not say its {key}."
+            remedy = f"{key.capitalize()}s: {', '.join(words)}."
             return issue("missing-value", message, place=place_of(places, full), remedy=remedy)
         case "union_tag_invalid":
+            key, words = _kinds(path)
             word = str(context.get("tag", ""))
-            remedy = nearest(word, FORMATS) or f"Formats: {', '.join(FORMATS)}."
-            place = place_of(places, (*full, "format"))
-            return issue("unknown-word", f"{name} has the format {shown(word)}.", place=place, remedy=remedy)
+            remedy = nearest(word, words) or f"{key.capitalize()}s: {', '.join(words)}."
+            place = place_of(places, (*full, key))
+            return issue("unknown-word", f"{name} has the {key} {shown(word)}.", place=place, remedy=remedy)
         case "enum" | "literal_error":
             expected = str(context.get("expected", ""))
-            words = [each for each in expected.replace(" or ", ", ").replace("'", "").split(", ") if each]
-            remedy = nearest(str(value), words) or f"Expected {expected}."
+            choices = [each for each in expected.replace(" or ", ", ").replace("'", "").split(", ") if each]
+            remedy = nearest(str(value), choices) or f"Expected {expected}."
             place = place_of(places, full)
             return issue("unknown-word", f"{name} is {shown(value)}.", place=place, remedy=remedy)
         case _:
             message = _expectation(str(detail["type"]), str(detail["msg"]))
-            text = f"{name or 'The entry'} is {shown(value)}; {message}."
+            is_whole = detail["type"] == "value_error" and isinstance(value, dict)
+            said = f"{name or 'The entry'}: " if is_whole else f"{name or 'The entry'} is {shown(value)}; "
+            text = said + message + ("" if message.endswith((".", "?")) else ".")
             return issue("wrong-value", text, place=place_of(places, full), remedy=_meaning(raw, title))
+
+
+def _is_branch(part: str | int) -> bool:
+    """Whether a part of a location is pydantic's name for a type of a union, not one of the study file."""
+    return isinstance(part, str) and re.fullmatch(r"[a-z-]+\[.*\]", part, re.DOTALL) is not None
+
+
+def _written(path: KeyPath) -> KeyPath:
+    """Return a path without the formats and sources by which a model was chosen."""
+    kept: list[str | int] = []
+    for part in path:
+        is_format = len(kept) == 2 and kept[0] == "streams" and part in FORMATS
+        is_source = bool(kept) and part in SOURCES.get(str(kept[-1]), ())
+        if not (is_format or is_source):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _kinds(path: KeyPath) -> tuple[str, tuple[str, ...]]:
+    """Return the key by which a model is chosen at a path, and the words it may have."""
+    sources = SOURCES.get(str(path[-1]), ()) if len(path) > 2 else ()
+    return ("source", sources) if sources else ("format", tuple(FORMATS))
 
 
 _EXPECTED = {
@@ -109,6 +139,8 @@ _EXPECTED = {
 
 def _expectation(kind: str, message: str) -> str:
     """Return what pydantic expected, in the words of YAML instead of Python."""
+    if kind == "too_short":
+        return "expected at least one entry"
     text = message.removeprefix("Value error, ")
     for start in ("Input should be ", "String should ", "Tuple should "):
         if text.startswith(start):
@@ -117,7 +149,8 @@ def _expectation(kind: str, message: str) -> str:
 
 
 _ROOTS: dict[str, type[BaseModel]] = {
-    each.__name__: each for each in (Session, StudyHeader, Administration, Substance)
+    Administration.__name__: LoggedAdministration,
+    **{each.__name__: each for each in (Session, StudyHeader, Substance)},
 }
 
 
@@ -135,12 +168,25 @@ def _below(kind: Any, path: KeyPath) -> type[BaseModel] | None:
     origin = get_origin(kind)
     if origin in (dict, list, tuple):
         return _below(members[-1], path[1:]) if path else None
-    if path and path[0] in FORMATS:
-        return _below(FORMATS[str(path[0])], path[1:])
+    chosen = [each for each in members if path and _is_chosen_by(each, path[0])]
+    if chosen:
+        return _below(chosen[0], path[1:])
     if origin is Annotated:
         return _below(members[0], path)
     found = [each for each in (_below(member, path) for member in members) if each is not None]
     return found[0] if len(found) == 1 else None
+
+
+def _is_chosen_by(kind: Any, word: str | int) -> bool:
+    """Whether a model is the one of a union that a format or source chooses."""
+    return (
+        isinstance(kind, type)
+        and issubclass(kind, BaseModel)
+        and any(
+            get_origin(field.annotation) is Literal and get_args(field.annotation) == (word,)
+            for field in kind.model_fields.values()
+        )
+    )
 
 
 def _fields(path: KeyPath, title: str) -> list[str]:

@@ -8,28 +8,22 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
-from nwbswitch.schemas.merge import merged
-from nwbswitch.schemas.streams import FOLDER_FORMATS, FORMATS, Stream
-from nwbswitch.schemas.streams_wheel import WheelCsv
 from nwbswitch.schemas.study import Session
 from nwbswitch.schemas.study_checks import (
     canonical_words,
-    clock_issues,
     overlap_issues,
-    repeated_signals,
     resolved_epochs,
-    timing_issues,
     tool_issues,
-    wheel_issues,
 )
 from nwbswitch.schemas.study_findings import findings, shown
-from nwbswitch.schemas.study_paths import filled, links_out, matches
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
+from nwbswitch.schemas.study_streams import Finder, resolve_clocks, resolve_streams
+from nwbswitch.schemas.substances import find_substance
 
 FILLERS: dict[str, str] = {
     "subject.age": "P0D/",
@@ -46,8 +40,6 @@ COMMON_NAMES = {
     "marmoset": "Callithrix jacchus",
     "macaque": "Macaca mulatta",
 }
-
-_STREAM: TypeAdapter[Stream] = TypeAdapter(Stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +85,9 @@ def resolve_session(
     if isinstance(imaging, dict):
         value["imaging"], more = canonical_words(imaging, places, ("imaging",), mouse=_is_mouse(value))
         found += more
-    found += _resolve_clocks(value, draft, surroundings.data_root)
-    found += _resolve_streams(value, draft, surroundings.data_root)
+    finder = Finder(surroundings.data_root, draft.names, places)
+    found += resolve_clocks(value, finder)
+    found += resolve_streams(value, finder, mouse=_is_mouse(value))
     found += _resolve_epochs(value, draft)
     found += _resolve_tools(value, draft)
     if known_subject:
@@ -189,93 +182,6 @@ def _time(text: object, places: Places, path: KeyPath, zone: tzinfo | None) -> t
     return early, []
 
 
-def _resolve_clocks(value: dict[str, Any], draft: Draft, root: Path) -> list[Issue]:
-    """Find the files that clocks name."""
-    clocks = value.get("clocks")
-    found: list[Issue] = []
-    if isinstance(clocks, dict):
-        resolved = {}
-        for name, clock in clocks.items():
-            resolved[name], more = with_files(clock, draft, root, ("clocks", name))
-            found += more
-        value["clocks"] = resolved
-    return found
-
-
-def _resolve_streams(value: dict[str, Any], draft: Draft, root: Path) -> list[Issue]:
-    streams = value.get("streams")
-    if not isinstance(streams, dict):
-        return []
-    found: list[Issue] = []
-    clocks = value.get("clocks")
-    names = list(clocks) if isinstance(clocks, dict) else []
-    resolved = {}
-    taken: set[tuple[bool, str]] = set()
-    for name, stream in streams.items():
-        path: KeyPath = ("streams", name)
-        resolved[name] = stream
-        if not isinstance(stream, dict):
-            continue
-        resolved[name], more = with_files(stream, draft, root, path)
-        found += more
-        if isinstance(stream.get("imaging"), dict):
-            whole = merged(value.get("imaging") or {}, stream["imaging"])
-            words, more = canonical_words(
-                whole, draft.settings.places, (*path, "imaging"), mouse=_is_mouse(value)
-            )
-            resolved[name]["imaging"] = words
-            found += more
-        try:
-            typed = _STREAM.validate_python(resolved[name])
-        except ValidationError:
-            continue
-        found += clock_issues(typed.clock, names, draft.settings.places, (*path, "clock"))
-        found += timing_issues(typed, name, streams, draft.settings.places, path)
-        if isinstance(typed, WheelCsv):
-            file = resolved[name]["path"] if isinstance(resolved[name]["path"], Path) else None
-            found += wheel_issues(typed, file, draft.settings.places, path)
-            found += repeated_signals(typed, taken, draft.settings.places, path)
-    value["streams"] = resolved
-    return found
-
-
-def with_files(settings: Any, draft: Draft, root: Path, path: KeyPath) -> tuple[Any, list[Issue]]:
-    """Return the settings of a stream or clock with every ``path`` in them found below ``root``.
-
-    Whether a path is a file or a folder follows from the format; a wrong format is reported elsewhere.
-    """
-    if not isinstance(settings, dict):
-        return settings, []
-    resolved: dict[str, Any] = dict(settings)
-    found: list[Issue] = []
-    for key, value in settings.items():
-        if isinstance(value, dict) and key != "imaging":
-            resolved[key], more = with_files(value, draft, root, (*path, key))
-            found += more
-    stated = settings.get("path")
-    listed = stated if isinstance(stated, list) else [stated]
-    is_stream = len(path) == 2 and path[0] == "streams"
-    known = not is_stream or settings.get("format") in tuple(FORMATS)
-    if not known or not listed or not all(isinstance(each, str) for each in listed):
-        return resolved, found
-    folder = settings["format"] in FOLDER_FORMATS if is_stream else None
-    several = is_stream and settings.get("parts", "single") != "single"
-    place = place_of(draft.settings.places, (*path, "path"))
-    files: list[Path] = []
-    for each in listed:
-        pattern, unknown = filled(str(each), draft.names, place)
-        found += unknown
-        if not unknown:
-            hits, more = matches(root, pattern, place, folder=folder, several=several)
-            files += hits
-            found += more
-    for file in files:
-        found += links_out(root, file, place) if file.is_dir() else []
-    if files:
-        resolved["path"] = files if several or isinstance(stated, list) else files[0]
-    return resolved, found
-
-
 def _resolve_tools(value: dict[str, Any], draft: Draft) -> list[Issue]:
     """Write regions, cell types and ligands of viruses and actuators as the vocabulary spells them."""
     found: list[Issue] = []
@@ -290,6 +196,9 @@ def _resolve_tools(value: dict[str, Any], draft: Draft) -> list[Issue]:
                     tool, draft.settings.places, (key, name), mouse=_is_mouse(value)
                 )
                 found += more
+                ligand = find_substance(str(tool.get("ligand") or ""))
+                if ligand is not None:
+                    value[key][name]["ligand"] = ligand.name
     return found + tool_issues(value, draft.settings.places)
 
 

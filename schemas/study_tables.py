@@ -19,8 +19,8 @@ from nwbswitch.schemas.study_clocks import Clock
 from nwbswitch.schemas.study_positions import KeyPath, Places, item_text
 from nwbswitch.schemas.text_table import read_lines
 
-LIST_COLUMNS = ("placeholders", "imaging.pixel_size_um")
-"""Columns whose cells hold several values, separated by semicolons or spaces."""
+LIST_COLUMNS = ("placeholders", "pixel_size_um", "part_start_s")
+"""Columns whose cells hold several values, separated by semicolons or spaces; of a dotted one the end."""
 NULL = "null"
 _MODELS: tuple[type[BaseModel], ...] = (Subject, Imaging, Clock, Virus, Actuator, *FORMATS.values())
 NUMERIC_COLUMNS = frozenset(
@@ -104,7 +104,7 @@ def _row(header: Sequence[str], cells: Sequence[str], place: Place, path: KeyPat
             continue
         taken.add(name)
         content: Any = None if cell == NULL else cell
-        if name in LIST_COLUMNS and content is not None:
+        if name.rpartition(".")[2] in LIST_COLUMNS and content is not None:
             content = [part for part in re.split(r"[;\s]+", content) if part]
         if not _put(value, name.split("."), content):
             message = f"The column {name!r} fills a part of something another column gives as a whole."

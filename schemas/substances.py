@@ -56,10 +56,13 @@ def substance_of(row: Administration) -> Substance | None:
 
 def own_compound(row: Administration, own: Iterable[Substance]) -> Administration:
     """Return the row with the lab's own compound that its substance names, if it names one."""
-    for substance in own:
-        if _folded(row.substance) in map(_folded, substance.spellings):
-            return row.model_copy(update={"compound": substance})
-    return row
+    substance = named(row.substance, own)
+    return row if substance is None else row.model_copy(update={"compound": substance})
+
+
+def named(word: str, among: Iterable[Substance]) -> Substance | None:
+    """Return the substance of a list with this name or synonym, in any case, or None."""
+    return next((each for each in among if _folded(word) in map(_folded, each.spellings)), None)
 
 
 @lru_cache(maxsize=1)

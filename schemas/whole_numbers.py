@@ -1,4 +1,4 @@
-"""Whole numbers that a study file chooses from a few: every value of the file is text until a model reads it."""
+"""Whole numbers of which a study file chooses one: all its values are text until a model reads them."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from nwbswitch.converters.behavior.wheel_interface import sample_timing
 from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.stored_names import series_name
 from nwbswitch.schemas.streams_signals import NamedSignal
 
 
@@ -105,6 +106,7 @@ class SeriesInterface(TimedInterface):
             if frame_column is not None:
                 self.frame_numbers = self.file.signal(frame_column).read()
                 self.first_frame = first_frame
+                self.frame_lines = self.file.lines
         except BaseException:
             self.file.close()
             raise
@@ -157,10 +159,7 @@ def series_names(path: Path, signals: tuple[NamedSignal, ...]) -> list[str]:
     TableError
         ``duplicate-id`` for two of the same name.
     """
-    names = [
-        each.quantity or (each.name if each.channel is None else f"{each.name}_{each.channel}")
-        for each in signals
-    ]
+    names = [series_name(each) for each in signals]
     for name, count in Counter(names).items():
         if count > 1:
             remedy = "Give each signal a quantity of its own, e.g. pupil_area_left."

@@ -13,6 +13,7 @@ from nwbswitch.converters.nwb_modules import behavior_module, container
 from nwbswitch.converters.timing import Timing
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.stored_names import plain_name as plain_name
 from nwbswitch.schemas.study_checks import NO_UNIT, SIGNAL_UNITS
 from nwbswitch.schemas.units import convert, parse_unit
 
@@ -62,11 +63,6 @@ def add_signal(nwbfile: NWBFile, signal: MeasuredSignal, timing: Timing, *, stop
     else:
         series: TimeSeries = TimeSeries(**fields)
         container(module, BehavioralTimeSeries).add_timeseries(series)
-
-
-def plain_name(name: str) -> str:
-    """Return a name without the characters that NWB does not take."""
-    return name.strip("/").translate(str.maketrans("/:", "__"))
 
 
 def nwb_unit(path: Path, item: str, unit: str, quantity: str = "") -> tuple[str, float, str]:
