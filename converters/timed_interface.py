@@ -28,6 +28,8 @@ class TimedInterface(BaseTemporalAlignmentInterface):  # type: ignore[misc]
     """Number of the imaging frame of each sample, shape (n,), where the samples name it."""
     first_frame: int = 0
     """Number of the first frame in ``frame_numbers``."""
+    frame_lines: NDArray[Any] | None = None
+    """Line of the file of each of ``frame_numbers``, shape (n,), where they come from a table."""
 
     def set_own_timing(self, timing: Timing, source_path: Path) -> None:
         """Take the times that the files state; until the stream is aligned they are session times."""

@@ -111,7 +111,11 @@ class SignalFile:
                 self.path, f"{name} has shape {shape}; one signal is wanted.", "Give channel, counted from 0."
             )
         if len(sides) < 2:
+            if channel:
+                raise InputFileError(self.path, f"{name} has 1 channel, there is no {channel}.")
             return OneSignal(values, shape, None, 0)
+        if len(shape) != 2:
+            raise InputFileError(self.path, f"{name} has shape {shape}; two dimensions are wanted.")
         axis = 0 if shape[0] < shape[-1] else 1
         if channel is None or not 0 <= channel < shape[axis]:
             raise InputFileError(self.path, f"{name} has {shape[axis]} channels, there is no {channel}.")
@@ -131,32 +135,39 @@ def _datasets_in(file: Any) -> list[str]:
 class OneSignal:
     """A signal that is read piece by piece."""
 
-    def __init__(self, values: Any, shape: tuple[int, ...], channel: int | None, channel_axis: int) -> None:
+    def __init__(
+        self,
+        values: Any,
+        shape: tuple[int, ...],
+        channel: int | None,
+        channel_axis: int,
+        span: tuple[int, int] | None = None,
+    ) -> None:
         self._values = values
         self._channel = channel
         self._axis = channel_axis
         self._shape = shape
-        self.n = max(shape, default=1) if channel is None else shape[1 - channel_axis]
+        self._whole = max(shape, default=1) if channel is None else shape[1 - channel_axis]
+        self._first, stop = (0, self._whole) if span is None else span
+        self.n = stop - self._first
         self.dtype = np.dtype(values.dtype).newbyteorder("=")
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return samples ``start`` to ``stop``, shape (n,)."""
-        span = slice(start, self.n if stop is None else stop)
+        span = slice(self._first + start, self._first + (self.n if stop is None else min(stop, self.n)))
         window: tuple[Any, ...]
         if self._channel is not None:
             window = (self._channel, span) if self._axis == 0 else (span, self._channel)
         elif len(self._shape) < 2:
             window = (span,) if self._shape else ()
         else:
-            window = tuple(span if side == self.n else slice(None) for side in self._shape)
+            window = tuple(span if side == self._whole else slice(None) for side in self._shape)
         return np.asarray(self._values[window], dtype=self.dtype).reshape(-1)
 
     def part(self, start: int, stop: int) -> OneSignal:
         """Return the samples ``start`` to ``stop`` as a signal of their own."""
-        if (start, stop) == (0, self.n):
-            return self
-        values = self.read(start, stop)
-        return OneSignal(values, values.shape, None, 0)
+        span = (self._first + start, self._first + stop)
+        return OneSignal(self._values, self._shape, self._channel, self._axis, span)
 
     def data(self, stop: int | None = None) -> NDArray[Any] | SignalChunks:
         """Return the samples for a series: in memory when they are few, else chunk by chunk."""

@@ -84,6 +84,7 @@ class WheelCsvInterface(TimedInterface):
         n_rows = len(self.columns[self.signals[0].column])
         if frame_column is not None:
             self.frame_numbers, self.first_frame = self.columns[frame_column], first_frame
+            self.frame_lines = lines
         if time_column is not None:
             times = self.columns[time_column]
             _check_times(self.path, time_column, times, lines)

@@ -108,6 +108,7 @@ class WheelEncoderInterface(WheelInterface):
             )
             if frame_column is not None:
                 self.frame_numbers, self.first_frame = file.signal(frame_column).read(), first_frame
+                self.frame_lines = file.lines
         finally:
             file.close()
 

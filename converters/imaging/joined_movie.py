@@ -81,10 +81,6 @@ class JoinedMovie:
             movie.close()
 
 
-def _frame(movie: Movie) -> str:
-    return f"{'x'.join(map(str, movie.shape.frame_shape))} {movie.shape.dtype}"
-
-
 def run_timing(joined: JoinedMovie, rate_hz: float, part_start_s: Sequence[float]) -> Timing:
     """Return the times of runs with their gaps: starts as given, or as the files state them.
 
@@ -95,7 +91,8 @@ def run_timing(joined: JoinedMovie, rate_hz: float, part_start_s: Sequence[float
     InputFileError
         When a start is not known, or a run begins before the one before it has ended.
     """
-    starts_s = list(part_start_s) or _stated_starts(joined)
+    alone = [0.0] if len(joined.movies) == 1 else []
+    starts_s = list(part_start_s) or alone or _stated_starts(joined)
     if len(starts_s) != len(joined.movies):
         raise InputFileError(
             joined.paths[0],
@@ -141,10 +138,10 @@ def open_movie(
     ValueError
         For several files with ``parts="single"``.
     """
-    if not isinstance(paths, Path) and len(paths) == 1:
-        paths = paths[0]
-    if isinstance(paths, Path):
-        return open_one(paths)
+    files = [paths] if isinstance(paths, Path) else list(paths)
+    # A single run may have a start of its own.
+    if len(files) == 1 and parts != "runs":
+        return open_one(files[0])
     if parts == "single":
         raise ValueError("several files need parts: continuous or runs")
-    return JoinedMovie(paths, open_one)
+    return JoinedMovie(files, open_one)

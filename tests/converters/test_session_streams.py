@@ -13,7 +13,7 @@ from pynwb import NWBHDF5IO, NWBFile
 
 from nwbswitch.converters.session_streams import close_parts, open_parts
 from nwbswitch.converters.writing.nwb_writer import write_nwb
-from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
 from nwbswitch.schemas.streams_tiff import TiffMovie
 from nwbswitch.schemas.streams_wheel import WheelCsv
@@ -98,6 +98,70 @@ def test_a_movie_in_two_files(raw: Path, session_of: Make, make_study: MakeStudy
     assert nwbfile.acquisition["TwoPhotonSeries_a"].starting_time == 0.0
     assert nwbfile.acquisition["TwoPhotonSeries_b"].starting_time == 20.0
     assert len(nwbfile.imaging_planes) == 1
+    # 100 frames at 5 Hz, then 200 more at once: one rate.
+    assert nwbfile.processing["ophys"]["Fluorescence"]["RoiResponseSeries"].rate == pytest.approx(5.0)
+
+
+def test_traces_of_two_movies_follow_one_after_the_other(raw: Path, session_of: Make) -> None:
+    movie = tifffile.imread(raw / "movie.tif")
+    tifffile.imwrite(raw / "a.tif", movie[:100], photometric="minisblack")
+    tifffile.imwrite(raw / "b.tif", movie[100:], photometric="minisblack")
+    streams = {
+        "b": TiffMovie(format="tiff_movie", path=raw / "b.tif", rate_hz=5.0, clock="later"),
+        "a": TiffMovie(format="tiff_movie", path=raw / "a.tif", rate_hz=5.0),
+        "traces": session_of(raw).streams["traces"],
+    }
+    clocks = {"later": {"offset_s": 60.0}}
+    parts = open_parts(session_of(raw, streams=streams, clocks=clocks))
+    times = next(part.interface.timing.times_s() for part in parts if part.name == "traces")
+    np.testing.assert_allclose(times, np.concatenate([np.arange(100) / 5, 60 + np.arange(200) / 5]))
+    close_parts(parts)
+
+
+def test_a_single_run_may_begin_later(raw: Path, session_of: Make) -> None:
+    session = session_of(raw)
+    run = TiffMovie(
+        format="tiff_movie", path=raw / "movie.tif", rate_hz=5.0, parts="runs", part_start_s=(40.0,)
+    )
+    parts = open_parts(session_of(raw, streams={**session.streams, "movie": run}, epochs=()))
+    starts = {part.name: part.interface.timing.first_s for part in parts if part.kind is not None}
+    assert starts == {"movie": 40.0, "traces": 40.0, "wheel": pytest.approx(-4.0)}
+    close_parts(parts)
+
+
+def test_traces_on_another_clock_than_their_movie_are_refused(raw: Path, session_of: Make) -> None:
+    session = session_of(raw)
+    movie = session.streams["movie"].model_copy(update={"clock": "scope"})
+    clocks = {**session.clocks, "scope": {"offset_s": 30.0}}
+    with pytest.raises(IssuesError, match="as many frames as the movie and other times"):
+        open_parts(session_of(raw, streams={**session.streams, "movie": movie}, clocks=clocks, epochs=()))
+    traces = session.streams["traces"].model_copy(update={"start_s": 30.0})
+    parts = open_parts(
+        session_of(
+            raw, streams={**session.streams, "movie": movie, "traces": traces}, clocks=clocks, epochs=()
+        )
+    )
+    close_parts(parts)
+
+
+def test_rows_without_times_do_not_choose_between_two_recordings(raw: Path, session_of: Make) -> None:
+    session = session_of(raw)
+    (raw / "wheel.csv").write_text("speed\n" + "1\n" * 300, encoding="utf-8")
+    wheel = session.streams["wheel"].model_copy(update={"time_column": None})
+    other = TiffMovie(format="tiff_movie", path=raw / "movie.tif", rate_hz=5.0, clock="wheel")
+    streams = {**session.streams, "wheel": wheel, "other": other}
+    with pytest.raises(InputFileError, match="neither times nor a rate"):
+        open_parts(session_of(raw, streams=streams))
+
+
+def test_a_chain_of_followers_of_another_length_is_told_in_words(raw: Path, session_of: Make) -> None:
+    session = session_of(raw)
+    tifffile.imwrite(raw / "movie.tif", np.zeros((299, 6, 9), np.int16), photometric="minisblack")
+    (raw / "wheel.csv").write_text("speed\n" + "1\n" * 300, encoding="utf-8")
+    traces = session.streams["traces"].model_copy(update={"timing_of": "movie"})
+    wheel = session.streams["wheel"].model_copy(update={"time_column": None, "timing_of": "traces"})
+    with pytest.raises(IssuesError, match="length-differs"):
+        open_parts(session_of(raw, streams={**session.streams, "traces": traces, "wheel": wheel}))
 
 
 def test_two_planes_have_tables_and_imaging_planes_of_their_own(
