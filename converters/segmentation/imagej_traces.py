@@ -33,7 +33,7 @@ def table_traces(table: TraceTable, names: Sequence[str], files: ExitStack) -> T
     """
     if table.path.suffix.lower() == ".mat":
         return _mat_traces(table, len(names), files)
-    columns, values = _columns(table, names), None
+    columns = _columns(table, names)
     values = read_columns(table.path, columns)[0]
     return ArrayTraces(np.column_stack([values[name] for name in columns]), frames_first=True)
 

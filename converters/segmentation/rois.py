@@ -270,7 +270,7 @@ class RoiSet:
         return next(iter(self.traces.values())).shape[1]
 
     def contradicts_runs(self, counts: Sequence[int]) -> tuple[int, ...] | None:
-        """Return the frames per run that the program read, where it read as many runs but of other lengths."""
+        """Return the frames per run that the program read, where these are as many runs of other lengths."""
         alike = [each for each in self.run_frames if len(each) == len(counts)]
         return alike[0] if alike and tuple(counts) not in alike else None
 

@@ -225,3 +225,28 @@ def test_two_thousand_rois_are_unpickled_in_a_second(shared: Path, tmp_path: Pat
     interface = Suite2pInterface(folder_path=tmp_path, rate_hz=30.0)
     assert interface.n_rois == 2000
     assert time.process_time() - began < 3.0
+
+
+def test_roiextractors_finds_the_same_in_a_real_folder(shared: Path) -> None:
+    from roiextractors import Suite2pSegmentationExtractor
+
+    folder = shared / "data/two_photon_mouse_treadmill/suite2p"
+    theirs = Suite2pSegmentationExtractor(folder)
+    ours = Suite2pInterface(folder_path=folder).rois
+    assert ours.rate_hz == theirs.get_sampling_frequency()
+    assert ours.pixels is not None
+    assert ours.ends is not None
+    for mask, part in zip(theirs.get_roi_pixel_masks(), np.split(ours.pixels, ours.ends[:-1]), strict=True):
+        np.testing.assert_array_equal(np.column_stack((part["y"], part["x"])), mask[:, :2])
+        np.testing.assert_allclose(part["weight"], mask[:, 2])
+    everything = slice(0, ours.n_rois), slice(0, ours.n_frames)
+    for kind, name in (
+        ("RoiResponseSeries", "raw"),
+        ("Neuropil", "neuropil"),
+        ("Deconvolved", "deconvolved"),
+    ):
+        values = next(each for key, each in ours.traces.items() if key.value == kind)
+        np.testing.assert_array_equal(values.read(*everything), np.asarray(theirs.get_traces(name=name)).T)
+    images = theirs.get_images_dict()
+    np.testing.assert_allclose(ours.images["mean_image"].image, images["mean"])
+    np.testing.assert_allclose(ours.images["correlation_image"].image, images["correlation"])

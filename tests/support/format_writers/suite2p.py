@@ -12,11 +12,11 @@ TRACES = ("F.npy", "Fneu.npy", "spks.npy")
 
 
 def make_plane(
-    folder: Path, *, ops: dict[str, Any] | None = None, extra: dict[str, Any] | None = None
+    folder: Path, *, ops: dict[str, Any] | None = None, extra: dict[str, Any] | None = None, seed: int = 0
 ) -> Path:
     """Write a plane with two ROIs: 3 pixels in row 4, then 2 pixels in row 10."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     for name in TRACES:
         np.save(folder / name, rng.normal(size=(2, N_FRAMES)).astype(np.float32))
     np.save(folder / "iscell.npy", np.array([[1, 0.9], [0, 0.2]]))
