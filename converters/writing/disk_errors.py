@@ -35,12 +35,11 @@ def disk_errors(path: Path) -> Iterator[None]:
 def _number(error: BaseException) -> int | None:
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _OF_THE_DISK:
-            return seen.errno
+        number = seen.errno if isinstance(seen, OSError) else None
         # HDF5 states it in the text where h5py raises another type, as at closing.
-        if isinstance(seen, OSError | RuntimeError | ValueError) and (
-            found := re.search(r"errno = (\d+)", str(seen))
-        ):
-            return int(found[1])
+        if number is None and (found := re.search(r"errno = (\d+)", str(seen))):
+            number = int(found[1])
+        if number in _OF_THE_DISK:
+            return number
         seen = seen.__cause__ or seen.__context__
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -136,7 +137,9 @@ def _changed(path: Path) -> Iterator[h5py.File]:
     """Yield the file for changes, which are taken back on any error."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked(path))
+            # On Windows a lock would keep out our own second handle as well.
+            if sys.platform != "win32":
+                stack.enter_context(locked(path))
         except BlockingIOError as error:
             raise InputFileError(path, "is open in another program.", "Close it there first.") from error
         raw = UndoFile(path)
