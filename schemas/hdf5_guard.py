@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 from nwbswitch.schemas.hdf5_lengths import UnreadableLengthsError, stated_lengths
-from nwbswitch.schemas.hdf5_references import TooManyReferencesError, referred
+from nwbswitch.schemas.hdf5_references import TooManyReferencesError, has_references, referred
 from nwbswitch.schemas.hdf5_trees import BrokenFileError, EndlessFileError, FileTrees
+from nwbswitch.schemas.hdf5_types import FLAT_CLASSES, ImpossibleTypeError, check_type
 
 if TYPE_CHECKING:
     import h5py
@@ -109,11 +110,15 @@ class _Walk:
         self.met: set[int] = set()
         self.links = 0
         self.todo: list[tuple[Any, str, int]] = []
+        self.referring: list[tuple[Any, Any, str, int]] = []
 
     def run(self, root: Any) -> None:
         """Visit what links and references lead to, beginning at the root group."""
         self.meet(root, "/", 0)
-        while self.todo:
+        while self.todo or self.referring:
+            if not self.todo:
+                self.follow_references(*self.referring.pop())
+                continue
             group, prefix, depth = self.todo.pop()
             if depth > MAX_DEPTH:
                 raise UnsafeFileError(
@@ -168,14 +173,26 @@ class _Walk:
             self.todo.append((node, where, depth))
         elif isinstance(node, h5py.h5d.DatasetID):
             _check_dataset(node, where, self.file, size=self.size)
-            self.follow_references(node, node, where, depth)
+            self.check_values(node, node, where, depth)
         for number in range(h5py.h5a.get_num_attrs(node)):
             attribute = h5py.h5a.open(node, index=number)
             if h5py.h5a.get_info(node, index=number).data_size > MAX_ATTRIBUTE_BYTES:
                 raise UnsafeFileError(
                     self.file, f"has an attribute of more than {MAX_ATTRIBUTE_BYTES} bytes."
                 )
-            self.follow_references(node, attribute, where, depth)
+            self.check_values(node, attribute, where, depth)
+
+    def check_values(self, owner: Any, values: Any, where: str, depth: int) -> None:
+        """Check the type of a dataset or attribute; references wait until all links are followed."""
+        kind = values.get_type()
+        if kind.get_class() in FLAT_CLASSES:
+            return
+        try:
+            check_type(kind)
+        except ImpossibleTypeError as error:
+            raise UnsafeFileError(self.file, f"would crash the HDF5 library at {where}: {error}.") from None
+        if has_references(kind):
+            self.referring.append((owner, values, where, depth))
 
     def follow_references(self, owner: Any, values: Any, where: str, depth: int) -> None:
         """Meet what no link leads to."""

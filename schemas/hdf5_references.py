@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 MAX_REFERENCES = 20_000_000
 MAX_OPENED = 100_000
-_FLAT = frozenset((0, 1, 2, 3, 4, 5, 8))
-"""HDF5's classes of numbers, times, texts, bit fields, opaque values and enumerations: no references."""
 
 
 class TooManyReferencesError(ValueError):
     """More references than any recording needs."""
+
+
+def has_references(kind: Any) -> bool:
+    """Tell whether there are references in values of a low-level type of h5py."""
+    return next(_reference_paths(kind), None) is not None
 
 
 def referred(owner: Any, values: Any, met: Collection[int]) -> Iterator[Any]:
@@ -42,8 +45,6 @@ def referred(owner: Any, values: Any, met: Collection[int]) -> Iterator[Any]:
     import h5py
 
     kind = values.get_type()
-    if kind.get_class() in _FLAT:
-        return
     for path in _reference_paths(kind):
         count = values.get_space().get_simple_extent_npoints()
         if not count:

@@ -22,6 +22,7 @@ _LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOLS = 0x08, 0x0C, 0x10, 0x11
 _FOLLOWED = frozenset((_LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOLS))
 _GROUP_NODE, _CHUNK_NODE = 0, 1
 _NO_FREE_BLOCK = 1
+_WINDOW = 4096
 
 
 class BrokenFileError(ValueError):
@@ -60,6 +61,8 @@ class FileTrees:
         self._base = 0
         self._address_bytes = 8
         self._length_bytes = 8
+        self._window = b""
+        self._window_address = 0
         root = self._root()
         if root is not None:
             self.check(root)
@@ -114,7 +117,11 @@ class FileTrees:
         return self._stream.read(size)
 
     def _at(self, address: int, size: int) -> bytes:
-        data = self._read(self._base + address, size)
+        start = address - self._window_address
+        if start < 0 or start + size > len(self._window):
+            self._window = self._read(self._base + address, max(size, _WINDOW))
+            self._window_address, start = address, 0
+        data = self._window[start : start + size]
         if len(data) < size:
             raise BrokenFileError(f"something should lie at {address}, beyond the end")
         return data
@@ -130,21 +137,19 @@ class FileTrees:
 
     def _messages(self, address: int) -> Iterator[_Message]:
         head = self._at(address, 16)
-        if head[:4] == b"OHDR":
-            blocks, known = [self._new_block(address, head)], True
-        else:
-            blocks, known = [(address + 16, self._whole(head, 8, 4))], head[0] == 1
-        if not known:
+        new = head[:4] == b"OHDR"
+        if not new and head[0] != 1:
             return
+        blocks = [self._new_block(address, head) if new else (address + 16, self._whole(head, 8, 4))]
         met: set[int] = set()
-        order = 2 if head[:4] == b"OHDR" and head[5] & 4 else 0
+        order = 2 if new and head[5] & 4 else 0
         count = 0
         while blocks:
             start, size = blocks.pop()
             if start in met or size > self._size:
                 raise EndlessFileError(f"the header at {address} continues into itself")
             met.add(start)
-            for message in self._block(start, size, new=head[:4] == b"OHDR", order=order):
+            for message in self._block(start, size, new=new, order=order):
                 count += 1
                 if count > MAX_MESSAGES:
                     raise EndlessFileError(f"the header at {address} has too many messages")
@@ -152,7 +157,7 @@ class FileTrees:
                     width = self._address_bytes
                     place = self._whole(message.data, 0, width)
                     length = self._whole(message.data, width, self._length_bytes)
-                    if head[:4] == b"OHDR":
+                    if new:
                         blocks.append((place + 4, length - 8))  # between the mark OCHK and the checksum
                     else:
                         blocks.append((place, length))

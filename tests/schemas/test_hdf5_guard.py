@@ -232,6 +232,35 @@ def test_attributes_have_a_limit(path: Path, monkeypatch: pytest.MonkeyPatch) ->
         check_hdf5(path)
 
 
+@pytest.mark.parametrize("place", ["dataset", "attribute", "record"])
+def test_values_that_are_neither_lists_nor_texts_are_refused(place: str, path: Path) -> None:
+    """The library crashes on them."""
+    lists = h5py.vlen_dtype("u1")
+    with h5py.File(path, "w") as file:
+        if place == "attribute":
+            file.attrs.create("s", [np.arange(3, dtype="u1"), np.arange(2, dtype="u1")], dtype=lists)
+        else:
+            dtype = lists if place == "dataset" else np.dtype([("a", "i4"), ("s", lists)])
+            file.create_dataset("s", (2,), dtype)
+    kind = bytes.fromhex(
+        "19000000100000000100000010"
+    )  # class 9, version 1, sequences, of numbers of one byte
+    found = kind if kind in path.read_bytes() else kind[:8]
+    patch(path, path.read_bytes().index(found) + 1, "B", 4)
+    with refusal(path, "would crash the HDF5 library at /"):
+        check_hdf5(path)
+
+
+def test_types_nested_too_deep_are_refused(path: Path) -> None:
+    dtype = np.dtype("u1")
+    for _ in range(40):
+        dtype = np.dtype([("a", dtype)])
+    with h5py.File(path, "w") as file:
+        file.create_dataset("s", (1,), dtype)
+    with refusal(path, "nested too deep"):
+        check_hdf5(path)
+
+
 # ---- what never ends --------------------------------------------------------------------------------------
 
 
