@@ -34,9 +34,9 @@ class ClusterExecutor(Executor):
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._client: Any = client
         # A job writes files: the same call twice is not the same as its first result.
-        self._executor = client.get_executor(pure=False)
+        self._executor = self._client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., Value], /, *args: Any, **kwargs: Any) -> Future[Value]:
         """Queue a call on the cluster."""
@@ -82,11 +82,12 @@ def connected(scheduler: str | None) -> Iterator[ClusterExecutor | None]:
         return
     if find_spec("distributed") is None:
         raise MissingExtraError("distributed", "cluster")
-    from distributed import Client
+    import distributed
 
+    make_client: Any = distributed.Client
     where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
     try:
-        client = Client(**where, timeout=_CONNECT_S, set_as_default=False)
+        client = make_client(**where, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise NwbswitchError(
             f"{scheduler}: no dask scheduler answers there ({error}). Start one with 'dask scheduler', "
