@@ -27,7 +27,9 @@ class ScanboxMovie(MovieStream):
     """A Scanbox recording: an .sbx file and the .mat file of the same name beside it."""
 
     format: Literal["scanbox"]
-    channel: int | None = Field(None, ge=0, description="PMT, 0 or 1, when both were recorded.")
+    channel: str | None = Field(
+        None, pattern="^pmt[0-9]{1,2}$", description="pmt0 or pmt1, when both were recorded."
+    )
     plane: int | None = Field(
         None, ge=1, description="One optotune plane, from 1; all planes as a volume by default."
     )
@@ -69,10 +71,10 @@ class InscopixMovie(MovieStream):
     """A one-photon movie in .isxd files."""
 
     format: Literal["inscopix"]
-    header_times: bool = Field(
+    use_timestamps: bool = Field(
         True,
-        description="Time frames by the counter of the acquisition box where frames have one; false: by the "
-        "nominal period.",
+        description="Take the times of frames from the counter in their headers where they have one; false: "
+        "from the nominal period. Gaps are kept in either case.",
     )
 
 
@@ -84,6 +86,6 @@ class FemtonicsMovie(MovieStream):
         None,
         description="Measurement unit when there are several: its number, MUnit_3, or MSession_0/MUnit_3.",
     )
-    channel: int | str | None = Field(
-        None, description="Channel when there are several: its number or its name, e.g. UG."
+    channel: str | None = Field(
+        None, description="Channel when there are several: its name, e.g. UG, or Channel_0."
     )

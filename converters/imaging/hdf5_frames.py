@@ -15,7 +15,7 @@ from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 if TYPE_CHECKING:
     import h5py
 
-ROW_BYTES = 64 << 20
+ROW_BYTES = 256 << 20
 """Decompressed frames that are kept; a row of chunks that is larger is decompressed in several passes."""
 MAX_PASSES = 8
 FLOATS = (4, 8)
@@ -147,14 +147,13 @@ class FrameStack:
         frames = np.empty((stop - start, *self.shape.frame_shape), self.shape.dtype)
         at = start
         while at < stop:
+            row = at // rows
             if at % rows == 0 and stop - at >= rows:
                 end = stop - stop % rows
-                block = self._decompress(at, end)
+                frames[at - start : end - start] = self._decompress(at, end)
             else:
-                row = at // rows
                 end = min((row + 1) * rows, stop)
-                block = self._row(row)[at - row * rows : end - row * rows]
-            frames[at - start : end - start] = block
+                frames[at - start : end - start] = self._row(row)[at - row * rows : end - row * rows]
             at = end
         return frames
 

@@ -30,6 +30,7 @@ from nwbswitch.converters.imaging.joined_movie import JoinedMovie
 from nwbswitch.converters.imaging.movie import MAX_FRAME_BYTES, MovieShape
 from nwbswitch.converters.imaging.movie_interface import MovieInterface
 from nwbswitch.converters.imaging.raw_frames import open_raw, read_into
+from nwbswitch.converters.imaging.stated_times import in_order
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 from nwbswitch.schemas.stream_base import Parts
 
@@ -57,8 +58,8 @@ class InscopixMovie:
     ----------
     path
         The .isxd file.
-    header_times
-        Whether to read the time stamp counter of each frame, where there is one.
+    use_timestamps
+        Whether to take times from the counter in the headers of frames, where they have one.
 
     Raises
     ------
@@ -70,7 +71,7 @@ class InscopixMovie:
 
     frame_times_s: NDArray[np.float64] | None
 
-    def __init__(self, path: Path, *, header_times: bool = True) -> None:
+    def __init__(self, path: Path, *, use_timestamps: bool = True) -> None:
         self.path = Path(path)
         footer, data_bytes = read_footer(self.path)
         self.footer = found = movie_footer(self.path, footer)
@@ -92,7 +93,7 @@ class InscopixMovie:
         self._check_length(data_bytes)
         self._stream = open_raw(self.path)
         try:
-            self._set_times(header_times=header_times)
+            self._set_times(use_timestamps=use_timestamps)
         except BaseException:
             self._stream.close()
             raise
@@ -109,23 +110,18 @@ class InscopixMovie:
                 "The file is damaged or cut short; copy it again.",
             )
 
-    def _set_times(self, *, header_times: bool) -> None:
+    def _set_times(self, *, use_timestamps: bool) -> None:
         index, period_s = self._index, self.footer.timing_info.period.value
         self.rate_hz: float = 1 / period_s
         gaps = bool(index[0]) or bool((np.diff(index) != 1).any())
         self.frame_times_s = np.asarray(index * period_s, np.float64) if gaps else None
-        if header_times and self._line and _has_counter(self.footer):
+        if use_timestamps and self._line and _has_counter(self.footer):
             counts = self._counters()
             # As in isxcore, a counter that did not run (all zero, for example) tells nothing.
             if len(counts) > 1 and counts[0] < counts[-1]:
-                since_first_s = (counts - counts[0]).astype(np.int64) * 1e-6
-                if (np.diff(since_first_s) <= 0).any():
-                    frame = int(np.flatnonzero(np.diff(since_first_s) <= 0)[0]) + 2
-                    raise InputFileError(
-                        self.path,
-                        f"has a time stamp counter that does not go on at stored frame {frame}.",
-                        "Copy it again, or give header_times: false to use the nominal period.",
-                    )
+                since_first_s = in_order(
+                    self.path, (counts - counts[0]).astype(np.int64) * 1e-6, otherwise="the nominal period"
+                )
                 self.rate_hz = float((index[-1] - index[0]) / since_first_s[-1])
                 self.frame_times_s = index[0] * period_s + since_first_s
         start = start_of(self.path, self.footer.timing_info)
@@ -188,8 +184,9 @@ class InscopixInterface(MovieInterface):
     ----------
     file_path : FilePath or list of FilePath
         The .isxd file; several with parts continuous or runs.
-    header_times : bool
-        Time frames by the counter of the acquisition box where frames have one; else by the nominal period.
+    use_timestamps : bool
+        Take the times of frames from the counter in their headers where they have one; else from the nominal
+        period. Gaps are kept in either case.
     rate_hz : float, optional
         Frame rate, Hz; must agree with the file.
     start_s : float
@@ -211,7 +208,7 @@ class InscopixInterface(MovieInterface):
         self,
         *,
         file_path: FilePath | list[FilePath],
-        header_times: bool = True,
+        use_timestamps: bool = True,
         rate_hz: float | None = None,
         start_s: float = 0.0,
         parts: Parts = "single",
@@ -220,7 +217,7 @@ class InscopixInterface(MovieInterface):
     ) -> None:
         """Read the footers, and the time of each frame where frames have one."""
         super().__init__(
-            partial(InscopixMovie, header_times=header_times),
+            partial(InscopixMovie, use_timestamps=use_timestamps),
             paths=file_path,
             rate_hz=rate_hz,
             start_s=start_s,
@@ -229,7 +226,7 @@ class InscopixInterface(MovieInterface):
             metadata_key=metadata_key,
             source={
                 "file_path": file_path,
-                "header_times": header_times,
+                "use_timestamps": use_timestamps,
                 "rate_hz": rate_hz,
                 "start_s": start_s,
                 "parts": parts,

@@ -35,6 +35,8 @@ def read_into(stream: FileIO, path: Path, offset: int, out: NDArray[Any]) -> Non
     InputFileError
         When the file ends before, or the disk does not give the bytes.
     """
+    if not out.size:
+        return
     view = memoryview(out.data).cast("B")
     done = 0
     try:

@@ -30,7 +30,7 @@ class ScanboxMovie:
     path
         The .sbx file.
     channel
-        PMT number; needed when several were recorded.
+        pmt0 or pmt1; needed when several were recorded.
     plane
         One plane, from 1; a volume of all by default.
     n_planes
@@ -48,7 +48,7 @@ class ScanboxMovie:
         self,
         path: Path,
         *,
-        channel: int | None = None,
+        channel: str | None = None,
         plane: int | None = None,
         n_planes: int | None = None,
     ) -> None:
@@ -101,13 +101,14 @@ class ScanboxMovie:
         self._stream.close()
 
 
-def _pmt_position(path: Path, info: ScanboxInfo, channel: int | None) -> int:
-    names = ", ".join(map(str, info.pmts))
-    if channel is None and len(info.pmts) > 1:
-        raise InputFileError(path, f"holds the PMTs {names}.", "Give channel of this stream, one of them.")
-    if channel is not None and channel not in info.pmts:
-        raise InputFileError(path, f"holds PMT {names}, not {channel}.", "Correct channel, or leave it out.")
-    return 0 if channel is None else info.pmts.index(channel)
+def _pmt_position(path: Path, info: ScanboxInfo, channel: str | None) -> int:
+    names = [f"pmt{number}" for number in info.pmts]
+    words = " and ".join(names)
+    if channel is None and len(names) > 1:
+        raise InputFileError(path, f"holds {words}.", "Give channel of this stream, one of them.")
+    if channel is not None and channel not in names:
+        raise InputFileError(path, f"holds {words}, not {channel}.", "Correct channel, or leave it out.")
+    return 0 if channel is None else names.index(channel)
 
 
 def _count(path: Path, info: ScanboxInfo) -> tuple[int, tuple[str, ...]]:
@@ -165,8 +166,8 @@ class ScanboxInterface(MovieInterface):
     ----------
     file_path : FilePath or list of FilePath
         The .sbx file, with its .mat file beside it; several with parts continuous or runs.
-    channel : int, optional
-        PMT, 0 or 1; needed when both were recorded.
+    channel : str, optional
+        pmt0 or pmt1; needed when both were recorded.
     plane : int, optional
         One optotune plane, from 1; all planes as a volume by default.
     n_planes : int, optional
@@ -191,7 +192,7 @@ class ScanboxInterface(MovieInterface):
         self,
         *,
         file_path: FilePath | list[FilePath],
-        channel: int | None = None,
+        channel: str | None = None,
         plane: int | None = None,
         n_planes: int | None = None,
         rate_hz: float | None = None,

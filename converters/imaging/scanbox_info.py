@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nwbswitch.converters.imaging.movie import MAX_FRAME_BYTES
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
@@ -125,12 +126,15 @@ def _number(path: Path, info: Mapping[str, Any], name: str) -> float | None:
     value = info.get(name)
     if value is None or (isinstance(value, list | str) and not value):
         return None
-    array = np.asarray(value)
-    if array.size == 0:
-        return None
-    if array.size != 1 or array.dtype.kind not in "buif" or not np.isfinite(array).all():
+    array = _numbers(value)
+    if array is None or array.size > 1 or not np.isfinite(array).all():
         raise InputFileError(path, f"info.{name} is no number.")
-    return float(array.ravel()[0])
+    return float(array.ravel()[0]) if array.size else None
+
+
+def _numbers(value: Any) -> NDArray[Any] | None:
+    """Return an array of numbers as `load_mat` gives it; None for anything else."""
+    return value if isinstance(value, np.ndarray) and value.dtype.kind in "buif" else None
 
 
 def _whole(path: Path, value: float | None, name: str, limit: int) -> int:
@@ -144,8 +148,8 @@ def _whole(path: Path, value: float | None, name: str, limit: int) -> int:
 def _sides(path: Path, info: Mapping[str, Any], version: float, bidirectional: bool) -> tuple[int, int]:
     sides: list[float | None] = [None, None]
     if "sz" in info:
-        array = np.asarray(info["sz"])
-        if array.size != 2 or array.dtype.kind not in "uif" or not np.isfinite(array).all():
+        array = _numbers(info["sz"])
+        if array is None or array.size != 2 or not np.isfinite(array).all():
             raise InputFileError(path, "info.sz is not the number of lines and of columns.")
         sides = [float(each) for each in array.ravel()]
     elif version < 2:
@@ -161,8 +165,8 @@ def _pmts(path: Path, info: Mapping[str, Any]) -> tuple[int, ...]:
     chan = info.get("chan")
     if isinstance(chan, dict):
         count = _whole(path, _number(path, chan, "nchan"), "chan.nchan", MAX_PMTS)
-        saved = np.asarray(chan.get("save", ()))
-        if saved.dtype.kind in "buif" and 0 < saved.size <= MAX_PMTS:
+        saved = _numbers(chan.get("save"))
+        if saved is not None and saved.size <= MAX_PMTS:
             numbers = tuple(int(each) for each in np.flatnonzero(saved.ravel()))
             if len(numbers) == count:
                 return numbers
@@ -192,7 +196,8 @@ def _planes(path: Path, info: Mapping[str, Any], given: int | None) -> int:
     volume = _number(path, info, "volscan")
     stated = set()
     if volume is None or volume > 0:
-        counts = (np.asarray(info.get("otwave", ())).size, len(np.atleast_1d(info.get("etl_table", ()))))
+        wave, table = _numbers(info.get("otwave")), _numbers(info.get("etl_table"))
+        counts = (wave.size if wave is not None else 0, len(table) if table is not None else 0)
         stated = {each for each in counts if each}
     if given is None and len(stated) > 1:
         raise InputFileError(

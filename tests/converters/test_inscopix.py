@@ -65,6 +65,7 @@ def test_every_type_of_pixel(tmp_path: Path, dtype: str) -> None:
     frames = InscopixMovie(write_isxd(tmp_path / "m.isxd", movie))
     assert np.array_equal(frames.read(0, 6), movie)
     assert np.array_equal(frames.read(4, 5), movie[4:5])
+    assert frames.read(3, 3).shape == (0, 5, 8)
 
 
 @pytest.mark.parametrize("seconds", [(0, 1), (12_345, 1000)])
@@ -111,7 +112,7 @@ def test_frames_are_timed_by_the_counter(tmp_path: Path) -> None:
     result = written(interface, tmp_path / "m.nwb")
     assert np.array_equal(result.data.transpose(0, 2, 1), movie)
     np.testing.assert_allclose(result.times_s, 0.05 + np.array(since_first) * 1e-6, atol=1e-9)
-    nominal = InscopixInterface(file_path=tmp_path / "m.isxd", header_times=False)
+    nominal = InscopixInterface(file_path=tmp_path / "m.isxd", use_timestamps=False)
     assert nominal.rate_hz == 20.0
     np.testing.assert_allclose(nominal.get_timestamps(), np.array([1, 2, 3, 5]) * 0.05)
 
@@ -127,9 +128,9 @@ def test_a_counter_that_tells_nothing_is_not_used(tmp_path: Path, counters: list
 
 def test_a_counter_that_goes_back_is_refused(tmp_path: Path) -> None:
     write_counted(tmp_path / "m.isxd", [0, 100_000, 50_000, 150_000])
-    with pytest.raises(InputFileError, match=r"does not go on at stored frame 3.*header_times: false"):
+    with pytest.raises(InputFileError, match=r"states 0.05 s for frame 3 and 0.1 s.*use_timestamps: false"):
         InscopixMovie(tmp_path / "m.isxd")
-    assert InscopixMovie(tmp_path / "m.isxd", header_times=False).rate_hz == 20.0
+    assert InscopixMovie(tmp_path / "m.isxd", use_timestamps=False).rate_hz == 20.0
 
 
 def test_planes_in_turn_are_refused_and_single_ones_read(tmp_path: Path) -> None:

@@ -47,11 +47,12 @@ def test_brightness_and_rate_of_every_version(tmp_path: Path, version: int, bidi
 def test_alternating_pmts_come_apart(tmp_path: Path, version: int, channel: int) -> None:
     movie = two_pmts()
     path = write_scanbox(tmp_path / "m.sbx", movie, pmts=(0, 1), version=version)
-    frames = ScanboxMovie(path, channel=channel)
+    frames = ScanboxMovie(path, channel=f"pmt{channel}")
     assert np.array_equal(frames.read(0, 6), movie[..., channel])
     assert np.array_equal(frames.read(2, 4), movie[2:4, ..., channel])
+    assert frames.read(3, 3).shape == (0, 4, 7)
     frames.close()
-    with pytest.raises(InputFileError, match=r"holds the PMTs 0, 1\. Give channel"):
+    with pytest.raises(InputFileError, match=r"holds pmt0 and pmt1\. Give channel"):
         ScanboxMovie(path)
 
 
@@ -59,10 +60,10 @@ def test_alternating_pmts_come_apart(tmp_path: Path, version: int, channel: int)
 def test_the_second_pmt_alone_keeps_its_number(tmp_path: Path, version: int) -> None:
     movie = corner_movie()
     path = write_scanbox(tmp_path / "m.sbx", four_d(movie), pmts=(1,), version=version)
-    assert np.array_equal(ScanboxMovie(path, channel=1).read(0, 5), movie)
+    assert np.array_equal(ScanboxMovie(path, channel="pmt1").read(0, 5), movie)
     assert np.array_equal(ScanboxMovie(path).read(0, 5), movie)
-    with pytest.raises(InputFileError, match="holds PMT 1, not 0"):
-        ScanboxMovie(path, channel=0)
+    with pytest.raises(InputFileError, match="holds pmt1, not pmt0"):
+        ScanboxMovie(path, channel="pmt0")
 
 
 def test_version_1_without_a_size_has_796_columns(tmp_path: Path) -> None:
@@ -110,6 +111,12 @@ def test_a_switched_off_optotune_has_no_planes(tmp_path: Path) -> None:
     changes = {"otwave": [0, 400, 900], "volscan": 0}
     path = write_scanbox(tmp_path / "m.sbx", four_d(corner_movie()), changes=changes)
     assert ScanboxMovie(path).shape.n_frames == 5
+
+
+def test_tables_of_planes_that_are_none(tmp_path: Path) -> None:
+    changes = {"otwave": "", "etl_table": np.array([np.ones(2), "x"], object)}
+    path = write_scanbox(tmp_path / "m.sbx", four_d(corner_movie()), changes=changes, without=("volscan",))
+    assert ScanboxMovie(path).shape.n_planes == 1
 
 
 def test_number_of_planes_is_asked_for_when_it_is_not_clear(tmp_path: Path) -> None:
@@ -303,7 +310,7 @@ def test_the_mat_file_belongs_to_the_stream(tmp_path: Path) -> None:
 
 def test_as_a_stream_of_a_study(tmp_path: Path, build: Callable[[Study], NWBFile]) -> None:
     path = write_scanbox(tmp_path / "m.sbx", two_pmts(40), pmts=(0, 1))
-    stream = ScanboxStream(format="scanbox", path=path, channel=1, rate_hz=7930 / 4)
+    stream = ScanboxStream(format="scanbox", path=path, channel="pmt1", rate_hz=7930 / 4)
     nwbfile = build(study_of(small_session(tmp_path, streams={"movie": stream}, epochs=(), drug_log=())))
     (series,) = nwbfile.acquisition.values()
     assert series.data.maxshape == (40, 7, 4)

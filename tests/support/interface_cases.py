@@ -40,10 +40,8 @@ def _movie(*shape: int) -> np.ndarray:
 
 
 def _scanbox(folder: Path) -> dict[str, Any]:
-    return {
-        "file_path": str(write_scanbox(folder / "m.sbx", _movie(300, 6, 9, 2), pmts=(0, 1))),
-        "channel": 1,
-    }
+    path = write_scanbox(folder / "m.sbx", _movie(300, 6, 9, 2), pmts=(0, 1))
+    return {"file_path": str(path), "channel": "pmt1"}
 
 
 def _hdf5_stack(folder: Path) -> dict[str, Any]:
