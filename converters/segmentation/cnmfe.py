@@ -153,8 +153,10 @@ def cnmfe_rois(file: Path, variable: str | None = None) -> RoiSet:
             pixels, ends = image_masks(file, result.columns("A", sides))
         else:
             pixels, ends = image_masks(file, result.images("extractedImages", n_rois))
-        if len(ends) != n_rois:
-            raise InputFileError(file, f"holds {len(ends)} footprints and {n_rois} traces.")
+        shape = result.fields[layout.footprints].shape
+        n_masks = shape[1] if layout is SOURCES2D else (*shape, 1)[2]
+        if n_masks != n_rois:
+            raise InputFileError(file, f"holds {n_masks} footprints and {n_rois} traces.")
         numbers = {
             "neuron_id": result.column("ids", n_rois, "Number of the neuron; CNMF-E's ids."),
             "quality_tags": result.column(

@@ -11,7 +11,7 @@ from pydantic import FilePath
 
 from nwbswitch.converters.segmentation.imagej_shapes import NoAreaError, roi_pixels
 from nwbswitch.converters.segmentation.imagej_traces import table_traces
-from nwbswitch.converters.segmentation.masks import checked_sides
+from nwbswitch.converters.segmentation.masks import MAX_MASK_PX, checked_sides
 from nwbswitch.converters.segmentation.roi_interface import RoiInterface
 from nwbswitch.converters.segmentation.rois import Column, RoiSet, TraceKind, joined_masks
 from nwbswitch.schemas.errors import InputFileError, MissingExtraError, UnsafeFileError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_ROI_BYTES = 5 << 20
 """ImageJ itself reads no larger .roi file."""
+MAX_SET_BYTES = 32 << 20
+"""A ROI has about a kilobyte."""
 MAX_NAME = 200
 _FAULTS = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
@@ -109,6 +111,7 @@ def imagej_rois(file: Path, table: TraceTable, *, image_size: tuple[int, int]) -
     height, width = checked_sides(file, image_size, stated_by="image_size")
     named = read_roi_set(file)
     masks = []
+    n_pixels = 0
     for name, roi in named:
         try:
             x, y = roi_pixels(roi, height, width)
@@ -117,6 +120,9 @@ def imagej_rois(file: Path, table: TraceTable, *, image_size: tuple[int, int]) -
                 file, f"the ROI {name!r} is {error}.", "Leave it out of the set, or draw it anew."
             ) from error
         masks.append((x, y, np.ones(len(x), np.float32)))
+        n_pixels += len(x)
+        if n_pixels > MAX_MASK_PX:
+            raise UnsafeFileError(file, f"holds ROIs of more than {MAX_MASK_PX} pixels together.")
     pixels, ends = joined_masks(masks)
     names = [name for name, _ in named]
     kind = TraceKind.DFF if table.kind == "dff" else TraceKind.RAW
@@ -154,7 +160,7 @@ def read_roi_set(file: Path) -> list[tuple[str, ImagejRoi]]:
         if size > MAX_ROI_BYTES:
             raise UnsafeFileError(file, f"has {size} bytes; a ROI has {MAX_ROI_BYTES} at most.")
         return [_decoded(file, file.name, data)]
-    with open_zip(file) as archive:
+    with open_zip(file, max_bytes=MAX_SET_BYTES) as archive:
         members = [each for each in archive.members if _is_roi(each.name)]
         large = [each.name for each in members if each.size > MAX_ROI_BYTES]
         if large:

@@ -23,6 +23,8 @@ NAMES = {3: "a line", 4: "a freehand line", 5: "a polyline", 6: "nothing", 9: "a
 TEXT, ARROW, IMAGE = 1, 2, 4
 """Subtypes that are decoration."""
 SPLINE_FIT = 1
+MAX_CROSSINGS = 1 << 23
+"""Most rows that the edges of one shape cross together."""
 CURVE_STEPS = 16
 """Lines that stand for one curve of a path."""
 _COORDINATES = {0: 2, 1: 2, 2: 4, 3: 6, 4: 0}
@@ -91,27 +93,29 @@ def _oval(bounds: tuple[int, int, int, int], height: int, width: int) -> tuple[N
 
 def _filled(paths: Sequence[Polygon], height: int, width: int) -> tuple[NDArray[np.bool_], int, int]:
     """Return the even-odd filling of closed paths, and where it begins."""
-    corners = np.concatenate([path for path in paths if len(path)] or [np.zeros((1, 2))])
+    corners = np.concatenate(paths)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if not np.isfinite(corners).all() or (np.abs(corners) > 1e6).any():
         raise NoAreaError("a shape whose corners are no numbers")
     bounds = math.floor(low[0]), math.floor(low[1]), math.ceil(high[0]) + 1, math.ceil(high[1]) + 1
     mask, left, top = _clipped(bounds, height, width)
     rows, columns = mask.shape
-    crossings = np.zeros((rows, columns + 1), np.int64)
-    for path in paths:
-        for (x1, y1), (x2, y2) in zip(path, np.roll(path, -1, axis=0), strict=True):
-            first, last = math.floor(y1 + 0.5), math.floor(y2 + 0.5)
-            if first == last:
-                continue
-            if first > last:
-                first, last, x1, y1, x2, y2 = last, first, x2, y2, x1, y1
-            y = np.arange(max(first, top), min(last, top + rows))
-            # The shift is ImageJ's, for centres that lie on an edge.
-            x = x1 + (y - y1 + 0.5) * ((x2 - x1) / (y2 - y1)) + 1e-8
-            column = np.clip(np.floor(x + 0.5).astype(np.int64) - left, 0, columns)
-            np.add.at(crossings, (y - top, column), 1)
-    return np.cumsum(crossings, axis=1)[:, :columns] % 2 == 1, left, top
+    starts = np.concatenate(paths)
+    stops = np.concatenate([np.roll(path, -1, axis=0) for path in paths])
+    upward = (starts[:, 1] > stops[:, 1])[:, None]
+    (x1, y1), (x2, y2) = np.where(upward, stops, starts).T, np.where(upward, starts, stops).T
+    first = np.maximum(np.floor(y1 + 0.5), top).astype(np.int64)
+    counts = np.maximum(np.minimum(np.floor(y2 + 0.5), top + rows).astype(np.int64) - first, 0)
+    if counts.sum() > MAX_CROSSINGS:
+        raise NoAreaError("a shape of too many edges")
+    edge = np.repeat(np.arange(len(counts)), counts)
+    y = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # The shift is ImageJ's, for centres that lie on an edge.
+    x = x1[edge] + (y - y1[edge] + 0.5) * ((x2 - x1)[edge] / (y2 - y1)[edge]) + 1e-8
+    column = np.clip(np.floor(x + 0.5).astype(np.int64) - left, 0, columns)
+    crossings = np.zeros((rows, columns + 1), np.uint8)
+    np.bitwise_xor.at(crossings, (y - top, column), 1)
+    return np.bitwise_xor.accumulate(crossings, axis=1)[:, :columns] == 1, left, top
 
 
 def _paths(values: Sequence[float]) -> list[Polygon]:

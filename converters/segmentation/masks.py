@@ -14,8 +14,8 @@ from nwbswitch.schemas.errors import InputFileError
 
 MAX_SIDE_PX = 1 << 15
 MAX_IMAGE_PX = 1 << 26
-MAX_MASK_PX = 1 << 29
-"""Most pixels of all masks together: 6 GiB as they are written."""
+MAX_MASK_PX = 1 << 27
+"""Most pixels of all masks together: 1.5 GiB as they are written."""
 
 
 def checked_sides(file: Path, sides: object, *, stated_by: str, volume: bool = False) -> tuple[int, ...]:

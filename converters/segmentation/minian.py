@@ -40,7 +40,7 @@ TRACES = {
 FRAME_NUMBER, FRAME_TIME = "Frame Number", "Time Stamp (ms)"
 """Columns of timeStamps.csv of the Miniscope software."""
 BLOCK_BYTES = 64 << 20
-MAX_ROIS = 1_000_000
+MAX_COORDINATES = 50_000_000
 
 
 class MinianInterface(RoiInterface):
@@ -137,22 +137,23 @@ def minian_rois(folder: Path, times: MinianTimes | None = None) -> RoiSet:
     sides = checked_sides(
         folder, [footprints.shape[dims.index(name)] for name in ("height", "width")], stated_by="A.zarr"
     )
-    units = _coordinate(folder, "A.zarr", "unit_id")
+    units = _coordinate(folder, "A.zarr", "unit_id", length=footprints.shape[dims.index("unit_id")])
+    if not len(units):
+        raise InputFileError(folder / "A.zarr", "holds no cells.")
     traces = _traces(folder, units)
-    if len(units) != footprints.shape[dims.index("unit_id")] or not 0 < len(units) <= MAX_ROIS:
-        raise InputFileError(folder / "A.zarr", f"has {len(units)} unit_ids for other footprints.")
     pixels, ends = image_masks(folder, _footprints(footprints, dims))
+    n_frames = next(iter(traces.values())).shape[1]
     images = {}
     if (folder / "max_proj.zarr").is_dir():
         projection, names = open_zarr_array(folder, "max_proj.zarr", "max_proj")
-        if sorted(names) != ["height", "width"]:
-            raise InputFileError(folder / "max_proj.zarr", f"has the dimensions {', '.join(names)}.")
+        own = dict(zip(names, projection.shape, strict=True))
+        if own != {"height": sides[0], "width": sides[1]}:
+            raise InputFileError(folder / "max_proj.zarr", f"has the dimensions {own}, not those of A.zarr.")
         image = projection[:] if names[0] == "height" else projection[:].T
-        if image.shape == sides:
-            images["max_projection"] = SummaryImage(
-                "Maximum over time of the preprocessed movie (Minian's max_proj), stored as (x, y).",
-                image.astype(np.float32),
-            )
+        images["max_projection"] = SummaryImage(
+            "Maximum over time of the preprocessed movie (Minian's max_proj), stored as (x, y).",
+            image.astype(np.float32),
+        )
     return RoiSet(
         software="Minian",
         accepted=np.ones(len(units), bool),
@@ -164,14 +165,16 @@ def minian_rois(folder: Path, times: MinianTimes | None = None) -> RoiSet:
         pixel_note=_pixel_note(folder, sides),
         columns={"unit_id": Column("Number of the cell; Minian's unit_id.", units)},
         images=images,
-        frame_times_s=None if times is None else _frame_times_s(folder, times),
+        frame_times_s=None if times is None else _frame_times_s(folder, times, n_frames=n_frames),
     )
 
 
-def _coordinate(folder: Path, store: str, name: str) -> NDArray[np.int64]:
+def _coordinate(folder: Path, store: str, name: str, *, length: int) -> NDArray[np.int64]:
     array, dims = open_zarr_array(folder, store, name)
     if dims != (name,) or array.dtype.kind not in "iu":
         raise InputFileError(folder / store, f"has no whole numbers as {name}.")
+    if array.shape[0] != length or length > MAX_COORDINATES:
+        raise InputFileError(folder / store, f"has {array.shape[0]} values of {name} for {length}.")
     values: NDArray[np.int64] = array[:].astype(np.int64)
     return values
 
@@ -186,7 +189,7 @@ def _traces(folder: Path, units: NDArray[np.int64]) -> dict[TraceKind, Traces]:
         array, dims = open_zarr_array(folder, store, name)
         if sorted(dims) != ["frame", "unit_id"]:
             raise InputFileError(folder / store, f"has the dimensions {', '.join(dims)}.")
-        own = _coordinate(folder, store, "unit_id")
+        own = _coordinate(folder, store, "unit_id", length=array.shape[dims.index("unit_id")])
         if not np.array_equal(own, units):
             raise InputFileError(
                 folder / store,
@@ -216,18 +219,16 @@ def _pixel_note(folder: Path, sides: tuple[int, ...]) -> str:
     """Return how rows and columns relate to those of the video, where some were left out."""
     notes = []
     for name, side, word in (("height", sides[0], "rows"), ("width", sides[1], "columns")):
-        values = _coordinate(folder, "A.zarr", name)
-        if len(values) != side:
-            raise InputFileError(folder / "A.zarr", f"has {len(values)} values of {name} for {side} {word}.")
+        values = _coordinate(folder, "A.zarr", name, length=side)
         if not np.array_equal(values, np.arange(side)):
             step = int(values[1] - values[0]) if side > 1 else 1
             notes.append(f"{word} from {int(values[0])} in steps of {step}")
     return f"Minian kept of the video {' and '.join(notes)}." if notes else ""
 
 
-def _frame_times_s(folder: Path, times: MinianTimes) -> NDArray[np.float64]:
+def _frame_times_s(folder: Path, times: MinianTimes, *, n_frames: int) -> NDArray[np.float64]:
     """Return the time of each frame, s, from the table of the Miniscope software."""
-    frames = _coordinate(folder, "C.zarr", "frame")
+    frames = _coordinate(folder, "C.zarr", "frame", length=n_frames)
     columns, _ = read_columns(times.path, [FRAME_NUMBER, FRAME_TIME])
     numbers, stamps_ms = columns[FRAME_NUMBER], columns[FRAME_TIME]
     order = np.argsort(numbers, kind="stable")

@@ -41,8 +41,9 @@ TRACE_DESCRIPTIONS: dict[TraceKind, str] = {
     TraceKind.NEUROPIL: "Fluorescence of the neuropil around each ROI.",
     TraceKind.DECONVOLVED: "Activity deconvolved from the fluorescence.",
     TraceKind.DFF: "Fluorescence relative to baseline, dF/F.",
-    TraceKind.DEMIXED: "Fluorescence of each ROI without that of other ROIs and of the background, not "
-    "denoised; its zero is arbitrary, so that it must not be divided by its level at rest.",
+    TraceKind.DEMIXED: "Fluorescence of each ROI as the segmentation program gives it, without background "
+    "and other ROIs or in a unit of its own, not denoised. Its zero is arbitrary: it must not be divided by "
+    "its level at rest.",
     TraceKind.DENOISED: "Denoised fluorescence, as the segmentation program models it.",
     TraceKind.BASELINE: "Baseline fluorescence of each ROI.",
     TraceKind.SECOND_CHANNEL: "Fluorescence of each ROI in the second channel, without neuropil correction.",

@@ -22,7 +22,7 @@ from nwbswitch.schemas.errors import InputFileError, MissingExtraError, UnsafeFi
 from nwbswitch.schemas.path_guard import inside
 
 MAX_METADATA_BYTES = 1 << 20
-MAX_CHUNK_BYTES = 1 << 31
+MAX_CHUNK_BYTES = 1 << 30
 MAX_CHUNKS = 2_000_000
 MAX_DIMENSIONS = 8
 DIMENSIONS = "_ARRAY_DIMENSIONS"
@@ -58,11 +58,11 @@ def open_zarr_array(root: Path, store: str, name: str) -> tuple[Any, tuple[str, 
     if len(names) != len(shape) or stated != names:
         raise InputFileError(folder, f"does not name its dimensions ({DIMENSIONS}).", _REMEDY)
     try:
-        import zarr
-    except ImportError as error:
+        from zarr import Array, DirectoryStore
+    except ImportError as error:  # also with version 3, which has no such store
         raise MissingExtraError("zarr", "zarr") from error
     try:
-        array = zarr.Array(zarr.DirectoryStore(str(folder)), read_only=True)
+        array = Array(DirectoryStore(str(folder)), read_only=True)
     except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputFileError(folder, f"cannot be opened as Zarr: {str(error)[:200]}.", _REMEDY) from error
     return array, tuple(names)

@@ -250,6 +250,19 @@ def test_hostile_roi_sets_are_refused(tmp_path: Path) -> None:
         ImagejRoisInterface(file_path=tmp_path / "no.zip", traces=table, image_size=[6, 9])
 
 
+def test_shapes_and_sets_beyond_all_measure_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zigzag = [value for each in range(1200) for value in (1, each % 7, (each % 2) * 9_000)]
+    path = write_roi_set(tmp_path / "z.zip", {"z": composite([0, 0, 0, *zigzag, 4], (0, 0, 7, 9000))})
+    table = {"path": str(write_multi_measure(tmp_path / "R.csv", ["1"], TRUTH.raw[:1]))}
+    with pytest.raises(InputFileError, match="too many edges"):
+        ImagejRoisInterface(file_path=path, traces=table, image_size=[9000, 9])
+    monkeypatch.setattr("nwbswitch.converters.segmentation.imagej_rois.MAX_MASK_PX", 5)
+    with pytest.raises(UnsafeFileError, match="more than 5 pixels together"):
+        imagej(tmp_path)
+
+
 @pytest.mark.parametrize("size", [[0, 9], [6, 1 << 20], [-6, 9]])
 def test_sizes_of_no_image_are_refused(tmp_path: Path, size: list[int]) -> None:
     path = write_roi_set(tmp_path / "RoiSet.zip", ROIS)
