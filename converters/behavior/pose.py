@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,32 @@ class Pose:
             )
 
 
+class _Rows:
+    """Rows of numbers (n, width), in memory or in a part of a file."""
+
+    def __init__(self, n: int, width: int, dtype: np.dtype[Any], file: Any = None, offset: int = 0) -> None:
+        self.width, self.dtype = width, dtype
+        self._file, self._offset = file, offset
+        self._values = np.empty((n, width), dtype) if file is None else None
+
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Keep rows from ``start`` on."""
+        if self._values is not None:
+            self._values[start : start + len(rows)] = rows
+            return
+        self._file.seek(self._offset + start * self.width * self.dtype.itemsize)
+        self._file.write(np.ascontiguousarray(rows, self.dtype).data)
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Return rows ``start`` to ``stop``."""
+        if self._values is not None:
+            return self._values[start:stop].copy()
+        rows = np.empty((stop - start, self.width), self.dtype)
+        self._file.seek(self._offset + start * self.width * self.dtype.itemsize)
+        self._file.readinto(rows.data.cast("B"))
+        return rows
+
+
 class PoseStore:
     """The points of a pose file, keypoint by keypoint, since files have them frame by frame.
 
@@ -65,73 +92,71 @@ class PoseStore:
     def __init__(self, pose: Pose) -> None:
         self.pose = pose
         self._file: Any = None
-        self._arrays: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._rows: list[_Rows] = []
+        self._lock = Lock()
 
-    @property
-    def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Places (keypoints, n, 2) and confidence (n, keypoints).
+    def places(self, keypoint: int, stop: int | None = None) -> NDArray[Any] | PoseChunks:
+        """Return x and y of a keypoint (n, 2), in memory or, for many frames, piece by piece.
 
         Raises
         ------
         InputFileError, TableError
-            Whatever is wrong with the rows of the file.
+            Whatever is wrong with the rows of the file; also when the pieces are read.
         """
-        if self._arrays is None:
-            try:
-                self._arrays = self._read()
-            except BaseException:
-                self.close()
-                raise
-        return self._arrays
+        return self._data(keypoint, 2, stop)
 
-    def _read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        n, n_points = self.pose.n, len(self.pose.keypoints)
-        xy, confidence = self._allocated(n, n_points)
-        start = 0
-        for block in self.pose.blocks():
-            stop = start + len(block)
-            if stop > n:
-                break
-            xy[:, start:stop] = block[:, :, :2].transpose(1, 0, 2)
-            confidence[start:stop] = block[:, :, 2]
-            start = stop
-        if start != n:
-            raise InputFileError(
-                self.pose.path, f"holds another number of frames than the {n} it began with."
-            )
-        return xy, confidence
-
-    def _allocated(self, n: int, n_points: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        dtype = self.pose.dtype
-        if n * n_points * 3 * dtype.itemsize <= MEMORY_BYTES:
-            return np.empty((n_points, n, 2), dtype), np.empty((n, n_points), dtype)
-        self._file = TemporaryFile()  # noqa: SIM115 - kept open until close()
-        size = n * n_points * dtype.itemsize
-        self._file.truncate(3 * size)
-        xy = np.memmap(self._file, dtype, "r+", shape=(n_points, n, 2))
-        return xy, np.memmap(self._file, dtype, "r+", offset=2 * size, shape=(n, n_points))
-
-    def places(self, keypoint: int, stop: int | None) -> NDArray[Any] | PoseChunks:
-        """Return x and y of a keypoint (n, 2), in memory or, for many frames, piece by piece."""
-        n = self.pose.n if stop is None else min(stop, self.pose.n)
-        return self._data(lambda start, end: self.arrays[0][keypoint, start:end], n, 2)
-
-    def confidence(self, stop: int | None) -> NDArray[Any] | PoseChunks:
+    def confidence(self, stop: int | None = None) -> NDArray[Any] | PoseChunks:
         """Return the confidence (n, keypoints), in memory or, for many frames, piece by piece."""
-        n = self.pose.n if stop is None else min(stop, self.pose.n)
-        return self._data(lambda start, end: self.arrays[1][start:end], n, len(self.pose.keypoints))
+        n_points = len(self.pose.keypoints)
+        return self._data(n_points, n_points, stop)
 
-    def _data(
-        self, read: Callable[[int, int], NDArray[Any]], n: int, width: int
-    ) -> NDArray[Any] | PoseChunks:
-        return np.array(read(0, n)) if n <= MEMORY_FRAMES else PoseChunks(read, n, width, self.pose.dtype)
+    def _data(self, number: int, width: int, stop: int | None) -> NDArray[Any] | PoseChunks:
+        n = self.pose.n if stop is None else min(stop, self.pose.n)
+
+        def read(start: int, end: int) -> NDArray[Any]:
+            with self._lock:
+                if not self._rows:
+                    self._read()
+                return self._rows[number].read(start, end)
+
+        return read(0, n) if n <= MEMORY_FRAMES else PoseChunks(read, n, width, self.pose.dtype)
+
+    def _read(self) -> None:
+        """Read the file once; rows of each keypoint, then those of the confidence."""
+        pose = self.pose
+        n, n_points, size = pose.n, len(pose.keypoints), pose.dtype.itemsize
+        if n * n_points * 3 * size > MEMORY_BYTES:
+            self._file = TemporaryFile()  # noqa: SIM115 - kept open until close()
+        rows = [_Rows(n, 2, pose.dtype, self._file, each * n * 2 * size) for each in range(n_points)]
+        rows.append(_Rows(n, n_points, pose.dtype, self._file, n_points * n * 2 * size))
+        start = 0
+        try:
+            for block in pose.blocks():
+                if start + len(block) > n:
+                    raise _other_length(pose)
+                for number in range(n_points):
+                    rows[number].write(start, block[:, number, :2])
+                rows[-1].write(start, block[:, :, 2])
+                start += len(block)
+            if start != n:
+                raise _other_length(pose)
+        except BaseException:
+            self.close()
+            raise
+        self._rows = rows
 
     def close(self) -> None:
         """Give memory or temporary file back."""
-        self._arrays = None
+        self._rows = []
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _other_length(pose: Pose) -> InputFileError:
+    return InputFileError(
+        pose.path, f"does not hold the {pose.n} frames that were counted.", "Copy it again."
+    )
 
 
 class PoseChunks(GenericDataChunkIterator):  # type: ignore[misc]

@@ -75,7 +75,7 @@ def read_slp(file: Any, path: Path, *, track: str | None, video: int | None) -> 
     if (frames["frame_id"][at] != instances["frame_id"]).any():
         raise InputFileError(path, "is damaged: an instance is of a frame that is not there.")
     mine = in_video[at]
-    names = _tracks(file, path)
+    names = track_names(file, path)
     if names:
         of_track = instances["track"] == chosen_track(path, names, track)
         n_untracked = int((mine & (instances["track"] < 0)).sum())
@@ -158,7 +158,8 @@ def _decoded(entry: dict[str, Any], names: list[str]) -> Skeleton:
     return Skeleton(tuple(names[each] for each in ids), tuple(edges))
 
 
-def _tracks(file: Any, path: Path) -> list[str]:
+def track_names(file: Any, path: Path) -> list[str]:
+    """Return the names of the tracks of an opened .slp file."""
     names = []
     for text in file["tracks_json"][()] if "tracks_json" in file else ():
         try:

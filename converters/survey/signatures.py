@@ -136,8 +136,43 @@ def _stack(file: Any) -> Keys | None:
     return {"dataset": found[0]} if len(found) == 1 else None
 
 
-def _is_deeplabcut(file: Any) -> Keys | None:
-    return {} if any("df_with_missing" in name for name in file) else None
+def _deeplabcut(path: Path) -> list[Keys] | Keys | None:
+    """One recording per animal; labels for training, which have no likelihood, are none."""
+    if path.suffix.lower() not in (".h5", ".csv"):
+        return None
+    if path.suffix.lower() == ".csv":
+        return _pose_csv("deeplabcut")(path)
+    with open_hdf5(path) as file:
+        if not any("pandas_type" in group.attrs for group in file.values()):
+            return None
+    from nwbswitch.converters.behavior.pandas_table import PandasTable
+
+    table = PandasTable(path)
+    table.close()
+    if table.index is None or "likelihood" not in {label[-1] for label in table.labels}:
+        return None
+    return _per_animal([label[1] for label in table.labels if len(label) == 4])
+
+
+def _per_animal(animals: list[str], key: str = "individual") -> list[Keys] | Keys:
+    names = list(dict.fromkeys(animals))
+    return [{key: name} for name in names] if len(names) > 1 else {}
+
+
+def _sleap(path: Path) -> list[Keys] | Keys | None:
+    """One recording per track, of labels or of an analysis file."""
+    if path.suffix.lower() not in (".slp", ".h5"):
+        return None
+    with open_hdf5(path) as file:
+        if "tracks" in file and "node_names" in file:
+            names = file["track_names"][()] if "track_names" in file else ()
+            words = [name.decode("utf-8", "replace") for name in names if isinstance(name, bytes)]
+            return _per_animal(words, "track")
+        if "frames" not in file or "pred_points" not in file:
+            return None
+        from nwbswitch.converters.behavior.sleap_labels import track_names
+
+        return _per_animal(track_names(file, path), "track")
 
 
 def _mat(*names: str) -> Signature:
@@ -163,15 +198,19 @@ def _facemap(path: Path) -> Keys | None:
 
 
 def _pose_csv(kind: str) -> Signature:
-    def signature(path: Path) -> Keys | None:
-        rows = _csv_head(path, 3)
-        if [row[:1] for row in rows] not in (
-            [["scorer"], ["bodyparts"], ["coords"]],
-            [["scorer"], ["individuals"], ["bodyparts"]],
-        ):
+    def signature(path: Path) -> list[Keys] | Keys | None:
+        rows = [row for row in _csv_head(path, 5) if row]
+        header = [row[0] for row in rows]
+        several = header[:4] == ["scorer", "individuals", "bodyparts", "coords"]
+        if not several and header[:3] != ["scorer", "bodyparts", "coords"]:
             return None
-        found = "deeplabcut" if "DLC" in "".join(rows[0]) else "lightning_pose"
-        return {} if found == kind else None
+        coords, first = (rows[3], header[4:5]) if several else (rows[2], header[3:4])
+        if "likelihood" not in coords or not (first and first[0].isdecimal()):
+            return None
+        found = "deeplabcut" if several or "DLC" in "".join(rows[0]) else "lightning_pose"
+        if found != kind:
+            return None
+        return _per_animal(rows[1][1:]) if several else {}
 
     return signature
 
@@ -194,7 +233,10 @@ def _wheel_csv(path: Path) -> Keys | None:
 
 
 def _video(path: Path) -> Keys | None:
-    return {} if path.suffix.lower() in (".avi", ".mp4", ".mov", ".mkv") else None
+    """Videos with the points drawn in, which DeepLabCut makes, are no recordings."""
+    if path.suffix.lower() not in (".avi", ".mp4", ".m4v", ".mov") or path.stem.endswith("_labeled"):
+        return None
+    return {}
 
 
 def _medpc(path: Path) -> Keys | None:
@@ -220,9 +262,10 @@ FILE_SIGNATURES: Mapping[str, Signature] = {
     "ome_tiff": _tiff("ome_tiff"),
     "tiff_movie": _tiff("tiff_movie"),
     "caiman": _hdf5(lambda file: {} if "estimates" in file else None),
-    "deeplabcut": _hdf5(_is_deeplabcut),
-    "facemap": _hdf5(lambda file: {} if "Facemap" in file else None),
-    "sleap": _by_suffix(".slp"),
+    "deeplabcut": _deeplabcut,
+    "facemap_keypoints": _hdf5(lambda file: {} if "Facemap" in file else None),
+    "facemap": _facemap,
+    "sleap": _sleap,
     "hdf5_stack": _hdf5(_stack),
     "extract": _mat("output"),
     "cnmfe": _mat("neuron", "results"),
