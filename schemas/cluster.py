@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from nwbswitch.schemas.errors import MissingExtraError, NwbswitchError
 from nwbswitch.schemas.progress import Step
@@ -34,7 +34,7 @@ class ClusterExecutor(Executor):
     """
 
     def __init__(self, client: Client) -> None:
-        self._client: Any = client
+        self._client = cast("Any", client)
         # A job writes files: the same call twice is not the same as its first result.
         self._executor = self._client.get_executor(pure=False)
 

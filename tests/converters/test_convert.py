@@ -394,3 +394,37 @@ def test_a_failure_is_told_once_and_without_repeating_the_session(
     assert result.sessions[0].reason == why
     assert result.summary().splitlines()[1:] == [f"failed: m1/day1: {why} [epoch-outside-recording]"]
     assert capsys.readouterr().err == f"convert 1/1 m1/day1: FAILED {why}\n"
+
+
+def test_zarr_folders_are_made_resumed_and_not_taken_for_something_to_publish(
+    study: Study, tmp_path: Path
+) -> None:
+    hdmf_zarr = pytest.importorskip("hdmf_zarr", reason="hdmf-zarr is not installed")
+    plain = [each.model_copy(update={"drug_log": (), "epochs": ()}) for each in study.sessions]
+    study = study.model_copy(update={"sessions": tuple(plain)})
+    out = tmp_path / "out"
+    result = convert(study, out, backend="zarr")
+    assert [each.name for each in result.paths] == [
+        f"sub-m1_ses-{day}_behavior+ophys.nwb.zarr" for day in ("day1", "day8")
+    ]
+    assert "DANDI does not publish them" in result.summary()
+    with hdmf_zarr.NWBZarrIO(str(result.paths[0]), "r") as io:
+        nwbfile = io.read()
+        assert nwbfile.session_id == "day1"
+        identifier = nwbfile.identifier
+        assert nwbfile.acquisition["TwoPhotonSeries"].data.shape[0] == 300
+    assert [each.status for each in convert(study, out, backend="zarr").sessions] == ["present", "present"]
+    assert [each.status for each in convert(study, out).sessions] == ["converted", "converted"]
+    with h5py.File(out / "sub-m1/sub-m1_ses-day1_behavior+ophys.nwb") as file:
+        assert file["identifier"][()].decode() == identifier
+    chunk = next(path for path in result.paths[0].rglob("*") if path.is_file() and path.name[0] != ".")
+    chunk.write_bytes(b"")
+    with pytest.raises(ExistingOutputError, match="changed after it was made"):
+        convert(study, out, backend="zarr")
+    assert convert(study, out, backend="zarr", overwrite=True).ok
+
+
+def test_zarr_needs_its_extra(study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hdmf_zarr", None)
+    with pytest.raises(MissingExtraError, match=r"hdmf-zarr.*nwbswitch\[zarr\]"):
+        convert(study, tmp_path / "out", backend="zarr")
