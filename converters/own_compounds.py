@@ -1,4 +1,4 @@
-"""Compounds of the lab in the drug log of an NWB file, so that a reader can follow the doses to the formula."""
+"""Compounds of the lab in the drug log of an NWB file: a reader can follow doses to the formula."""
 
 from __future__ import annotations
 
