@@ -45,7 +45,6 @@ def test_gaps_are_nan_and_both_tracks_have_the_same_frames(tmp_path: Path) -> No
 
 
 def test_times_are_frames_divided_by_the_rate(tmp_path: Path) -> None:
-    """Frame 9 at 25 Hz is at 0.36 s; neuroconv 0.10.2 puts it at 9 * 25 = 225 s."""
     path = write_slp(tmp_path / "v.slp", instances(0, [0, 4, 9]), tracks=["a"])
     interface = opened(path)
     np.testing.assert_allclose(interface.get_timestamps(), np.arange(10) / 25.0)
@@ -141,6 +140,7 @@ def test_tracks_without_names_are_chosen_by_number(tmp_path: Path) -> None:
 
 
 def test_real_predictions(shared: Path) -> None:
+    """neuroconv 0.10.2, given 25 Hz without a metadata_key, ends this track at 1499 * 25 = 37,475 s."""
     path = shared / "data/sleap_mice/tracks/clip.predictions.slp"
     interface = opened(path, track="male")
     assert interface.pose.keypoints == ("head", "thorax")
