@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,16 @@ from nwbswitch.schemas.issues import Place, issue
 MAX_BYTES = 1 << 29
 MAX_TRIALS = 1_000_000
 MAX_LINE = 1 << 26
+_NOT_BPODS = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
+"""What other data in the place of Bpod's lead to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,13 @@ def read_bpod(path: Path) -> list[BpodTrial]:
     trials = _matlab(path) if path.suffix.lower() == ".mat" else _lines(path)
     if not trials:
         raise InputFileError(path, "holds no trials.")
+    for number, (one, other) in enumerate(pairwise(trials), start=2):
+        if other.start_s < one.start_s:
+            raise InputFileError(
+                path,
+                f"begins trial {number} at {other.start_s:g} s, but the one before it at {one.start_s:g} s.",
+                "The file may hold several recordings; split it.",
+            )
     return trials
 
 
@@ -74,7 +92,7 @@ def _lines(path: Path) -> list[BpodTrial]:
                         math.nan,
                     )
                 )
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except _NOT_BPODS as error:
                 problem = f"The line is no trial of iblrig: {type(error).__name__} {str(error)[:80]}."
                 remedy = "Copy the file again; a line cut short belongs to a session that was stopped."
                 raise TableError(
@@ -104,12 +122,10 @@ def _matlab(path: Path) -> list[BpodTrial]:
         found = []
         for index, each in enumerate(listed):
             states, events = each.get("States", {}), each.get("Events", {})
-            own = _trial(0.0, 0.0, states, events, math.nan)
-            last = max([0.0, *(stop for _, _, stop in own.states), *(time for _, time in own.events)])
-            stop_s = starts[index] + last if stops is None else stops[index]
+            stop_s = math.nan if stops is None else stops[index]
             kind = types[index] if index < len(types) else math.nan
             found.append(_trial(starts[index], stop_s, states, events, kind))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except _NOT_BPODS as error:
         raise InputFileError(
             path, f"holds a SessionData that is not Bpod's: {type(error).__name__} {str(error)[:80]}."
         ) from error
@@ -119,16 +135,23 @@ def _matlab(path: Path) -> list[BpodTrial]:
 def _trial(
     start_s: Any, stop_s: Any, states: Mapping[str, Any], events: Mapping[str, Any], trial_type: float
 ) -> BpodTrial:
-    start = float(start_s)
+    start, stop = float(start_s), float(stop_s)
+    if not math.isfinite(start):
+        raise ValueError(f"the trial starts at {start}")
     visits = [
         (str(name), start + first, start + last)
         for name, times in states.items()
         for first, last in _pairs(times)
     ]
     happened = [(str(name), start + time) for name, times in events.items() for time in _times(times)]
+    if not math.isfinite(stop):
+        # The last trial of a recording that was stopped has no end.
+        stop = max([start, *(last for _, _, last in visits), *(time for _, time in happened)])
+    if stop < start:
+        raise ValueError(f"the trial ends at {stop:g} s, before it starts at {start:g} s")
     return BpodTrial(
         start,
-        float(stop_s),
+        stop,
         tuple(sorted(visits, key=lambda each: each[1])),
         tuple(sorted(happened, key=lambda each: each[1])),
         trial_type,

@@ -102,8 +102,8 @@ class MedPcInterface(EventInterface):
         """
         events = list(zip(self.starts.tolist(), self.names, strict=True))[: STUB_ROWS if stub else None]
         header = self.recording.header
-        stated = [f"{key} {header[key]}" for key in ("MSN", "Box", "Experiment") if header.get(key)]
+        stated = ", ".join(f"{key} {header[key]}" for key in ("MSN", "Box", "Experiment") if header.get(key))
         add_events(
-            nwbfile, self.metadata_key, f"Events that MED-PC logged. {', '.join(stated)}".strip(), events,
+            nwbfile, self.metadata_key, f"Events that MED-PC logged. {stated}.".removesuffix(" ."), events,
             source="MED-PC.",
         )  # fmt: skip

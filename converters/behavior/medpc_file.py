@@ -6,10 +6,12 @@ five values each, numbered by the index of their first, or as ``A: 1.0`` for a s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +49,8 @@ def read_medpc(path: Path) -> list[MedPcRecording]:
     if size > MAX_BYTES:
         raise UnsafeFileError(path, f"has {size} bytes, more than the {MAX_BYTES} read.")
     recordings: list[MedPcRecording] = []
-    values: list[float] | None = None
+    # Numbers of each array of each recording; rows are added to lists, which become arrays once.
+    lists: list[dict[str, list[float]]] = []
     letter = ""
     text = path.read_bytes().decode("latin-1")
     for number, line in enumerate(text.splitlines(), start=1):
@@ -55,24 +58,28 @@ def read_medpc(path: Path) -> list[MedPcRecording]:
         array = _ARRAY.fullmatch(line.rstrip())
         if header and header[1] == _FIRST:
             recordings.append(MedPcRecording(number, {_FIRST: header[2].strip()}))
-            values = None
+            lists.append({})
+            letter = ""
         elif not recordings:
             continue
-        elif row and values is not None:
-            if int(row[1]) != len(values):
-                _refuse(path, number, f"Row {row[1]} of {letter} follows {len(values)} values.")
+        elif row and letter:
+            values = lists[-1][letter]
+            if row[1] != str(len(values)):
+                _refuse(path, number, f"Row {row[1][:20]} of {letter} follows {len(values)} values.")
             values += _numbers(path, number, row[2])
-            recordings[-1].arrays[letter] = np.array(values)
         elif array:
             letter = array[1]
-            values = _numbers(path, number, array[2]) if array[2] else []
-            recordings[-1].arrays[letter] = np.array(values, dtype=float)
+            if letter in lists[-1]:
+                _refuse(path, number, f"The array {letter} is there twice.")
+            lists[-1][letter] = _numbers(path, number, array[2]) if array[2] else []
         elif header:
             recordings[-1].header.setdefault(header[1], header[2].strip())
         elif line.strip():
             _refuse(path, number, f"The line {line.strip()[:40]!r} is not MED-PC's.")
     if not recordings:
         raise InputFileError(path, "is no data file of MED-PC: there is no line 'Start Date:'.")
+    for recording, arrays in zip(recordings, lists, strict=True):
+        recording.arrays.update({name: np.array(values, dtype=float) for name, values in arrays.items()})
     return recordings
 
 
@@ -111,12 +118,14 @@ def pick(path: Path, recordings: list[MedPcRecording], select: Mapping[str, str]
 
 def _numbers(path: Path, line: int, text: str) -> list[float]:
     try:
-        return [float(each) for each in text.split()]
+        values = [float(each) for each in text.split()]
     except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
         _refuse(path, line, f"{text[:40]!r} are no numbers.")
-        raise
+    return values
 
 
-def _refuse(path: Path, line: int, problem: str) -> None:
+def _refuse(path: Path, line: int, problem: str) -> NoReturn:
     remedy = "The file may be damaged; copy it again."
     raise TableError([issue("bad-cell", problem, place=Place(path, line), remedy=remedy)])

@@ -140,7 +140,7 @@ class SeriesInterface(TimedInterface):
                 data=source.data(stop),
                 unit=unit[0],
                 conversion=unit[1],
-                description=signal.description or f"{(signal.quantity or signal.name).replace('_', ' ')}.",
+                description=signal.description or _description(signal),
                 comments=unit[2],
                 is_position=signal.quantity == "position",
             )
@@ -149,6 +149,14 @@ class SeriesInterface(TimedInterface):
     def close(self) -> None:
         """Close the file; call it after the NWB file is written."""
         self.file.close()
+
+
+def _description(signal: NamedSignal) -> str:
+    channel = "" if signal.channel is None else f", channel {signal.channel}"
+    if not signal.quantity:
+        return f"Signal {signal.name}{channel} of the source."
+    words = signal.quantity.replace("_", " ")
+    return f"{words[:1].upper()}{words[1:]}."
 
 
 def series_names(path: Path, signals: tuple[NamedSignal, ...]) -> list[str]:

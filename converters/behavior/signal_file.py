@@ -101,10 +101,12 @@ class SignalFile:
             For what is no row of numbers.
         """
         values = self._values[name]
-        shape = tuple(int(side) for side in getattr(values, "shape", ()))
+        # The shape of an HDF5 dataset without any space is None.
+        stated = getattr(values, "shape", None)
         kind = getattr(getattr(values, "dtype", None), "kind", "O")
-        if kind not in "iufb":
+        if kind not in "iufb" or stated is None or 0 in stated:
             raise InputFileError(self.path, f"{name} holds no numbers.")
+        shape = tuple(int(side) for side in stated)
         sides = [side for side in shape if side != 1]
         if len(sides) > 2 or (len(sides) == 2 and channel is None):
             raise InputFileError(

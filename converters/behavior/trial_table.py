@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from nwbswitch.schemas.errors import InputFileError, StudyError, TableError
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.stored_names import plain_name
 from nwbswitch.schemas.streams_trials import TableColumn
 from nwbswitch.schemas.text_table import read_lines
 
@@ -20,6 +23,12 @@ Floats = NDArray[np.float64]
 _MISSING = frozenset({"", "nan", "na", "n/a"})
 _TRUTH = {"true": True, "false": False}
 _MAX_BAD = 5
+# Fifteen digits are whole in every program that reads them.
+_WHOLE = re.compile(r"\s*[+-]?[0-9]{1,15}\s*")
+_CODE = re.compile(r"[0-9]*")
+_LEADING_ZERO = re.compile(r"0[0-9]")
+RESERVED = frozenset({"start_time", "stop_time", "id", "tags", "timeseries"})
+"""Columns that NWB keeps for itself in tables of intervals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,8 @@ class EventRows:
     starts_s: Floats
     stops_s: Floats
     columns: tuple[KeptColumn, ...]
+    names: list[str] | None = None
+    """Text of the column that names what each row is, where one was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +63,19 @@ class TimeColumns:
 
 
 def read_events(
-    path: Path, times: TimeColumns, *, kept: Sequence[TableColumn] | None, sheet: str | None
+    path: Path,
+    times: TimeColumns,
+    *,
+    kept: Sequence[TableColumn] | None,
+    sheet: str | None,
+    named: str | None = None,
+    reserved: frozenset[str] = RESERVED,
 ) -> EventRows:
     """Return the rows of a table of events.
 
-    Columns whose cells are all numbers become numbers (missing ones NaN), all true or false truth values,
-    others text.
+    Columns whose cells are all numbers become numbers (missing ones NaN; whole ones integers, unless zeros
+    lead, as in codes), all true or false truth values, others text. ``named`` is a column that becomes the
+    names of the rows. Columns called like one of ``reserved`` get a ``_``.
 
     Raises
     ------
@@ -74,8 +92,15 @@ def read_events(
         raise InputFileError(path, "holds no rows below its header.")
     header = lines[0][1]
     own = [each for each in (times.start, times.stop, times.duration) if each]
-    wanted = own + [each.column for each in kept or ()]
+    wanted = own + [each.column for each in kept or ()] + ([named] if named else [])
     found = [_no_column(path, name, header) for name in wanted if name not in header]
+    found += [
+        issue(
+            "duplicate-id", f"The column {name!r} is there twice.", place=Place(path, 1), remedy="Keep one."
+        )
+        for name in dict.fromkeys(header)
+        if name and header.count(name) > 1
+    ]
     if found:
         raise TableError(found)
     numbers = [line for line, _ in lines[1:]]
@@ -99,8 +124,22 @@ def read_events(
     order = np.argsort(starts, kind="stable")
     if kept is None:
         kept = [TableColumn(column=name) for name in cells if name not in own]
-    columns = tuple(_column(each, [cells[each.column][row] for row in order]) for each in kept)
-    return EventRows(starts[order], stops[order], columns)
+    columns = tuple(
+        _column(each, [cells[each.column][row] for row in order], reserved)
+        for each in kept
+        if each.column != named
+    )
+    _check_names(path, columns)
+    names = None if named is None else [cells[named][row] for row in order]
+    return EventRows(starts[order], stops[order], columns, names)
+
+
+def _check_names(path: Path, columns: Sequence[KeptColumn]) -> None:
+    for name, count in Counter(each.name for each in columns).items():
+        if count > 1:
+            problem = f"Two columns would be called {name!r}."
+            remedy = "Give one of them another name under columns."
+            raise TableError([issue("duplicate-id", problem, place=Place(path, 1), remedy=remedy)])
 
 
 def _no_column(path: Path, name: str, header: Sequence[str]) -> Issue:
@@ -132,13 +171,18 @@ def _number(cell: str) -> float:
     return value if math.isfinite(value) and "_" not in cell else math.nan
 
 
-def _column(column: TableColumn, cells: Sequence[str]) -> KeptColumn:
-    name = (column.name or column.column).translate(str.maketrans("/:", "__"))
+def _column(column: TableColumn, cells: Sequence[str], reserved: frozenset[str]) -> KeptColumn:
+    name = plain_name(column.name or column.column)
+    name = f"{name}_" if name in reserved or not name.strip(".") else name
     unit = f" Unit: {column.unit}." if column.unit else ""
     description = (column.description or f"Column {column.column} of the table.") + unit
     folded = [cell.casefold() for cell in cells]
     if all(cell in _TRUTH for cell in folded):
         return KeptColumn(name, description, np.array([_TRUTH[cell] for cell in folded]))
+    if all(map(_CODE.fullmatch, cells)) and any(_LEADING_ZERO.match(cell) for cell in cells):
+        return KeptColumn(name, description, list(cells))
+    if all(map(_WHOLE.fullmatch, cells)):
+        return KeptColumn(name, description, np.array([int(cell) for cell in cells]))
     if all(cell in _MISSING or not math.isnan(_number(cell)) for cell in folded) and any(
         cell not in _MISSING for cell in folded
     ):

@@ -12,10 +12,16 @@ from pynwb import NWBFile
 from pynwb.epoch import TimeIntervals
 
 from nwbswitch.converters.behavior.event_interface import STUB_ROWS, EventInterface, Floats
-from nwbswitch.converters.behavior.trial_table import EventRows, KeptColumn, TimeColumns, read_events
+from nwbswitch.converters.behavior.trial_table import (
+    RESERVED,
+    EventRows,
+    KeptColumn,
+    TimeColumns,
+    read_events,
+)
 from nwbswitch.schemas.streams_trials import TableColumn
 
-RESERVED = frozenset({"start_time", "stop_time", "id", "tags", "timeseries"})
+STIMULUS = "stimulus"
 
 
 class TrialsInterface(EventInterface):
@@ -100,7 +106,7 @@ class TrialsInterface(EventInterface):
 
         def table(name: str) -> TimeIntervals:
             times = (self.starts, self.stops)
-            return interval_table(name, "Trials.", times, self.rows.columns, stub=stub)
+            return interval_table(name, "Trials, one row each.", times, self.rows.columns, stub=stub)
 
         add_trials(nwbfile, self.metadata_key, table)
 
@@ -176,15 +182,17 @@ class StimuliInterface(EventInterface):
             raise ValueError("give stimulus, or stimulus_column")
         self.metadata_key = metadata_key
         kept = None if columns is None else [TableColumn.model_validate(each) for each in columns]
-        named = None if stimulus_column is None else TableColumn(column=stimulus_column)
-        if kept is not None and named is not None and stimulus_column not in [each.column for each in kept]:
-            kept = [named, *kept]
         where = TimeColumns(start_column, stop_column, duration_column, duration_s, time_scale)
-        rows = read_events(Path(file_path), where, kept=kept, sheet=sheet)
-        names = next((each for each in rows.columns if each.name == stimulus_column), None)
-        given = [stimulus] * len(rows.starts_s) if names is None else [str(each) for each in names.values]
-        others = [each for each in rows.columns if each is not names]
-        self.columns = (KeptColumn("stimulus", "What was given.", given), *others)
+        rows = read_events(
+            Path(file_path),
+            where,
+            kept=kept,
+            sheet=sheet,
+            named=stimulus_column,
+            reserved=RESERVED | {STIMULUS},
+        )
+        given = [stimulus] * len(rows.starts_s) if rows.names is None else rows.names
+        self.columns = (KeptColumn(STIMULUS, "What was given.", given), *rows.columns)
         self.set_own_events(rows.starts_s + start_s, rows.stops_s + start_s, Path(file_path))
 
     def add_to_nwbfile(
@@ -214,18 +222,14 @@ def interval_table(
     *,
     stub: bool,
 ) -> TimeIntervals:
-    """Return rows with their starts and ends, s, as a table of intervals.
-
-    Names that NWB keeps for itself get a ``_``.
-    """
+    """Return rows with their starts and ends, s, as a table of intervals."""
     stop = STUB_ROWS if stub else None
     data = [
         VectorData(name="start_time", description="Start, s.", data=times[0][:stop]),
         VectorData(name="stop_time", description="End, s.", data=times[1][:stop]),
     ]
     for column in columns:
-        own = f"{column.name}_" if column.name in RESERVED else column.name
-        data.append(VectorData(name=own, description=column.description, data=column.values[:stop]))
+        data.append(VectorData(name=column.name, description=column.description, data=column.values[:stop]))
     return TimeIntervals(
         name=name, description=description, columns=data, colnames=[each.name for each in data]
     )

@@ -12,6 +12,7 @@ from pydantic import FilePath
 from nwbswitch.converters.behavior.signal_file import SignalFile
 from nwbswitch.converters.behavior.turning import joined_counts, path_of
 from nwbswitch.converters.behavior.wheel_interface import WheelInterface, sample_timing, whole_numbers
+from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.streams_signals import Wheel
 
 
@@ -94,6 +95,12 @@ class WheelEncoderInterface(WheelInterface):
         file = SignalFile(path, [each for each in (count, time_column, frame_column) if each])
         try:
             values = whole_numbers(path, count, file.signal(count, channel).read())
+            if counter_bits is not None and np.ptp(values) >= 2**counter_bits:
+                raise InputFileError(
+                    path,
+                    f"{count} goes from {values.min():g} to {values.max():g}, beyond {counter_bits} bits.",
+                    "Correct counter_bits, or leave it out if the count never starts again.",
+                )
             self.counts: NDArray[np.float64] = joined_counts(values, counter_bits)
             self.set_own_timing(
                 sample_timing(

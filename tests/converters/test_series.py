@@ -118,3 +118,38 @@ def test_rows_that_name_no_frame_are_left_out(tmp_path: Path) -> None:
     interface.follow_counter(np.arange(4) / 2, slice(3, 7))
     np.testing.assert_array_equal(added(interface)["v"].data, [3.0, 4.0, 5.0, 6.0])
     assert interface.n_samples == 4
+
+
+@pytest.mark.parametrize("values", [np.zeros(0), np.zeros((0, 3)), h5py.Empty("f8"), np.zeros(3, complex)])
+def test_datasets_without_numbers_are_refused(tmp_path: Path, values: Any) -> None:
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["v"] = values
+    with pytest.raises(InputFileError, match="holds no numbers"):
+        SeriesInterface(file_path=tmp_path / "s.h5", signals=[VOLT], rate_hz=1.0)
+
+
+@pytest.mark.parametrize(("shape", "channel"), [((9,), 1), ((9, 1), 1), ((1, 3, 9), 0), ((3, 9), 3)])
+def test_channels_that_are_not_there_are_refused(
+    tmp_path: Path, shape: tuple[int, ...], channel: int
+) -> None:
+    np.save(tmp_path / "v.npy", np.zeros(shape))
+    with pytest.raises(InputFileError):
+        SeriesInterface(file_path=tmp_path / "v.npy", signals=[{**VOLT, "channel": channel}], rate_hz=1.0)
+
+
+def test_what_is_left_of_a_signal_is_read_when_it_is_written(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.arange(40).reshape(2, 20))
+    signal = {"name": "v", "unit": "V", "channel": 1}
+    interface = SeriesInterface(file_path=tmp_path / "v.npy", signals=[signal], rate_hz=1.0)
+    source = interface.sources[0].part(3, 18).part(1, 12)
+    assert source.n == 11
+    assert source.read().tolist() == list(range(24, 35))
+    assert source.read(2, 4).tolist() == [26, 27]
+
+
+def test_descriptions_are_sentences(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.zeros((2, 20)))
+    signals = [{**VOLT, "channel": 0}, {**VOLT, "channel": 1, "quantity": "lick_voltage"}]
+    found = added(SeriesInterface(file_path=tmp_path / "v.npy", signals=signals, rate_hz=1.0))
+    assert found["v_0"].description == "Signal v, channel 0 of the source."
+    assert found["lick_voltage"].description == "Lick voltage."

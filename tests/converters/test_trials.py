@@ -198,3 +198,100 @@ def test_real_medpc_file_of_nine_animals(shared: Path) -> None:
     events = added(interface).events["medpc"].to_dataframe()
     assert events["timestamp"].is_monotonic_increasing
     assert interface.recording.header["Box"]
+
+
+def test_whole_numbers_stay_whole_and_codes_stay_codes(tmp_path: Path) -> None:
+    path = table(tmp_path, "start,stop,n,code,x,.\n1,2,5,007,1.5,a\n3,4,-6,012,2,b\n")
+    found = added(TrialsInterface(file_path=path, start_column="start", stop_column="stop")).trials
+    assert found["n"].data.dtype.kind == "i"
+    assert found["n"].data.tolist() == [5, -6]
+    assert found["x"].data.tolist() == [1.5, 2.0]
+    assert found["code"].data == ["007", "012"]
+    assert found["._"].data == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "words"),
+    [
+        ("start,stop,x,x", None, "'x' is there twice"),
+        ("start,stop,a/b,a:b", None, "called 'a_b'"),
+        ("start,stop,id,id_", None, "called 'id_'"),
+        ("start,stop,a,b", [{"column": "a", "name": "q"}, {"column": "b", "name": "q"}], "called 'q'"),
+    ],
+)
+def test_two_columns_of_one_name_are_refused(
+    tmp_path: Path, header: str, columns: list[dict[str, str]] | None, words: str
+) -> None:
+    path = table(tmp_path, f"{header}\n1,2,3,4\n")
+    with pytest.raises(TableError, match=words):
+        TrialsInterface(file_path=path, start_column="start", stop_column="stop", columns=columns)
+
+
+def test_the_column_of_stimuli_may_have_any_name_and_neighbours(tmp_path: Path) -> None:
+    path = table(tmp_path, "t,kind,stimulus\n1,puff,3\n")
+    named = [{"column": "kind", "name": "what"}, {"column": "stimulus"}]
+    for columns in (None, named):
+        interface = StimuliInterface(
+            file_path=path, start_column="t", duration_s=1, stimulus_column="kind", columns=columns
+        )
+        found = added(interface).intervals["stimuli"]
+        assert list(found["stimulus"].data) == ["puff"]
+        assert list(found["stimulus_"].data) == [3]
+
+
+LINE = (
+    '{"behavior_data": {"Trial start timestamp": %s, "Trial end timestamp": %s, '
+    '"States timestamps": %s, "Events timestamps": {"Port1In": [0.5]}}}\n'
+)
+STATES = '{"wait": [[0, 1.5]]}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE % ("NaN", "3", STATES),
+        LINE % ("5", "2", STATES),
+        LINE % ("0", "9" * 400, STATES),
+        LINE % ("0", "9" * 5000, STATES),
+        LINE % ("0", "1", "null"),
+        LINE % ("0", "1", "[1, 2]"),
+        LINE % ("0", "1", '{"wait": [[1, 2], [3]]}'),
+        LINE % ("5", "6", STATES) + LINE % ("1", "2", STATES),
+        "[" * 100_000,
+    ],
+)
+def test_lines_that_no_trial_has_are_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "b.jsonable").write_text(line, encoding="utf-8")
+    with pytest.raises((TableError, InputFileError)):
+        BpodInterface(file_path=tmp_path / "b.jsonable")
+
+
+def test_the_last_trial_of_a_stopped_recording_ends_with_what_happened(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonable").write_text(LINE % ("2", "NaN", STATES), encoding="utf-8")
+    assert BpodInterface(file_path=tmp_path / "b.jsonable").stops.tolist() == [3.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("G:\n     0: 1 inf\n", "no numbers"),
+        ("G:\n     0: 1 1e999\n", "no numbers"),
+        ("G:\n     0: nan\n", "no numbers"),
+        ("G: 1\nG: 2\n", "there twice"),
+        (f"G:\n  {'9' * 5000}: 1\n", "follows 0 values"),
+    ],
+)
+def test_numbers_that_medpc_does_not_write_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "m.txt").write_text(f"Start Date: 01/23/20\n{text}", encoding="latin-1")
+    with pytest.raises(TableError, match=words):
+        MedPcInterface(file_path=tmp_path / "m.txt", events={"G": "lick"})
+
+
+def test_long_medpc_arrays_are_read_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    array = np.array
+    monkeypatch.setattr(np, "array", lambda *given, **named: made.append(1) or array(*given, **named))
+    rows = "".join(f"{index:6d}: {index}\n" for index in range(5000))
+    (tmp_path / "m.txt").write_text(f"Start Date: 01/23/20\nG:\n{rows}", encoding="latin-1")
+    assert len(read_medpc(tmp_path / "m.txt")[0].arrays["G"]) == 5000
+    assert len(made) == 1

@@ -179,3 +179,61 @@ def test_real_bpod_events_are_no_positions(shared: Path) -> None:
     for path in files:
         with pytest.raises((InputFileError, TableError)):
             BpodEncoderInterface(file_path=path)
+
+
+def test_a_count_beyond_its_bits_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "c.npy", np.array([0, 300, 5]))
+    with pytest.raises(InputFileError, match="beyond 8 bits"):
+        WheelEncoderInterface(
+            file_path=tmp_path / "c.npy", count="c", counts_per_turn=10, counter_bits=8, rate_hz=10
+        )
+    # A signed counter of 16 bits.
+    np.save(tmp_path / "c.npy", np.array([32766, 32767, -32768, -32767], np.int16))
+    interface = WheelEncoderInterface(
+        file_path=tmp_path / "c.npy", count="c", counts_per_turn=10, counter_bits=16, rate_hz=10
+    )
+    assert np.diff(interface.counts).tolist() == [1.0, 1.0, 1.0]
+
+
+def direct_speed(path: np.ndarray, times_s: np.ndarray, window_s: float) -> np.ndarray:
+    """Return the speed by looking every path up on its own, sample by sample."""
+
+    def at(time_s: float) -> float:
+        after = int(np.searchsorted(times_s, time_s, side="right"))
+        if after == 0 or after == len(times_s):
+            return float(path[min(after, len(path) - 1)])
+        before = after - 1
+        start_s = max(times_s[before], times_s[after] - window_s)
+        part = max(time_s - start_s, 0.0) / (times_s[after] - start_s)
+        return float(path[before] + part * (path[after] - path[before]))
+
+    found = []
+    for time_s in times_s:
+        first_s = max(time_s - window_s / 2, times_s[0])
+        last_s = min(time_s + window_s / 2, times_s[-1])
+        found.append((at(last_s) - at(first_s)) / (last_s - first_s))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_speed_is_that_of_looking_up_each_sample(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    steps = rng.exponential(0.1, 400) * np.where(rng.random(400) < 0.1, 20, 1) + 1e-3
+    times, path = np.cumsum(steps) - 3, np.cumsum(rng.normal(size=400))
+    window_s = float(rng.uniform(0.01, 1))
+    expected = direct_speed(path, times, window_s)
+    np.testing.assert_allclose(speed_of(path, times, window_s), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate_hz", [7.3, 100.0, 2000.0])
+def test_speed_of_motions_with_a_known_speed(rate_hz: float) -> None:
+    times = np.arange(0, 20, 1 / rate_hz)
+    inner = slice(5, -5) if rate_hz < 50 else slice(int(rate_hz), -int(rate_hz))
+    np.testing.assert_allclose(speed_of(3 * times, times, 0.2), 3.0, rtol=1e-9)
+    # Over a symmetric window the mean speed of a constant acceleration is that of its middle.
+    np.testing.assert_allclose(speed_of(times**2, times, 0.2)[inner], 2 * times[inner], rtol=1e-3)
+    # A sine loses sin(x) / x of its speed, x half the window in radians.
+    turned, loss = np.sin(2 * times), np.sin(0.2) / 0.2
+    np.testing.assert_allclose(
+        speed_of(turned, times, 0.2)[inner], 2 * loss * np.cos(2 * times)[inner], atol=0.02
+    )
