@@ -174,6 +174,7 @@ class _Walk:
         elif isinstance(node, h5py.h5d.DatasetID):
             _check_dataset(node, where, self.file, size=self.size)
             self.check_values(node, node, where, depth)
+            self.check_lengths(node, where)
         for number in range(h5py.h5a.get_num_attrs(node)):
             attribute = h5py.h5a.open(node, index=number)
             if h5py.h5a.get_info(node, index=number).data_size > MAX_ATTRIBUTE_BYTES:
@@ -181,6 +182,24 @@ class _Walk:
                     self.file, f"has an attribute of more than {MAX_ATTRIBUTE_BYTES} bytes."
                 )
             self.check_values(node, attribute, where, depth)
+
+    def check_lengths(self, dataset: Any, where: str) -> None:
+        """Compare values of variable length with the file, where each is stored once and uncompressed."""
+        try:
+            stated = stated_lengths(dataset, self.file)
+        except (UnreadableLengthsError, zlib.error) as error:
+            if math.prod(dataset.shape or ()) * self.size < MIN_SUSPECT_BYTES:
+                return
+            raise UnsafeFileError(
+                self.file,
+                f"stores values of variable length at {where} in a way that is not read.",
+                "Repack the file with gzip, for example with h5repack -f GZIP=4.",
+            ) from error
+        if stated.size > self.size:
+            raise UnsafeFileError(
+                self.file, f"states {stated.size} bytes of variable length at {where} and holds {self.size}."
+            )
+        self.trees.check_heaps(stated.heaps)
 
     def check_values(self, owner: Any, values: Any, where: str, depth: int) -> None:
         """Check the type of a dataset or attribute; references wait until all links are followed."""
@@ -230,23 +249,3 @@ def _check_dataset(dataset: Any, where: str, file: Path, *, size: int) -> None:
         raise UnsafeFileError(
             file, f"states {stated} bytes for {where} but stores {stored}; no compression reaches that."
         )
-    _check_lengths(dataset, where, file, size=size)
-
-
-def _check_lengths(dataset: Any, where: str, file: Path, *, size: int) -> None:
-    """Compare values of variable length with the file, where each is stored once and uncompressed.
-
-    The library makes room for what a value states before it finds that the value is not there.
-    """
-    try:
-        stated = stated_lengths(dataset, file)
-    except (UnreadableLengthsError, zlib.error) as error:
-        if math.prod(dataset.shape or ()) * size < MIN_SUSPECT_BYTES:
-            return
-        raise UnsafeFileError(
-            file,
-            f"stores values of variable length at {where} in a way that is not read.",
-            "Repack the file with gzip, for example with h5repack -f GZIP=4.",
-        ) from error
-    if stated > size:
-        raise UnsafeFileError(file, f"states {stated} bytes of variable length at {where} and holds {size}.")

@@ -1,8 +1,9 @@
-"""Values of variable length in HDF5 files: whether all of them together can be in the file.
+"""Values of variable length in HDF5 files: how long they say they are, and in which heaps they lie.
 
 Such a value is stored as its length and a place in a heap. A thousand values that name the same place make a
-small file unpack to a thousand times its size, which no property of the dataset shows. The stored lengths are
-read as bytes (HDF5 File Format Specification 3.0, IV.B "Disk Format: Level 2B - Data Object Data Storage").
+small file unpack to a thousand times its size, which no property of the dataset shows, and the library makes
+room for a length before it finds that the value is not there. So the stored lengths are read here as bytes
+(HDF5 File Format Specification 3.0, III.E and IV.B).
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
-_VARIABLE = 9
-_REFERENCE_BYTES = 16
-"""Length (4), address of the heap (8), number in the heap (4)."""
+_REFERENCE, _VARIABLE = 7, 9
+_VARIABLE_BYTES, _REGION_BYTES = 16, 12
+"""Length (4; not for a region), address of the heap (8), number in the heap (4)."""
+_UNDEFINED = (1 << 64) - 1
 _PIECE_VALUES = 1 << 20
 _MAX_CHUNK = 1 << 28
 _MAX_PLACES = 1000
@@ -28,41 +31,64 @@ class UnreadableLengthsError(ValueError):
     """Values of variable length that are stored in a way in which nobody stores them."""
 
 
-def stated_lengths(dataset: Any, file: Path) -> int:
-    """Return the bytes that the values of variable length in a dataset have together, as they are stated.
+@dataclass(slots=True)
+class StoredElsewhere:
+    """What the values of a dataset or attribute say of the heaps that hold them."""
+
+    size: int = 0
+    """Bytes of all values of variable length together."""
+    heaps: set[int] = field(default_factory=set)
+    """Addresses of the heaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in an element a reference to a heap stands: after a length in units, or alone (to a region)."""
+
+    at: int
+    unit: int
+
+
+def stated_lengths(dataset: Any, file: Path) -> StoredElsewhere:
+    """Return what the values of a dataset say of the heaps that hold them.
 
     Raises
     ------
     UnreadableLengthsError
-        When the values are nested in each other or compressed by something else than gzip.
+        When the values are compressed by something else than gzip.
     """
     itemsize, places = _layout(dataset.get_type())
-    if not places or not math.prod(dataset.shape or ()):
-        return 0
-    return sum(_sum(data, itemsize, places) for data in _stored(dataset, file, itemsize))
+    found = StoredElsewhere()
+    if places and math.prod(dataset.shape or ()):
+        for data in _stored(dataset, file, itemsize):
+            _gather(data, itemsize, places, found)
+    return found
 
 
-def attribute_lengths(message: bytes) -> int:
-    """Return the bytes that the values of variable length in an attribute have together, as they are stated.
+def attribute_lengths(message: bytes) -> StoredElsewhere:
+    """Return what the values of an attribute say of the heaps that hold them.
 
-    ``message`` is the attribute's message in an object header (IV.A.2.m), whose type is taken as the file has
-    it (IV.A.2.d): class 9 is a value of variable length, with the type of its parts after eight bytes.
+    ``message`` is the attribute's message in an object header (IV.A.2.m). Its type is described by IV.A.2.d:
+    class 7 are references, class 9 values of variable length, with the type of their parts after eight bytes.
     """
+    found = StoredElsewhere()
     if len(message) < 9 or message[0] not in (1, 2, 3) or (message[1] & 3 and message[0] > 1):
-        return 0
+        return found
     name, kind, space = (int.from_bytes(message[at : at + 2], "little") for at in (2, 4, 6))
     pad = 8 if message[0] == 1 else 1
     start = (9 if message[0] == 3 else 8) + name + -name % pad
     described = message[start : start + kind]
-    if len(described) < 16 or described[0] & 0x0F != _VARIABLE:
-        return 0
     data = message[start + kind + -kind % pad + space + -space % pad :]
-    unit = int.from_bytes(described[12:16], "little")
-    return _sum(data, _REFERENCE_BYTES, [(0, unit)])
+    if len(described) >= 16 and described[0] & 0x0F == _VARIABLE:
+        unit = int.from_bytes(described[12:16], "little")
+        _gather(data, _VARIABLE_BYTES, [_Place(0, unit)], found)
+    elif len(described) >= 8 and described[0] & 0x0F == _REFERENCE and described[1] & 0x0F == 1:
+        _gather(data, _REGION_BYTES, [_Place(0, 0)], found)
+    return found
 
 
-def _layout(kind: Any) -> tuple[int, list[tuple[int, int]]]:
-    """Return the size of an element in the file, and offset and unit of each value of variable length in it.
+def _layout(kind: Any) -> tuple[int, list[_Place]]:
+    """Return the size of an element in the file, and the places of references to heaps in it.
 
     The library gives types as they are in memory, where a text is a pointer of 8 bytes instead of 16.
     """
@@ -70,45 +96,49 @@ def _layout(kind: Any) -> tuple[int, list[tuple[int, int]]]:
 
     place = kind.get_class()
     if place == h5py.h5t.STRING and kind.is_variable_str():
-        return _REFERENCE_BYTES, [(0, 1)]
+        return _VARIABLE_BYTES, [_Place(0, 1)]
     if place == h5py.h5t.VLEN:
-        unit, inner = _layout(kind.get_super())
-        if inner:
-            raise UnreadableLengthsError
-        return _REFERENCE_BYTES, [(0, unit)]
+        return _VARIABLE_BYTES, [_Place(0, _layout(kind.get_super())[0])]
+    if place == h5py.h5t.REFERENCE and not kind.equal(h5py.h5t.STD_REF_OBJ):
+        return int(kind.get_size()), [_Place(0, 0)]
     if place == h5py.h5t.ARRAY:
         size, inner = _layout(kind.get_super())
         number = math.prod(kind.get_array_dims())
         if number * len(inner) > _MAX_PLACES:
             raise UnreadableLengthsError
-        return number * size, [
-            (n * size + at, unit) for n in range(number if inner else 0) for at, unit in inner
-        ]
+        places = [_Place(n * size + each.at, each.unit) for each in inner for n in range(number)]
+        return number * size, places
     if place == h5py.h5t.COMPOUND:
         return _compound_layout(kind)
     return int(kind.get_size()), []
 
 
-def _compound_layout(kind: Any) -> tuple[int, list[tuple[int, int]]]:
-    places: list[tuple[int, int]] = []
+def _compound_layout(kind: Any) -> tuple[int, list[_Place]]:
+    places: list[_Place] = []
     shift = 0
     for number in sorted(range(kind.get_nmembers()), key=kind.get_member_offset):
         member = kind.get_member_type(number)
         size, inner = _layout(member)
         start = kind.get_member_offset(number) + shift
-        places += [(start + at, unit) for at, unit in inner]
+        places += [_Place(start + each.at, each.unit) for each in inner]
         shift += size - member.get_size()
     return int(kind.get_size()) + shift, places
 
 
-def _sum(data: bytes, itemsize: int, places: list[tuple[int, int]]) -> int:
+def _gather(data: bytes, itemsize: int, places: list[_Place], found: StoredElsewhere) -> None:
     count = len(data) // itemsize
     table = np.frombuffer(data, np.uint8, count=count * itemsize).reshape(count, itemsize)
-    total = 0
-    for offset, size in places:
-        lengths = np.ascontiguousarray(table[:, offset : offset + 4]).view("<u4")
-        total += size * int(lengths.sum(dtype=np.uint64))
-    return total
+    for place in places:
+        start = place.at
+        used: Any = slice(None)
+        if place.unit:
+            lengths = np.ascontiguousarray(table[:, start : start + 4]).view("<u4").ravel()
+            found.size += place.unit * int(lengths.sum(dtype=np.uint64))
+            used = lengths > 0
+            start += 4
+        heaps = np.ascontiguousarray(table[used, start : start + 8]).view("<u8")
+        found.heaps.update(np.unique(heaps).tolist())
+    found.heaps -= {0, _UNDEFINED}
 
 
 def _stored(dataset: Any, file: Path, itemsize: int) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ are read here first, by the HDF5 File Format Specification 3.0: superblock (II),
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -23,6 +23,9 @@ _FOLLOWED = frozenset((_LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOLS))
 _GROUP_NODE, _CHUNK_NODE = 0, 1
 _NO_FREE_BLOCK = 1
 _WINDOW = 4096
+_WIDTH = 8
+"""Bytes of an address or a length; the format allows others, which nobody uses."""
+_UNDEFINED = (1 << 64) - 1
 
 
 class BrokenFileError(ValueError):
@@ -59,10 +62,9 @@ class FileTrees:
         self._stream = stream
         self._size = size
         self._base = 0
-        self._address_bytes = 8
-        self._length_bytes = 8
         self._window = b""
         self._window_address = 0
+        self._heaps: set[int] = set()
         root = self._root()
         if root is not None:
             self.check(root)
@@ -79,15 +81,42 @@ class FileTrees:
         """
         for message in self._messages(address):
             if message.kind == _SYMBOLS:
-                width = self._address_bytes
-                self._check_tree(self._whole(message.data, 0, width), _GROUP_NODE, self._length_bytes)
-                self._check_heap(self._whole(message.data, width, width))
+                self._check_tree(self._whole(message.data, 0), _GROUP_NODE, _WIDTH)
+                self._check_names(self._whole(message.data, _WIDTH))
             elif message.kind == _LAYOUT:
                 self._check_layout(message.data)
-            elif attribute_lengths(message.data) > self._size:
-                raise EndlessFileError(
-                    "an attribute states more values of variable length than the file holds"
-                )
+            elif message.kind == _ATTRIBUTE:
+                stated = attribute_lengths(message.data)
+                if stated.size > self._size:
+                    raise EndlessFileError(
+                        "an attribute states values of variable length that cannot be there"
+                    )
+                self.check_heaps(stated.heaps)
+
+    def check_heaps(self, addresses: Iterable[int]) -> None:
+        """Follow the values in heaps of values of variable length; each heap once.
+
+        Raises
+        ------
+        EndlessFileError
+            When the values of a heap do not end.
+        """
+        for address in addresses:
+            if address in self._heaps:
+                continue
+            self._heaps.add(address)
+            head = self._at(address, 16)
+            if head[:4] != b"GCOL":
+                raise BrokenFileError(f"there is no heap of values at {address}")
+            size = self._whole(head, 8)
+            data = self._at(address, size) if size <= self._size else b""
+            at = 16
+            while at + 16 <= len(data):
+                number, length = self._whole(data, at, 2), self._whole(data, at + 8)
+                step = 16 + length + -length % 8 if number else length
+                if not 16 <= step <= len(data) - at:
+                    raise EndlessFileError(f"the values in the heap at {address} do not end")
+                at += step
 
     def _root(self) -> int | None:
         """Return the address of the root group's header, or nothing when there is no superblock."""
@@ -99,16 +128,14 @@ class FileTrees:
         head = self._read(place, 128)
         version = head[8]
         sizes = head[13:15] if version < 2 else head[9:11]
-        if version > 3 or not all(each in (2, 4, 8) for each in sizes):
+        if version > 3:
             return None
-        self._address_bytes, self._length_bytes = sizes
-        width = self._address_bytes
+        if sizes != b"\x08\x08":
+            raise BrokenFileError(f"its addresses have {sizes[0]} bytes instead of 8")
         start = {0: 24, 1: 28}.get(version, 12)
-        self._base = self._whole(head, start, width)
-        if version < 2:
-            # base, free space, end of file and driver; then name and header of the root group's entry
-            return self._whole(head, start + 4 * width + self._length_bytes, width)
-        return self._whole(head, start + 3 * width, width)
+        self._base = self._whole(head, start)
+        # Before version 2: base, free space, end of file and driver; then name and header of the root group.
+        return self._whole(head, start + (5 if version < 2 else 3) * _WIDTH)
 
     def _read(self, place: int, size: int) -> bytes:
         if place < 0 or place > self._size:
@@ -127,11 +154,8 @@ class FileTrees:
         return data
 
     @staticmethod
-    def _whole(data: bytes, start: int, size: int) -> int:
+    def _whole(data: bytes, start: int, size: int = 8) -> int:
         return int.from_bytes(data[start : start + size], "little")
-
-    def _undefined(self, address: int) -> bool:
-        return address == (1 << 8 * self._address_bytes) - 1
 
     # ---- object headers -------------------------------------------------------------------------------
 
@@ -154,9 +178,7 @@ class FileTrees:
                 if count > MAX_MESSAGES:
                     raise EndlessFileError(f"the header at {address} has too many messages")
                 if message.kind == _CONTINUATION:
-                    width = self._address_bytes
-                    place = self._whole(message.data, 0, width)
-                    length = self._whole(message.data, width, self._length_bytes)
+                    place, length = self._whole(message.data, 0), self._whole(message.data, _WIDTH)
                     if new:
                         blocks.append((place + 4, length - 8))  # between the mark OCHK and the checksum
                     else:
@@ -197,13 +219,13 @@ class FileTrees:
             dimensions, place = data[1], 8
         else:
             return
-        address = self._whole(data, place, self._address_bytes)
-        if not self._undefined(address):
+        address = self._whole(data, place)
+        if address != _UNDEFINED:
             self._check_tree(address, _CHUNK_NODE, 8 + 8 * dimensions)
 
     def _check_tree(self, root: int, kind: int, key_bytes: int) -> None:
         """Follow a B-tree level by level; neighbours must be those that the level above names."""
-        if self._undefined(root):
+        if root == _UNDEFINED:
             return
         level: int | None = None
         nodes = [root]
@@ -214,7 +236,7 @@ class FileTrees:
                 if address in met:
                     raise EndlessFileError(f"the tree at {root} has the node {address} twice")
                 met.add(address)
-                head = self._at(address, 8 + 2 * self._address_bytes)
+                head = self._at(address, 8 + 2 * _WIDTH)
                 if head[:4] != b"TREE" or head[4] != kind or (level is not None and head[5] != level):
                     raise BrokenFileError(f"the tree at {root} has no node at {address}")
                 level = head[5]
@@ -225,32 +247,28 @@ class FileTrees:
             nodes = below
 
     def _check_neighbours(self, nodes: list[int], position: int, head: bytes) -> None:
-        width = self._address_bytes
-        for place, neighbour in ((8, position - 1), (8 + width, position + 1)):
-            stated = self._whole(head, place, width)
-            expected = nodes[neighbour] if 0 <= neighbour < len(nodes) else None
-            if stated != expected and not (expected is None and self._undefined(stated)):
+        for place, neighbour in ((8, position - 1), (8 + _WIDTH, position + 1)):
+            stated = self._whole(head, place)
+            expected = nodes[neighbour] if 0 <= neighbour < len(nodes) else _UNDEFINED
+            if stated != expected:
                 raise EndlessFileError(f"the node {nodes[position]} of a tree has a wrong neighbour")
 
     def _children(self, address: int, count: int, key_bytes: int) -> list[int]:
-        width = self._address_bytes
-        step = key_bytes + width
-        data = self._at(address + 8 + 2 * width, count * step)
-        return [self._whole(data, at + key_bytes, width) for at in range(0, count * step, step)]
+        step = key_bytes + _WIDTH
+        data = self._at(address + 8 + 2 * _WIDTH, count * step)
+        return [self._whole(data, at + key_bytes) for at in range(0, count * step, step)]
 
-    def _check_heap(self, address: int) -> None:
+    def _check_names(self, address: int) -> None:
         """Follow the free blocks of a heap of names."""
-        if self._undefined(address):
+        if address == _UNDEFINED:
             return
-        length = self._length_bytes
-        head = self._at(address, 8 + 2 * length + self._address_bytes)
+        head = self._at(address, 8 + 3 * _WIDTH)
         if head[:4] != b"HEAP":
             raise BrokenFileError(f"there is no heap of names at {address}")
-        free = self._whole(head, 8 + length, length)
-        data = self._whole(head, 8 + 2 * length, self._address_bytes)
+        free, data = self._whole(head, 8 + _WIDTH), self._whole(head, 8 + 2 * _WIDTH)
         met: set[int] = set()
-        while free != _NO_FREE_BLOCK and free != (1 << 8 * length) - 1:
+        while free not in (_NO_FREE_BLOCK, _UNDEFINED):
             if free in met:
                 raise EndlessFileError(f"the free blocks of the heap at {address} go round in a circle")
             met.add(free)
-            free = self._whole(self._at(data + free, length), 0, length)
+            free = self._whole(self._at(data + free, _WIDTH), 0)

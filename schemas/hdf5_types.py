@@ -16,7 +16,7 @@ class ImpossibleTypeError(ValueError):
 
 
 def check_type(kind: Any, depth: int = 0) -> None:
-    """Refuse values of variable length that are neither sequences nor texts, and types nested too deep.
+    """Refuse values of variable length that are neither sequences nor texts, or hold others, and deep types.
 
     Reading values of the former crashes the library (2.0 and before), which takes the kind on trust: it is
     the lower half of the bit field (HDF5 File Format Specification 3.0, IV.A.2.d, class 9).
@@ -34,7 +34,12 @@ def check_type(kind: Any, depth: int = 0) -> None:
     if place == h5py.h5t.VLEN:
         if kind.encode()[_BITS] & 0x0F:
             raise ImpossibleTypeError("values of variable length are neither sequences nor texts")
-        check_type(kind.get_super(), depth + 1)
+        inner = kind.get_super()
+        if inner.detect_class(h5py.h5t.VLEN) or (
+            inner.get_class() == h5py.h5t.STRING and inner.is_variable_str()
+        ):
+            raise ImpossibleTypeError("values of variable length hold others")
+        check_type(inner, depth + 1)
     elif place == h5py.h5t.ARRAY:
         check_type(kind.get_super(), depth + 1)
     elif place == h5py.h5t.COMPOUND:
