@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import FilePath
 from pynwb import NWBFile
 
-from nwbswitch.converters.imaging.hdf5_frames import FrameStack
+from nwbswitch.converters.imaging.hdf5_frames import FrameStack, damage_named
 from nwbswitch.converters.imaging.joined_movie import JoinedMovie
 from nwbswitch.converters.imaging.mesc_unit import (
     check_movie,
@@ -55,7 +55,7 @@ class FemtonicsMovie:
 
     def __init__(self, path: Path, *, unit: int | str | None = None, channel: str | None = None) -> None:
         self.path = Path(path)
-        with ExitStack() as files:
+        with ExitStack() as files, damage_named(self.path):
             group = find_unit(self.path, files.enter_context(open_hdf5(self.path)), unit)
             check_movie(self.path, group)
             key = find_channel(self.path, group, channel)

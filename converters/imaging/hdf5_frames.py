@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 ROW_BYTES = 256 << 20
 """Decompressed frames that are kept; a row of chunks that is larger is decompressed in several passes."""
 MAX_PASSES = 8
-FLOATS = (4, 8)
+FLOATS = (2, 4, 8)
 INTEGERS = (1, 2, 4, 8)
 
 
@@ -81,11 +83,12 @@ class FrameStack:
         if channel is None and sizes.get("c", 1) > 1:
             raise InputFileError(path, f"{self._name} has {sizes['c']} channels.", "Give channel, from 1.")
         planes = 1 if "z" in self._fixed else sizes.get("z", 1)
+        half = dataset.dtype.kind == "f" and dataset.dtype.itemsize == 2  # no type of number of NWB
         self.shape = MovieShape(
             int(sizes["t"]),
             int(sizes["y"]),
             int(sizes["x"]),
-            np.dtype(dataset.dtype).newbyteorder("="),
+            np.dtype(np.float32) if half else np.dtype(dataset.dtype).newbyteorder("="),
             int(planes),
         )
         self._check_sizes(sizes)
@@ -178,6 +181,15 @@ class FrameStack:
             ) from error
         left = [each for each in self._axes if each not in self._fixed]
         return block.transpose([left.index(each) for each in "tyxz"[: len(left)]])
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Turn what h5py raises on damaged names, types and attributes into our error."""
+    try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
+        raise InputFileError(path, f"is damaged: {str(error)[:200]}.", "Copy it again.") from error
 
 
 def is_stack(node: Any) -> bool:

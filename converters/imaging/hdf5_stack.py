@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import FilePath
 
-from nwbswitch.converters.imaging.hdf5_frames import FrameStack, is_stack, size_text
+from nwbswitch.converters.imaging.hdf5_frames import FrameStack, damage_named, is_stack, size_text
 from nwbswitch.converters.imaging.movie_interface import MovieInterface
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.hdf5_guard import open_hdf5
@@ -66,7 +66,9 @@ class Hdf5Movie:
         plane: int | None = None,
     ) -> None:
         self.path = Path(path)
-        with ExitStack() as files:
+        if axes is not None:
+            check_axes(axes)
+        with ExitStack() as files, damage_named(self.path):
             handle = files.enter_context(open_hdf5(self.path))
             found = _find(self.path, handle, dataset)
             matlab = _matlab_class(found) is not None
@@ -142,7 +144,7 @@ def _find(path: Path, handle: h5py.File, name: str | None) -> h5py.Dataset:
 
 def _order(path: Path, dataset: h5py.Dataset, axes: str | None) -> str:
     if axes is not None:
-        return check_axes(axes)
+        return axes
     matlab = _matlab_class(dataset) is not None
     example = ("yxt", "yxzt", "yxzct") if matlab else ("tyx", "tzyx", "tzcyx")
     raise InputFileError(

@@ -65,6 +65,13 @@ def _text(group: h5py.Group, name: str) -> str:
     return "".join(chr(code) for code in codes.tolist() if 0 < code < 0xD800).strip()
 
 
+def _names(group: h5py.Group, pattern: re.Pattern[str]) -> list[str]:
+    """Return the names that match, in natural order; names that are no text are bytes."""
+    return sorted(
+        (each for each in group if isinstance(each, str) and pattern.fullmatch(each)), key=natural_order
+    )
+
+
 def _is_group(node: Any) -> bool:
     import h5py
 
@@ -74,9 +81,9 @@ def _is_group(node: Any) -> bool:
 def _units(handle: h5py.File) -> dict[str, h5py.Group]:
     """Return the measurement units that hold channels, by path, in the order in which they were made."""
     found = {}
-    for session in sorted(filter(_SESSION.fullmatch, handle), key=natural_order):
+    for session in _names(handle, _SESSION):
         units = handle.get(session)
-        for name in sorted(filter(_UNIT.fullmatch, units), key=natural_order) if _is_group(units) else ():
+        for name in _names(units, _UNIT) if _is_group(units) else ():
             group = units.get(name)
             if _is_group(group) and _channels(group):
                 found[f"{session}/{name}"] = group
@@ -85,8 +92,7 @@ def _units(handle: h5py.File) -> dict[str, h5py.Group]:
 
 def _channels(group: h5py.Group) -> list[str]:
     """Return the names of the channel datasets in their order."""
-    names = sorted(filter(_CHANNEL.fullmatch, group), key=natural_order)
-    return [each for each in names if is_stack(group.get(each))]
+    return [each for each in _names(group, _CHANNEL) if is_stack(group.get(each))]
 
 
 def find_unit(path: Path, handle: h5py.File, wanted: int | str | None) -> h5py.Group:

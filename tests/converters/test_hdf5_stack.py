@@ -79,11 +79,12 @@ def test_volumes_are_written_with_their_planes_last(tmp_path: Path) -> None:
     assert np.array_equal(result.data.transpose(0, 3, 2, 1), volume)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "<i2", ">u2", "i4", "f4", ">f8"])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">u2", "i4", "f2", "f4", ">f8"])
 def test_every_type_of_number(tmp_path: Path, dtype: str) -> None:
     movie = corner_movie().astype(dtype)
     frames = Hdf5Movie(write(tmp_path / "m.h5", movie), axes="tyx")
     assert frames.shape.dtype.isnative
+    assert frames.shape.dtype.itemsize == (4 if dtype == "f2" else movie.dtype.itemsize)
     assert frames.read(0, 5).dtype == frames.shape.dtype
     assert np.array_equal(frames.read(0, 5), movie)
 
