@@ -1,10 +1,11 @@
-"""The trees and heaps in which HDF5 keeps names and chunks: whether they end.
+"""The trees and heaps in which HDF5 keeps names, chunks and values of variable length: whether they end.
 
-The HDF5 library (2.0 and before) follows them on trust: a node that is its own child overflows the stack, a
-neighbour that leads back and a circle of free blocks never end, and no other thread can stop that. So they
-are read here first, by the HDF5 File Format Specification 3.0: superblock (II), B-trees of version 1
-(III.A.1), local heaps (III.D), object headers (IV.A), and the messages symbol table, layout and continuation
-(IV.A.2). Groups and chunks of the newer kind are indexed in other ways and are not examined.
+The HDF5 library (2.0 and before) follows them on trust: a node that is its own child overflows the stack; a
+neighbour that leads back, a circle of free blocks and a value of no size never end, and no other thread can
+stop that. So they are read here first, by the HDF5 File Format Specification 3.0: superblock (II), B-trees of
+version 1 (III.A.1), local and global heaps (III.D, III.E), object headers (IV.A) with the messages symbol
+table, layout, attribute and continuation (IV.A.2). Groups, chunks and attributes of the newer kind are indexed
+in other ways and are not examined.
 """
 
 from __future__ import annotations
