@@ -4,8 +4,8 @@ The HDF5 library (2.0 and before) follows them on trust: a node that is its own 
 neighbour that leads back, a circle of free blocks and a value of no size never end, and no other thread can
 stop that. So they are read here first, by the HDF5 File Format Specification 3.0: superblock (II), B-trees of
 version 1 (III.A.1), local and global heaps (III.D, III.E), object headers (IV.A) with the messages symbol
-table, layout, attribute and continuation (IV.A.2). Groups, chunks and attributes of the newer kind are indexed
-in other ways and are not examined.
+table, layout, attribute and continuation (IV.A.2). Groups, chunks and attributes of the newer kind are
+indexed in other ways and are not examined.
 """
 
 from __future__ import annotations
