@@ -164,7 +164,8 @@ def inputs(session: Session, target: Target) -> tuple[Input, ...]:
     """Return every file that an NWB file is made from, named ``stream/file``."""
     found: dict[str, Input] = {}
     for name, stream in _stated_session(session, target.content).streams.items():
-        copied = target.content != "processed" or READERS[stream.format].kind is not Kind.MOVIE
+        kind = READERS[stream.format].kind
+        copied = kind is not Kind.IMAGE and (target.content != "processed" or kind is not Kind.MOVIE)
         files = stream.files()
         for path in files:
             own = _within(path, stream.paths, files)

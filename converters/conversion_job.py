@@ -279,6 +279,10 @@ def _write(
         state = FileState.of(partial, name=target.relative.name)
         if claim is not None:
             claim.check()
+        if target.content != "raw" and not job.stub:
+            for part in parts:
+                if hasattr(part.interface, "place_beside"):
+                    part.interface.place_beside(job.out_dir / target.relative)
         facts = stated(job.study, job.session, target, backend=job.backend, stub=job.stub)
         made = ConversionRecord.of(facts, states, state, identifier)
         write_record(record_path(job.out_dir, target.relative), made)

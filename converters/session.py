@@ -190,7 +190,8 @@ def ophys_metadata(session: Session) -> dict[str, Any]:
     ):
         streams = {key: each for key, each in session.streams.items() if READERS[each.format].kind is kind}
         for key, stream in streams.items():
-            fields = {"name": f"{name}_{key}"} if len(streams) > 1 else {}
+            own_name = name.replace("Two", "One") if getattr(stream, "photons", 2) == 1 else name
+            fields = {"name": f"{own_name}_{key}"} if len(streams) > 1 else {}
             own = stream.imaging if isinstance(stream, ImagingStream) else None
             if own is not None and own != session.imaging:
                 device_key = DEVICE_KEY if _same_device(own, session.imaging) else f"{DEVICE_KEY}_{key}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -59,6 +59,7 @@ class Hdf5Stack(MovieStream):
     )
     channel: int | None = Field(None, ge=1, description="Channel, from 1, when there are several.")
     plane: int | None = Field(None, ge=1, description="One plane, from 1; all planes as a volume by default.")
+    photons: Literal[1, 2] = Field(2, description="1 for a one-photon movie, e.g. of a miniscope.")
 
     @model_validator(mode="after")
     def _axes_of_a_movie(self) -> Self:
@@ -69,6 +70,8 @@ class Hdf5Stack(MovieStream):
 
 class InscopixMovie(MovieStream):
     """A one-photon movie in .isxd files."""
+
+    photons: ClassVar[Literal[1, 2]] = 1
 
     format: Literal["inscopix"]
     use_timestamps: bool = Field(

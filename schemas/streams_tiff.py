@@ -31,6 +31,7 @@ class TiffMovie(MovieStream):
         None, ge=1, description="Number of the channel where a file holds several, counted from 1."
     )
     plane: int | None = Field(None, ge=1, description=_PLANE)
+    photons: Literal[1, 2] = Field(2, description="1 for a one-photon movie, e.g. of a miniscope.")
 
 
 class ScanImageMovie(MovieStream):

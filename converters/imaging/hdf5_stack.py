@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,6 +182,8 @@ class Hdf5StackInterface(MovieInterface):
         One plane, from 1; all planes as a volume by default.
     rate_hz : float, optional
         Frame (volume) rate, Hz; needed unless the dataset has an attribute fr.
+    photons : int
+        1 for a one-photon movie, else 2.
     start_s : float
         Time of the first frame, s.
     parts : str
@@ -205,6 +207,7 @@ class Hdf5StackInterface(MovieInterface):
         channel: int | None = None,
         plane: int | None = None,
         rate_hz: float | None = None,
+        photons: Literal[1, 2] = 2,
         start_s: float = 0.0,
         parts: Parts = "single",
         part_start_s: Sequence[float] = (),
@@ -226,9 +229,11 @@ class Hdf5StackInterface(MovieInterface):
                 "channel": channel,
                 "plane": plane,
                 "rate_hz": rate_hz,
+                "photons": photons,
                 "start_s": start_s,
                 "parts": parts,
                 "part_start_s": part_start_s,
                 "metadata_key": metadata_key,
             },
         )
+        self.photons = photons

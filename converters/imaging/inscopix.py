@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from neuroconv.utils import DeepDict
 from numpy.typing import NDArray
 from pydantic import FilePath
 
@@ -246,12 +245,3 @@ class InscopixInterface(MovieInterface):
                     "has frames at times of their own, which parts: continuous would lose.",
                     "Give parts: runs; the files state when each begins.",
                 )
-
-    def get_metadata(self) -> DeepDict:
-        """Return the metadata of every movie; the session starts where the times of the frames are zero."""
-        metadata = super().get_metadata()
-        started = self.movie.started
-        if started is not None:
-            zero = started - timedelta(seconds=self.own_timing.first_s)
-            metadata["NWBFile"]["session_start_time"] = zero
-        return metadata

@@ -63,8 +63,21 @@ class JoinedMovie:
 
     @property
     def frame_times_s(self) -> NDArray[np.float64] | None:
-        """Times within each file are on clocks of their own; see `run_timing`."""
-        return None
+        """Times of files that follow each other without gaps (n_frames,), s; of runs see `run_timing`.
+
+        Files whose times go on from those of the file before keep them; a file whose times begin again
+        begins one frame after the last one. None unless every file states its times.
+        """
+        times: list[NDArray[np.float64]] = []
+        for movie in self.movies:
+            own = movie.frame_times_s
+            if own is None:
+                return None
+            if times and own[0] <= times[-1][-1]:
+                step_s = float(np.median(np.diff(times[-1]))) if len(times[-1]) > 1 else 0.0
+                own = own - own[0] + times[-1][-1] + step_s
+            times.append(own)
+        return np.concatenate(times)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return frames ``start`` to ``stop``, across files."""

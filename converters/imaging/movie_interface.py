@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,7 +53,7 @@ class MovieInterface(TimedInterface):
         All arguments of the subclass, as neuroconv keeps them.
     """
 
-    photons: ClassVar[int] = 2
+    photons: int = 2
     keywords: ClassVar[tuple[str, ...]] = ("microscopy", "movie", "calcium imaging")
 
     def __init__(
@@ -109,7 +110,8 @@ class MovieInterface(TimedInterface):
         own["Ophys"]["MicroscopySeries"] = {self.metadata_key: self._defaults()}
         started = self.movie.started
         if started is not None and started.tzinfo is not None:
-            own["NWBFile"] = {"session_start_time": started}
+            first_s = timedelta(seconds=self.own_timing.first_s)
+            own["NWBFile"] = {"session_start_time": started - first_s}
         metadata.deep_update(DeepDict(own))
         return metadata
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +102,8 @@ class TiffMovieInterface(MovieInterface):
         Number of the channel where the file holds several, counted from 1.
     plane : int
         Number of the only plane to take from volumes, counted from 1.
+    photons : int
+        1 for a one-photon movie, else 2.
     start_s : float
         Time of the first frame, s.
     parts : str
@@ -124,6 +126,7 @@ class TiffMovieInterface(MovieInterface):
         pages: PageMeaning = "frames",
         channel: int | None = None,
         plane: int | None = None,
+        photons: Literal[1, 2] = 2,
         start_s: float = 0.0,
         parts: Parts = "single",
         part_start_s: Sequence[float] = (),
@@ -144,9 +147,11 @@ class TiffMovieInterface(MovieInterface):
                 "pages": pages,
                 "channel": channel,
                 "plane": plane,
+                "photons": photons,
                 "start_s": start_s,
                 "parts": parts,
                 "part_start_s": part_start_s,
                 "metadata_key": metadata_key,
             },
         )
+        self.photons = photons
