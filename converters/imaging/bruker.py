@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -168,9 +169,10 @@ def _stated(scan: PrairieScan, times: NDArray[np.float64] | None, n_planes: int)
     rate = 1 / (period * n_planes) if period > 0 else None
     rate = rate if times is None else measured_rate_hz(times, rate)
     size = tuple(scan.settings.get(f"micronsPerPixel {axis}Axis", float("nan")) for axis in "XY")
-    return Stated(
-        rate, scan.first_started, times, (size[0], size[1]) if size[0] > 0 and size[1] > 0 else None
-    )
+    started = scan.first_started
+    if started is not None and times is not None:
+        started += timedelta(seconds=float(times[0]))
+    return Stated(rate, started, times, (size[0], size[1]) if size[0] > 0 and size[1] > 0 else None)
 
 
 class BrukerInterface(StatedMovieInterface):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -107,7 +107,9 @@ class PrairieScan:
             clock = time.fromisoformat(self.started[0].strip()[:15])
         except (ValueError, IndexError):
             return moment
-        return datetime.combine(moment.date(), clock)
+        began = datetime.combine(moment.date(), clock)
+        # The date is that of the scan; its first cycle may begin after midnight.
+        return began + timedelta(days=1) if moment - began > timedelta(hours=12) else began
 
 
 def scan_xml(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -167,9 +168,8 @@ class ThorTiffMovie(PagedMovie):
             stated = Stated(experiment.rate_hz, experiment.started, None, experiment.pixel_size_um)
             if not experiment.streamed:
                 times = _delta_t([folder / each for each in table[:, 0]])
-                stated = replace(stated, frame_times_s=times) if times is not None else stated
                 if times is not None:
-                    stated = replace(stated, rate_hz=float(1 / np.median(np.diff(times))))
+                    stated = _timed(stated, times)
             super().__init__(source, TableOrder(numbers, np.zeros_like(numbers)), stated=stated)
         except BaseException:
             source.close()
@@ -219,6 +219,13 @@ def _delta_t(paths: Sequence[Path]) -> NDArray[np.float64] | None:
         times.append(float(found[1]))
     values = np.array(times)
     return values if len(values) > 1 and (np.diff(values) > 0).all() else None
+
+
+def _timed(stated: Stated, times_s: NDArray[np.float64]) -> Stated:
+    """Return what the XML states with the times of frames (n,), s since its date."""
+    started = None if stated.started is None else stated.started + timedelta(seconds=float(times_s[0]))
+    rate = float(1 / np.median(np.diff(times_s)))
+    return replace(stated, frame_times_s=times_s, rate_hz=rate, started=started)
 
 
 class ThorInterface(StatedMovieInterface):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tracemalloc
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +130,19 @@ def test_runs_in_several_folders_keep_their_gap(tmp_path: Path) -> None:
 def test_a_date_of_another_country_is_not_guessed(tmp_path: Path) -> None:
     folder = write_tseries(tmp_path / "T", stack(3), date="03.05.2023 14:30:05")
     assert BrukerMovie(folder).started is None
+
+
+def test_a_scan_around_midnight(tmp_path: Path) -> None:
+    folder = write_tseries(tmp_path / "P", stack(3, 1), date="5/1/2023 11:59:59 PM", clock="00:00:00.5")
+    assert BrukerMovie(folder).started == datetime(2023, 5, 2, 0, 0, 0, 500000)
+    early = write_tseries(tmp_path / "E", stack(3, 1), date="5/2/2023 12:00:01 AM", clock="00:00:02.5")
+    assert BrukerMovie(early).started == datetime(2023, 5, 2, 0, 0, 2, 500000)
+
+
+def test_a_plane_of_volumes_starts_with_its_own_first_frame(tmp_path: Path) -> None:
+    folder = write_tseries(tmp_path / "V", stack(12, 1), kind="TSeries ZSeries Element", cycles=4)
+    first, second = (BrukerMovie(folder, plane=plane) for plane in (1, 2))
+    assert second.started - first.started == timedelta(seconds=PERIOD_S)
 
 
 def test_the_xml_is_found_in_a_renamed_folder(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_time_points_have_times_of_their_own(tmp_path: Path) -> None:
     write_tiffs(folder, images, delta_t=[0.5, 10.5, 20.75, 31.0])
     movie = opened(folder)
     assert movie.frame_times_s.tolist() == [0.5, 10.5, 20.75, 31.0]
+    assert movie.started == datetime(2026, 7, 29, 3, 52, 7, 500000, tzinfo=UTC)
 
 
 def test_an_ome_container(tmp_path: Path) -> None:
