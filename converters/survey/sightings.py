@@ -72,10 +72,11 @@ def survey(root: Path) -> Survey:
             if known is None or len(relative.parts) < len(known.parts):
                 tables[path.stem.lower()] = relative
             continue
+        n_refused = len(refused)
         found = _sight(path, root, FILE_SIGNATURES, refused)
         if found:
             sightings += found
-        elif not companion(path):
+        elif len(refused) == n_refused and not companion(path):
             unknown.append(relative)
     ordered = sorted(sightings, key=lambda each: natural_order(each.path))
     return Survey(root, tuple(ordered), tables, tuple(unknown), tuple(refused))
@@ -106,17 +107,24 @@ def _walk(root: Path, sightings: list[Sighting], refused: list[tuple[Path, str]]
 def _sight(
     path: Path, root: Path, signatures: Mapping[str, Any], refused: list[tuple[Path, str]]
 ) -> list[Sighting]:
-    """Return the recordings that a path holds, by the first signature that claims it."""
+    """Return the recordings that a path holds, by the first signature that claims it.
+
+    A path that none claims and that some could not read is refused, for the first reason there was.
+    """
     relative = path.relative_to(root)
+    reason = ""
     for form, signature in signatures.items():
         if form not in READERS:
             continue
         try:
             keys = signature(path)
         except (InputFileError, OSError, ValueError) as error:
-            refused.append((relative, str(error)))
+            own = isinstance(error, InputFileError)
+            reason = reason or (f"{error.problem} {error.remedy}".strip() if own else str(error))
             continue
         if keys is not None:
             several = keys if isinstance(keys, list) else [keys]
             return [Sighting(form, relative, each) for each in several]
+    if reason:
+        refused.append((relative, reason))
     return []
