@@ -39,6 +39,8 @@ Floats = NDArray[np.float64]
 
 SIMULATED = "SIMULATED"
 DATASET_PREFIX = "dataset:"
+COMPANION_PREFIX = "companion:"
+"""Keyword with the identifier of the other file of a session whose raw movies are kept apart."""
 CONTAINERS = ("Fluorescence", "DfOverF")
 SERIES_TYPE = "RoiResponseSeries"
 SEGMENTATION_NAME = "PlaneSegmentation"
@@ -226,6 +228,10 @@ def _planes(nwb: h5py.File, path: Path, found: list[Issue]) -> tuple[Plane, ...]
         unused += [name for name, _, _ in names if role is None]
     planes = [plane for plane in planes if plane.fluorescence.n_rois and plane.fluorescence.n_frames]
     if not planes:
+        keywords = texts(nwb.get("general/keywords"))
+        if not unused and any(word.startswith(COMPANION_PREFIX) for word in keywords):
+            problem = "The file holds raw movies only; its companion holds what is measured."
+            raise IssuesError([issue("raw-file", problem, place=Place(path))])
         problem = f"The file holds no fluorescence traces (a {SERIES_TYPE} in {' or '.join(CONTAINERS)})."
         remedy = ""
         if unused:

@@ -178,10 +178,25 @@ def measure(
 
 
 @dataclass(frozen=True, slots=True)
+class _RawFile:
+    """A file of raw movies, whose companion holds what is measured."""
+
+    issues: tuple[Issue, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _MeasureSession:
     recipe: Recipe
 
-    def __call__(self, source: _Input) -> _Session:
+    def __call__(self, source: _Input) -> _Session | _RawFile:
+        try:
+            return self._measured(source)
+        except IssuesError as error:
+            if [each.code for each in error.issues] == ["raw-file"]:
+                return _RawFile(tuple(error.issues))
+            raise
+
+    def _measured(self, source: _Input) -> _Session:
         from nwbswitch.analysis.load import open_recording
 
         with open_recording(source.path, digest=source.digest) as recording:
@@ -252,7 +267,9 @@ def _inputs(sources: Sources) -> list[_Input]:
     ]
 
 
-def _sorted_out(outcomes: Sequence[Outcome[_Input, _Session]]) -> tuple[list[_Session], list[Issue]]:
+def _sorted_out(
+    outcomes: Sequence[Outcome[_Input, _Session | _RawFile]],
+) -> tuple[list[_Session], list[Issue]]:
     """Return the sessions that could be measured, each recording once, and every finding."""
     sessions: list[_Session] = []
     issues: list[Issue] = []
@@ -261,6 +278,9 @@ def _sorted_out(outcomes: Sequence[Outcome[_Input, _Session]]) -> tuple[list[_Se
         session = outcome.value
         if session is None:
             issues += _reasons(outcome)
+            continue
+        if isinstance(session, _RawFile):
+            issues += session.issues
             continue
         first = session.rows.iloc[0]
         key = (str(first["dataset"]), str(first["animal"]), str(first["session"]))
@@ -275,7 +295,7 @@ def _sorted_out(outcomes: Sequence[Outcome[_Input, _Session]]) -> tuple[list[_Se
     return sessions, issues
 
 
-def _reasons(outcome: Outcome[_Input, _Session]) -> list[Issue]:
+def _reasons(outcome: Outcome[_Input, _Session | _RawFile]) -> list[Issue]:
     """Return why a session could not be measured; an error that is no fault of the file is raised."""
     error, place = outcome.error, Place(outcome.item.path)
     match error:

@@ -9,8 +9,9 @@ import numpy as np
 
 from nwbswitch.converters.clocks.frame_counter import CounterSource, counter_times
 from nwbswitch.converters.clocks.session_clocks import ResolvedClock, frame_timing, resolve_clocks
+from nwbswitch.converters.imaging.joined_movie import JoinedMovie
 from nwbswitch.converters.registry import READERS, Kind
-from nwbswitch.converters.segmentation.roi_interface import RATE_TOLERANCE
+from nwbswitch.converters.segmentation.roi_interface import RATE_TOLERANCE, RoiInterface
 from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.converters.timing import Timing
 from nwbswitch.schemas.clock_table import ClockQuality
@@ -176,15 +177,30 @@ def _disagreement(
         )
         remedy = "Give the times of this stream, or timing_of, if its samples are not those frames."
         found.append(issue("length-differs", message, place=place, remedy=remedy))
-    return found
+    return found + _runs_differ(place, name, leader, timed)
 
 
 def _rate_differs(place: Place, one: str, other: str, timed: Mapping[str, TimedInterface]) -> list[Issue]:
     rates = [getattr(timed[each], "rate_hz", None) for each in (one, other)]
     if None in rates or abs(rates[0] - rates[1]) <= RATE_TOLERANCE * rates[1]:  # type: ignore[operator]
         return []
-    message = f"{one} has {rates[0]:g} Hz, {other} {rates[1]:g} Hz."
+    notes = [each.rois.rate_note for each in (timed[one], timed[other]) if isinstance(each, RoiInterface)]
+    message = " ".join([f"{one} has {rates[0]:g} Hz, {other} {rates[1]:g} Hz.", *filter(None, notes)])
     return [issue("rate-differs", message, place=place, remedy="Correct rate_hz of one of them.")]
+
+
+def _runs_differ(place: Place, name: str, leader: str, timed: Mapping[str, TimedInterface]) -> list[Issue]:
+    """Return a finding when traces were made from runs of other lengths than those of the movie."""
+    traces, movie = timed[name], getattr(timed[leader], "movie", None)
+    if not isinstance(traces, RoiInterface) or not isinstance(movie, JoinedMovie):
+        return []
+    counts = [each.shape.n_frames for each in movie.movies]
+    stated = traces.rois.contradicts_runs(counts)
+    if stated is None:
+        return []
+    message = f"{name} was made from files of {list(stated)} frames, those of {leader} have {counts}."
+    remedy = "Give the files of the movie in the order in which the traces were made from them."
+    return [issue("length-differs", message, place=place, remedy=remedy)]
 
 
 def _joined_lengths(

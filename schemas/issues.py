@@ -135,6 +135,7 @@ CATALOGUE: dict[str, Kind] = {
     ),
     "dandi-metadata": Kind(_E, "A field that DANDI needs is missing or malformed."),
     # measuring and estimating
+    "raw-file": Kind(_N, "A file of raw movies: what is measured is in the file beside it."),
     "no-activity": Kind(_E, "The file holds no fluorescence traces."),
     "no-epochs": Kind(_E, "The file holds no analysis windows."),
     "traces-transposed": Kind(_W, "Traces stored ROIs first instead of frames first; read as meant."),

@@ -124,7 +124,11 @@ def _opened(path: Path) -> Iterator[tuple[Any, list[tuple[Any, Source]]]]:
             allocated.append((array, source))
             return array
 
+    import numcodecs
+
     io = SkeletonZarrIO(str(path), mode="w")
+    # NWBZarrIO does not hand its argument object_codec_class on, and numcodecs refuses the default, pickle.
+    io._ZarrIO__codec_cls = numcodecs.JSON
     try:
         yield io, allocated
     finally:

@@ -11,8 +11,11 @@ import pytest
 from pynwb import NWBHDF5IO
 from small_study import small_session, study_of
 
+from nwbswitch.analysis.measure import measure
 from nwbswitch.converters.convert import convert
+from nwbswitch.converters.simulate import simulate_study
 from nwbswitch.schemas.errors import ExistingOutputError, IssuesError
+from nwbswitch.schemas.issues import has_errors
 from nwbswitch.schemas.study import Study
 
 RAW = "sub-m1/sub-m1_ses-day1_desc-raw_ophys.nwb"
@@ -25,6 +28,19 @@ def _study(raw: Path, **values: str) -> Study:
 
 def _names(out: Path) -> list[str]:
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*.nwb"))
+
+
+def test_measuring_takes_the_processed_file_of_a_pair(tmp_path: Path) -> None:
+    simulate_study(tmp_path / "demo", world="switch", animals=1, seed=0)
+    path = next((tmp_path / "demo").glob("study.yaml"))
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("defaults:", "defaults:\n  raw_file: separate", 1), encoding="utf-8")
+    assert convert(path, tmp_path / "nwb", sessions=["day1"]).ok
+    assert len(_names(tmp_path / "nwb")) == 2
+    result = measure([tmp_path / "nwb"])
+    assert [each.code for each in result.issues if each.code in ("raw-file", "no-activity")] == ["raw-file"]
+    assert not has_errors(result.issues)
+    assert set(result.cells["session"]) == {"day1"}
 
 
 @pytest.mark.parametrize(
