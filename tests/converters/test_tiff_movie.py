@@ -11,7 +11,6 @@ import pytest
 import tifffile
 from pynwb import NWBFile
 
-from nwbswitch.converters.convert import convert
 from nwbswitch.converters.imaging.tiff_movie import TiffFrames, TiffMovieInterface
 from nwbswitch.converters.writing.nwb_writer import write_nwb
 from nwbswitch.schemas.errors import InputFileError, MissingExtraError, UnsafeFileError
@@ -366,57 +365,3 @@ def test_more_files_than_a_process_may_open(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert stored[:, 0, 0, 0].tolist() == list(range(300))
-
-
-def study_of_volumes(folder: Path, root: Path, **stream: object) -> Path:
-    """Write a study file whose only stream is a TIFF movie below ``root``."""
-    lines = "\n".join(f"      {key}: {value}" for key, value in stream.items())
-    text = f"""study: {{name: volumes, title: Volumes of a fish}}
-data_root: {root}
-placeholders: [subject.age, subject.sex, start_time]
-defaults:
-  description: Volumes.
-  imaging:
-    {{indicator: GCaMP6s, excitation_lambda_nm: 920, emission_lambda_nm: 510, region: unknown}}
-  streams:
-    movie:
-      format: tiff_movie
-{lines}
-subjects:
-  - {{subject_id: fish, species: Danio rerio}}
-sessions:
-  - {{subject_id: fish, session_id: one}}
-"""
-    path = folder / "study.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_real_volumes_through_the_study_file(shared: Path, tmp_path: Path) -> None:
-    root = shared / "data/zebrafish_volumes"
-    study = study_of_volumes(
-        tmp_path, root, path='"images/time*.tif"', rate_hz=1, parts="continuous", pages="planes"
-    )
-    result = convert(study, tmp_path / "nwb")
-    assert [each.status for each in result.sessions] == ["converted"]
-    (output,) = (tmp_path / "nwb").rglob("*.nwb")
-    with h5py.File(output) as file:
-        stored = file["acquisition/TwoPhotonSeries/data"][:]
-    source = np.stack([tifffile.imread(root / f"images/time{number:03d}.tif") for number in range(1, 21)])
-    assert stored.shape == (20, 87, 76, 2)
-    assert np.array_equal(stored, source.transpose(0, 3, 2, 1))
-
-
-def test_real_multilayer_files_as_volumes(shared: Path, tmp_path: Path) -> None:
-    root = shared / "data/thunder_tiffs"
-    study = study_of_volumes(
-        tmp_path, root, path='"multilayer_tif/dotdotdot_lzw*.tif"', rate_hz=1, parts="runs", pages="planes",
-        part_start_s="[0, 5]",
-    )  # fmt: skip
-    result = convert(study, tmp_path / "nwb")
-    assert [each.status for each in result.sessions] == ["converted"]
-    (output,) = (tmp_path / "nwb").rglob("*.nwb")
-    with h5py.File(output) as file:
-        series = file["acquisition/TwoPhotonSeries"]
-        assert series["data"].shape == (2, 75, 70, 3)
-        assert series["starting_time"].attrs["rate"] == pytest.approx(0.2)

@@ -175,3 +175,34 @@ def test_a_choice_that_is_missing_names_what_there_is(tmp_path: Path) -> None:
     assert session.status == "failed"
     assert "several channels: 1 ('Channel 1'), 2 ('Channel 2')" in session.reason
     assert "channel: 1" in session.reason
+
+
+def test_one_real_volume_per_file(shared: Path, tmp_path: Path) -> None:
+    root = shared / "data/zebrafish_volumes"
+    stream = {
+        "format": "tiff_movie",
+        "path": "images/time*.tif",
+        "rate_hz": 1,
+        "parts": "continuous",
+        "pages": "planes",
+    }
+    made = study(tmp_path, root, stream, [{"session_id": "a"}])
+    (series,) = movies(convert(made, tmp_path / "nwb"), tmp_path / "nwb")
+    source = np.stack([tifffile.imread(root / f"images/time{number:03d}.tif") for number in range(1, 21)])
+    assert series["data"].shape == (20, 87, 76, 2)
+    assert np.array_equal(series["data"][:], source.transpose(0, 3, 2, 1))
+
+
+def test_real_volumes_as_runs(shared: Path, tmp_path: Path) -> None:
+    stream = {
+        "format": "tiff_movie",
+        "path": "multilayer_tif/dotdotdot_lzw*.tif",
+        "rate_hz": 1,
+        "parts": "runs",
+        "part_start_s": [0, 5],
+        "pages": "planes",
+    }
+    made = study(tmp_path, shared / "data/thunder_tiffs", stream, [{"session_id": "a"}])
+    (series,) = movies(convert(made, tmp_path / "nwb"), tmp_path / "nwb")
+    assert series["data"].shape == (2, 75, 70, 3)
+    assert series["starting_time"].attrs["rate"] == pytest.approx(0.2)
