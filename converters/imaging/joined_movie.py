@@ -82,10 +82,14 @@ class JoinedMovie:
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Return frames ``start`` to ``stop``, across files."""
         blocks = []
-        for movie, end in zip(self.movies, self._ends, strict=True):
-            begin = int(end) - movie.shape.n_frames
-            if start < end and stop > begin:
-                blocks.append(movie.read(max(start - begin, 0), min(stop, int(end)) - begin))
+        while start < stop:
+            index = int(np.searchsorted(self._ends, start, side="right"))
+            end = int(self._ends[index])
+            begin = end - self.movies[index].shape.n_frames
+            blocks.append(self.movies[index].read(start - begin, min(stop, end) - begin))
+            start = min(stop, end)
+        if not blocks:
+            return self.movies[0].read(0, 0)
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def close(self) -> None:
