@@ -11,8 +11,8 @@ Selection = tuple[slice, ...]
 # The HDF Group advises 2 to 16 MB per chunk for files that are read over a network.
 CHUNK_BYTES = 4 << 20
 MAX_CHUNK_BYTES = 16 << 20
-BLOCK_BYTES = 32 << 20
-MAX_BLOCK_BYTES = 48 << 20
+# Blocks below 32 MiB come from memory that was used before; the GNU C library asks for larger ones anew.
+BLOCK_BYTES = 24 << 20
 MAX_ROW_BYTES = 256 << 20
 
 
@@ -38,9 +38,8 @@ def block_shape(
     *,
     axes: Sequence[int],
     together: Sequence[int] = (),
-    limit_bytes: int = BLOCK_BYTES,
 ) -> tuple[int, ...]:
-    """Return the shape of what is read at once: whole chunks of together ``limit_bytes``.
+    """Return the shape of what is read at once: whole chunks of together up to 24 MiB.
 
     Parameters
     ----------
@@ -52,7 +51,7 @@ def block_shape(
     """
     block = [min(chunk, length) for chunk, length in zip(chunks, shape, strict=True)]
     for axis in axes:
-        limit = MAX_ROW_BYTES if axis in together else limit_bytes
+        limit = MAX_ROW_BYTES if axis in together else BLOCK_BYTES
         times = limit // max(math.prod(block) * itemsize, 1)
         block[axis] = min(max(times, 1) * chunks[axis], shape[axis])
         if block[axis] < shape[axis]:

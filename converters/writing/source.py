@@ -12,7 +12,7 @@ from hdmf.data_utils import GenericDataChunkIterator
 
 from nwbswitch.converters.writing.chunk_codec import Array
 from nwbswitch.converters.writing.chunk_grid import (
-    MAX_BLOCK_BYTES,
+    BLOCK_BYTES,
     MAX_CHUNK_BYTES,
     Selection,
     block_shape,
@@ -129,11 +129,9 @@ def _of_iterator(data: GenericDataChunkIterator, shape: tuple[int, ...], dtype: 
     too_large = math.prod(chunks) * dtype.itemsize > MAX_CHUNK_BYTES
     if too_large:
         chunks = chunk_shape(shape, dtype.itemsize)
-    if too_large or math.prod(block) * dtype.itemsize > MAX_BLOCK_BYTES:
+    if too_large or math.prod(block) * dtype.itemsize > BLOCK_BYTES:
         # What the buffer holds entirely is read together, last axes first; the first axis is time.
         together = [axis for axis in range(1, len(shape)) if block[axis] == shape[axis]]
         axes = sorted(range(len(shape)), key=lambda axis: (axis not in together, -axis))
-        block = block_shape(
-            shape, chunks, dtype.itemsize, axes=axes, together=together, limit_bytes=MAX_BLOCK_BYTES
-        )
+        block = block_shape(shape, chunks, dtype.itemsize, axes=axes, together=together)
     return Source(shape, dtype, chunks, block, lambda part: data._get_data(selection=part), lasting=False)

@@ -105,6 +105,7 @@ def write_zarr(
 def _opened(path: Path) -> Iterator[tuple[Any, list[tuple[Any, Source]]]]:
     """Yield an NWBZarrIO that only allocates large arrays, and the list of these with their sources."""
     try:
+        import numcodecs
         from hdmf_zarr import NWBZarrIO
     except ImportError as error:
         raise MissingExtraError("hdmf-zarr", "zarr") from error
@@ -123,8 +124,6 @@ def _opened(path: Path) -> Iterator[tuple[Any, list[tuple[Any, Source]]]]:
                 builder["data"] = data
             allocated.append((array, source))
             return array
-
-    import numcodecs
 
     io = SkeletonZarrIO(str(path), mode="w")
     # NWBZarrIO does not hand its argument object_codec_class on, and numcodecs refuses the default, pickle.
