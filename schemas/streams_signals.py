@@ -30,6 +30,9 @@ class SignalSeries(TableStream):
     format: Literal["series"]
     signals: tuple[NamedSignal, ...] = Field(min_length=1)
     time_column: str | None = Field(None, description=_TIME_COLUMN)
+    time_channel: int | None = Field(
+        None, ge=0, description="Channel of the times, from 0, where time_column has two dimensions."
+    )
     time_scale: float = Field(1.0, gt=0, description="Factor that turns its values into s, e.g. 0.001.")
     rate_hz: float | None = Field(None, gt=0, description="Samples per second, when they have no times.")
 
@@ -58,6 +61,9 @@ class WheelEncoder(TableStream):
     )
     wheel: Wheel | None = Field(None, description="The wheel; by default one of unknown radius.")
     time_column: str | None = Field(None, description=_TIME_COLUMN)
+    time_channel: int | None = Field(
+        None, ge=0, description="Channel of the times, from 0, where time_column has two dimensions."
+    )
     time_scale: float = Field(1.0, gt=0, description="Factor that turns its values into s, e.g. 0.001.")
     rate_hz: float | None = Field(None, gt=0, description="Samples per second, when they have no times.")
 
@@ -76,6 +82,9 @@ class WheelAnalog(RowStream):
     wheel: Wheel | None = Field(None, description="The wheel; by default one of unknown radius.")
     rate_hz: float | None = Field(None, gt=0, description="Samples per second, when they have no times.")
     time_column: str | None = Field(None, description=_TIME_COLUMN)
+    time_channel: int | None = Field(
+        None, ge=0, description="Channel of the times, from 0, where time_column has two dimensions."
+    )
     time_scale: float = Field(1.0, gt=0, description="Factor that turns its values into s, e.g. 0.001.")
 
     @model_validator(mode="after")

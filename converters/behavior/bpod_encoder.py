@@ -102,7 +102,8 @@ def read_positions(path: Path, *, skip_rows: int = 0) -> tuple[Floats, Floats]:
         raise UnsafeFileError(path, f"has {size} bytes, more than the {MAX_BYTES} read.")
     lines = path.read_bytes().decode("ascii", errors="replace").splitlines()
     rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
-    if rows and rows[0][1][0] == "Event":
+    # Newer firmware writes events, like positions, as a time and a number: only the name tells.
+    if "encoderEvents" in path.name or (rows and rows[0][1][0] == "Event"):
         raise InputFileError(
             path, "holds events of the state machine, not positions.", "Name the encoderPositions file."
         )
@@ -137,7 +138,8 @@ def _row(path: Path, number: int, cells: list[str]) -> tuple[float, float]:
             raise ValueError
         time, position = int(cells[0]), int(cells[1])
     except ValueError:
-        _refuse(path, number, "The line is no time and position of the encoder.", "The file may be damaged.")
+        problem = "The line is no time and position of the encoder."
+        _refuse(path, number, problem, "The file is damaged, or is not iblrig's encoderPositions file.")
     if not 0 <= time < COUNTER_US or abs(position) > MAX_STEP * 1024:
         _refuse(path, number, f"{time} us and {position} are beyond what the module counts.", "")
     return float(time), float(position)

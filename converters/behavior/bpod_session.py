@@ -94,7 +94,11 @@ def _lines(path: Path) -> list[BpodTrial]:
                 )
             except _NOT_BPODS as error:
                 problem = f"The line is no trial of iblrig: {type(error).__name__} {str(error)[:80]}."
-                remedy = "Copy the file again; a line cut short belongs to a session that was stopped."
+                remedy = (
+                    "Copy the file again; a line cut short belongs to a session that was stopped."
+                    if found
+                    else "Name the file _iblrig_taskData.raw.jsonable."
+                )
                 raise TableError(
                     [issue("bad-cell", problem, place=Place(path, number), remedy=remedy)]
                 ) from error

@@ -77,7 +77,11 @@ def read_medpc(path: Path) -> list[MedPcRecording]:
         elif line.strip():
             _refuse(path, number, f"The line {line.strip()[:40]!r} is not MED-PC's.")
     if not recordings:
-        raise InputFileError(path, "is no data file of MED-PC: there is no line 'Start Date:'.")
+        raise InputFileError(
+            path,
+            "is no data file of MED-PC: there is no line 'Start Date:'.",
+            "Name the text file that MED-PC wrote.",
+        )
     for recording, arrays in zip(recordings, lists, strict=True):
         recording.arrays.update({name: np.array(values, dtype=float) for name, values in arrays.items()})
     return recordings

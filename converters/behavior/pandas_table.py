@@ -81,7 +81,9 @@ class PandasTable:
         if len(frames) != 1:
             names = ", ".join(group.name for _, group in frames)
             raise InputFileError(
-                self.path, f"holds {len(frames) or 'no'} data frames {names}".rstrip() + "; one is expected."
+                self.path,
+                f"holds {len(frames) or 'no'} data frames {names}".rstrip() + "; one is expected.",
+                "Name the file that the tracking program wrote.",
             )
         return frames[0]
 

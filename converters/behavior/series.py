@@ -31,6 +31,8 @@ class SeriesInterface(TimedInterface):
         name (column, dataset or variable), channel, quantity, unit (UCUM) and description of each.
     time_column : str, optional
         Column, dataset or variable with the times.
+    time_channel : int, optional
+        Which of its channels they are, where it has two dimensions.
     time_scale : float
         Factor that turns them into s.
     rate_hz : float, optional
@@ -56,6 +58,7 @@ class SeriesInterface(TimedInterface):
         file_path: FilePath,
         signals: list[dict[str, Any]],
         time_column: str | None = None,
+        time_channel: int | None = None,
         time_scale: float = 1.0,
         rate_hz: float | None = None,
         frame_column: str | None = None,
@@ -68,6 +71,7 @@ class SeriesInterface(TimedInterface):
             file_path=file_path,
             signals=signals,
             time_column=time_column,
+            time_channel=time_channel,
             time_scale=time_scale,
             rate_hz=rate_hz,
             frame_column=frame_column,
@@ -98,6 +102,7 @@ class SeriesInterface(TimedInterface):
                 self.file,
                 self.sources[0].n,
                 time_column=time_column,
+                time_channel=time_channel,
                 time_scale=time_scale,
                 rate_hz=rate_hz,
                 start_s=start_s,

@@ -92,8 +92,10 @@ class SignalFile:
         place, remedy = Place(self.path), nearest(name, known)
         return TableError([issue("missing-column", problem, place=place, remedy=remedy)])
 
-    def signal(self, name: str, channel: int | None = None) -> OneSignal:
+    def signal(self, name: str, channel: int | None = None, *, key: str = "channel") -> OneSignal:
         """Return a signal; ``channel`` picks one, from 0, of an array with two dimensions.
+
+        ``key`` is what the study file calls the channel.
 
         Raises
         ------
@@ -110,7 +112,7 @@ class SignalFile:
         sides = [side for side in shape if side != 1]
         if len(sides) > 2 or (len(sides) == 2 and channel is None):
             raise InputFileError(
-                self.path, f"{name} has shape {shape}; one signal is wanted.", "Give channel, counted from 0."
+                self.path, f"{name} has shape {shape}; one signal is wanted.", f"Give {key}, counted from 0."
             )
         if len(sides) < 2:
             if channel:

@@ -43,6 +43,8 @@ class WheelAnalogInterface(WheelInterface):
         Samples per second when they have no times.
     time_column : str, optional
         Column, dataset or variable with the times.
+    time_channel : int, optional
+        Which of its channels they are, where it has two dimensions.
     time_scale : float
         Factor that turns them into s.
     start_s : float
@@ -67,6 +69,7 @@ class WheelAnalogInterface(WheelInterface):
         wheel: dict[str, Any] | None = None,
         rate_hz: float | None = None,
         time_column: str | None = None,
+        time_channel: int | None = None,
         time_scale: float = 1.0,
         start_s: float = 0.0,
         metadata_key: str = "wheel",
@@ -82,6 +85,7 @@ class WheelAnalogInterface(WheelInterface):
             wheel=wheel,
             rate_hz=rate_hz,
             time_column=time_column,
+            time_channel=time_channel,
             time_scale=time_scale,
             start_s=start_s,
             metadata_key=metadata_key,
@@ -99,6 +103,7 @@ class WheelAnalogInterface(WheelInterface):
                 file,
                 len(self.volts),
                 time_column=time_column,
+                time_channel=time_channel,
                 time_scale=time_scale,
                 rate_hz=rate_hz,
                 start_s=start_s,

@@ -35,6 +35,8 @@ class WheelEncoderInterface(WheelInterface):
         radius_cm, reversed and speed_window_s.
     time_column : str, optional
         Column, dataset or variable with the times.
+    time_channel : int, optional
+        Which of its channels they are, where it has two dimensions.
     time_scale : float
         Factor that turns them into s.
     rate_hz : float, optional
@@ -63,6 +65,7 @@ class WheelEncoderInterface(WheelInterface):
         counter_bits: Literal[8, 16, 24, 32] | None = None,
         wheel: dict[str, Any] | None = None,
         time_column: str | None = None,
+        time_channel: int | None = None,
         time_scale: float = 1.0,
         rate_hz: float | None = None,
         frame_column: str | None = None,
@@ -79,6 +82,7 @@ class WheelEncoderInterface(WheelInterface):
             counter_bits=counter_bits,
             wheel=wheel,
             time_column=time_column,
+            time_channel=time_channel,
             time_scale=time_scale,
             rate_hz=rate_hz,
             frame_column=frame_column,
@@ -107,6 +111,7 @@ class WheelEncoderInterface(WheelInterface):
                     file,
                     len(values),
                     time_column=time_column,
+                    time_channel=time_channel,
                     time_scale=time_scale,
                     rate_hz=rate_hz,
                     start_s=start_s,

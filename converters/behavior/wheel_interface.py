@@ -87,6 +87,7 @@ def sample_timing(
     n: int,
     *,
     time_column: str | None,
+    time_channel: int | None,
     time_scale: float,
     rate_hz: float | None,
     start_s: float,
@@ -102,7 +103,7 @@ def sample_timing(
         if rate_hz is not None and not rate_hz > 0:
             raise ValueError(f"rate_hz must be positive, not {rate_hz}")
         return Timing(n, float(start_s), rate_hz)
-    times = file.signal(time_column).read().astype(np.float64) * time_scale
+    times = file.signal(time_column, time_channel, key="time_channel").read().astype(np.float64) * time_scale
     if len(times) != n:
         problem = f"It has {len(times)} times in {time_column!r} for {n} samples."
         raise TableError([issue("length-differs", problem, place=Place(file.path, item=time_column))])

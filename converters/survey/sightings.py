@@ -118,9 +118,11 @@ def _sight(
             continue
         try:
             keys = signature(path)
-        except (InputFileError, OSError, ValueError) as error:
-            own = isinstance(error, InputFileError)
-            reason = reason or (f"{error.problem} {error.remedy}".strip() if own else str(error))
+        except InputFileError as error:
+            reason = reason or f"{error.problem} {error.remedy}".strip()
+            continue
+        except (OSError, ValueError) as error:
+            reason = reason or str(error)
             continue
         if keys is not None:
             several = keys if isinstance(keys, list) else [keys]

@@ -153,3 +153,19 @@ def test_descriptions_are_sentences(tmp_path: Path) -> None:
     found = added(SeriesInterface(file_path=tmp_path / "v.npy", signals=signals, rate_hz=1.0))
     assert found["v_0"].description == "Signal v, channel 0 of the source."
     assert found["lick_voltage"].description == "Lick voltage."
+
+
+def test_times_may_be_a_channel_of_the_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "wheel.npy", np.array([[1.0, 5.0], [1.5, 6.0], [2.5, 8.0]]))
+    source = {
+        "file_path": tmp_path / "wheel.npy",
+        "signals": [{"name": "position", "channel": 1, "unit": "rad"}],
+        "time_column": "times",
+    }
+    with pytest.raises(InputFileError, match="Give time_channel"):
+        SeriesInterface(**source)
+    with pytest.raises(InputFileError, match="2 channels, there is no 2"):
+        SeriesInterface(**source, time_channel=2)
+    interface = SeriesInterface(**source, time_channel=0, time_scale=0.1)
+    np.testing.assert_allclose(interface.get_timestamps(), [0.1, 0.15, 0.25])
+    assert interface.sources[0].read().tolist() == [5, 6, 8]

@@ -174,11 +174,19 @@ def test_reports_that_overtake_each_other_are_put_in_order(tmp_path: Path) -> No
 
 
 def test_real_bpod_events_are_no_positions(shared: Path) -> None:
-    files = sorted((shared / "data/ibl_bpod_wheel/wheel/lt5").glob("_iblrig_encoderEvents*.ssv"))
-    assert len(files) == 3
+    files = sorted((shared / "data/ibl_bpod_wheel").rglob("_iblrig_encoderEvents*.ssv"))
+    assert len(files) == 6
     for path in files:
-        with pytest.raises((InputFileError, TableError)):
+        with pytest.raises(InputFileError, match="holds events.*encoderPositions"):
             BpodEncoderInterface(file_path=path)
+
+
+def test_events_that_look_like_positions_are_told_by_their_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "4412 2", "4487 3")
+    assert read_positions(path)[1].tolist() == [2, 3]
+    renamed = path.rename(tmp_path / "_iblrig_encoderEvents.raw.ssv")
+    with pytest.raises(InputFileError, match="holds events"):
+        read_positions(renamed)
 
 
 def test_a_count_beyond_its_bits_is_refused(tmp_path: Path) -> None:
