@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nwbswitch.converters.survey.draft_streams import DraftStream, draft_streams
 from nwbswitch.converters.survey.probes import Probe, probe
 from nwbswitch.converters.survey.sessions import GuessedSession, guess_sessions
 from nwbswitch.converters.survey.sightings import Sighting, Survey, survey
-from nwbswitch.converters.survey.study_draft import FILL_IN, DraftStream, draft_streams, study_text
+from nwbswitch.converters.survey.study_draft import FILL_IN, study_text
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.files import replaced
 from nwbswitch.schemas.jobs import run_jobs
@@ -58,12 +59,16 @@ class InitResult:
     def summary(self) -> str:
         """Return what a person reads at the end."""
         subjects = len({each.subject_id for each in self.sessions})
-        formats = ", ".join(f"{each.name} ({each.format})" for each in self.streams)
+        used = [each for each in self.streams if not each.problem]
+        formats = ", ".join(f"{each.name} ({each.format})" for each in used[:12])
+        formats += f" and {len(used) - 12} more" if len(used) > 12 else ""
         marks = self.study.read_text(encoding="utf-8").count(f"# {FILL_IN}")
         lines = [
             f"{len(self.sessions)} session(s) of {subjects} animal(s): {formats}",
             f"{self.study}: {marks} values to fill in; log the drugs in {self.study.parent / FILES[3]}",
         ]
+        if len(used) < len(self.streams):
+            lines.append(f"{len(self.streams) - len(used)} stream(s) wait for a decision; it says which")
         if self.survey.refused:
             lines.append(f"{len(self.survey.refused)} file(s) could not be read; they are listed at its end")
         if self.survey.unknown:
@@ -103,15 +108,12 @@ def init(raw: Path | str, out_dir: Path | str, *, overwrite: bool = False) -> In
         )
     found = survey(root)
     if not found.sightings:
-        reasons = "; ".join(f"{path.name}: {reason}" for path, reason in found.refused[:3])
-        raise InputFileError(
-            root, f"holds no recording of a known format. {reasons}".strip(), "See the list of formats."
-        )
+        raise _nothing(found)
     sessions = guess_sessions(found.sightings)
     probes = _probes(found)
-    streams = draft_streams(sessions, probes)
     known = _taken_over(found)
     sessions = _renamed(sessions, known.get("sessions", []))
+    streams = draft_streams(root, sessions, probes)
     texts = {
         "subjects.csv": _subjects(sessions, known.get("subjects")),
         "sessions.csv": _sessions(sessions, streams, probes, known.get("sessions", [])),
@@ -130,6 +132,23 @@ def init(raw: Path | str, out_dir: Path | str, *, overwrite: bool = False) -> In
         with replaced(folder / name) as draft:
             draft.write_text(text, encoding="utf-8", newline="")
     return InitResult(folder / "study.yaml", found, tuple(sessions), tuple(streams))
+
+
+def _nothing(found: Survey) -> InputFileError:
+    """Return the error for a folder without recordings: what there is, and what to do with it."""
+    reasons = [f"{path.name}: {reason}" for path, reason in found.refused[:3]]
+    problem = " ".join(["holds no recording of a known format.", *reasons])
+    if any(path.suffix.lower() == ".nwb" for path in found.unknown):
+        return InputFileError(
+            found.root, problem, "It holds NWB files: add drug log and windows with nwbswitch annotate."
+        )
+    endings = sorted({path.suffix.lower() or path.name for path in found.unknown})
+    there = f"It holds {', '.join(endings[:8])}. " if endings else ""
+    remedy = (
+        f"{there}Tables can be named in a study file by hand (series, wheel_csv, trials); docs/formats.md "
+        "lists what is read."
+    )
+    return InputFileError(found.root, problem, remedy)
 
 
 def _probes(found: Survey) -> dict[Path, Probe]:
@@ -186,7 +205,8 @@ def _sessions(
         }
         for row in known
     }
-    partly = [each for each in streams if any(session.key not in each.sessions for session in sessions)]
+    used = [each for each in streams if not each.problem]
+    partly = [each for each in used if any(session.key not in each.sessions for session in sessions)]
     table = []
     for each in sessions:
         row = {

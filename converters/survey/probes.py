@@ -10,7 +10,7 @@ from typing import Any
 
 from nwbswitch.converters.registry import READERS
 from nwbswitch.converters.survey.sightings import Sighting
-from nwbswitch.schemas.errors import NwbswitchError
+from nwbswitch.schemas.errors import InputFileError, NwbswitchError
 from nwbswitch.schemas.streams import FOLDER_FORMATS, FORMATS
 
 ASSUMED_RATE_HZ = 30.0
@@ -28,6 +28,8 @@ class Probe:
     started: datetime | None = None
     needs_rate: bool = False
     problem: str = ""
+    frame: str = ""
+    """Size and type of the frames of a movie: files of one movie have equal ones."""
 
 
 def probe(root: Path, sighting: Sighting) -> Probe:
@@ -41,6 +43,8 @@ def probe(root: Path, sighting: Sighting) -> Probe:
     arguments[name] = root / sighting.path
     try:
         interface = READERS[sighting.format].load()(**arguments)
+    except InputFileError as error:
+        return Probe(problem=f"{error.problem} {error.remedy}".strip(), needs_rate=assumed)
     except (NwbswitchError, ValueError, TypeError, OSError) as error:
         return Probe(problem=str(error), needs_rate=assumed)
     try:
@@ -51,6 +55,7 @@ def probe(root: Path, sighting: Sighting) -> Probe:
             n_samples=None if timing is None else timing.n,
             started=None if movie is None else movie.started,
             needs_rate=assumed or (timing is not None and not timing.placed),
+            frame="" if movie is None else f"{movie.shape.frame_shape} {movie.shape.dtype}",
         )
     finally:
         with suppress(Exception):

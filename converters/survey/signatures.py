@@ -84,8 +84,9 @@ def _inscopix(kind: str) -> Signature:
     def signature(path: Path) -> Keys | None:
         if path.suffix.lower() != ".isxd":
             return None
-        is_cells = b'"CellSet' in _tail(path) or b"cellset" in _tail(path).lower()
-        return {} if is_cells == (kind == "cells") else None
+        from nwbswitch.converters.imaging.inscopix_footer import read_footer
+
+        return {} if ("CellNames" in read_footer(path)[0]) == (kind == "cells") else None
 
     return signature
 
@@ -96,13 +97,12 @@ def _tiff(kind: str) -> Signature:
             return None
         import tifffile
 
-        try:
-            with tifffile.TiffFile(path) as file:
-                page: Any = file.pages[0]
-                software = page.tags["Software"].value if "Software" in page.tags else ""
-                text = f"{software}\n{page.description[:_HEAD_BYTES]}"
-        except Exception as error:
-            raise ValueError(f"is no TIFF that can be read: {error}") from error
+        from nwbswitch.converters.imaging.tiff_pages import reading
+
+        with reading(path, step="read this as a TIFF"), tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            software = page.tags["Software"].value if "Software" in page.tags else ""
+            text = f"{software}\n{page.description[:_HEAD_BYTES]}"
         found = "tiff_movie"
         if "scanimage.SI" in text or "SI." in text[:4000] or "state.acq" in text:
             found = "scanimage"
@@ -186,6 +186,17 @@ def _mat(*names: str) -> Signature:
     return signature
 
 
+def _bpod(path: Path) -> list[Keys] | Keys | None:
+    """SessionData of Bpod, or the trials that iblrig writes, a line of JSON each."""
+    if path.suffix.lower() == ".jsonable":
+        return {} if b'"behavior_data"' in _head(path) else None
+    return _mat("SessionData")(path)
+
+
+def _bpod_encoder(path: Path) -> Keys | None:
+    return {} if path.suffix.lower() == ".ssv" and "encoderPositions" in path.name else None
+
+
 def _roi_zip(path: Path) -> Keys | None:
     if path.suffix.lower() != ".zip" or not zipfile.is_zipfile(path):
         return None
@@ -243,7 +254,22 @@ def _medpc(path: Path) -> Keys | None:
     if path.suffix.lower() not in ("", ".txt", ".mpc"):
         return None
     head = _head(path)
-    return {} if b"Start Date:" in head and b"MSN:" in head else None
+    if b"Start Date:" not in head or b"MSN:" not in head:
+        return None
+    from nwbswitch.converters.behavior.medpc_file import read_medpc
+
+    recordings = read_medpc(path)
+    if len(recordings) > 1:
+        subjects = ", ".join(each.header.get("Subject", "?") for each in recordings[:20])
+        raise ValueError(
+            f"pools {len(recordings)} recordings of MED-PC (Subject {subjects}): write a stream of format "
+            "medpc with select and events for each session."
+        )
+    arrays = recordings[0].arrays
+    times = [name for name, each in arrays.items() if len(each) > 1 and (each[1:] > each[:-1]).all()]
+    if not times:
+        raise ValueError("is of MED-PC, but no array in it increases as times do.")
+    return {"events": {name: f"event {name}" for name in times}}
 
 
 FOLDER_SIGNATURES: Mapping[str, Signature] = {
@@ -269,7 +295,8 @@ FILE_SIGNATURES: Mapping[str, Signature] = {
     "hdf5_stack": _hdf5(_stack),
     "extract": _mat("output"),
     "cnmfe": _mat("neuron", "results"),
-    "bpod": _mat("SessionData"),
+    "bpod": _bpod,
+    "bpod_encoder": _bpod_encoder,
     "imagej_rois": _roi_zip,
     "lightning_pose": _pose_csv("lightning_pose"),
     "wheel_csv": _wheel_csv,
@@ -288,12 +315,6 @@ def companion(path: Path) -> bool:
 def _head(path: Path) -> bytes:
     with path.open("rb") as stream:
         return stream.read(_HEAD_BYTES)
-
-
-def _tail(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        stream.seek(max(path.stat().st_size - _HEAD_BYTES, 0))
-        return stream.read()
 
 
 def _csv_head(path: Path, n_rows: int) -> list[list[str]]:

@@ -23,7 +23,8 @@ from nwbswitch.converters.survey.signatures import FILE_SIGNATURES, FOLDER_SIGNA
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.study_file import load_study
 
-RECOGNISED = [form for form in CASES if form in (*FILE_SIGNATURES, *FOLDER_SIGNATURES)]
+# The file of MED-PC's case pools two animals, see below.
+RECOGNISED = [form for form in CASES if form in (*FILE_SIGNATURES, *FOLDER_SIGNATURES) and form != "medpc"]
 
 
 def sightings(*paths: str, form: str = "tiff_movie") -> list[Sighting]:
@@ -148,3 +149,75 @@ def test_real_folders(shared: Path, tmp_path: Path, name: str) -> None:
     assert "suite2p" in {stream.format for stream in result.streams}
     done = run("convert", result.study, "-o", tmp_path / "nwb", "--stub")
     assert done.return_value == 0
+
+
+def test_pooled_files_of_medpc_need_a_choice(tmp_path: Path) -> None:
+    CASES["medpc"](tmp_path)
+    refused = survey(tmp_path).refused
+    assert "pools 2 recordings of MED-PC (Subject 56, 58)" in refused[0][1]
+
+
+def test_arrays_of_medpc_that_increase_are_taken_for_events(tmp_path: Path) -> None:
+    rows = ["Start Date: 01/23/20", "Subject: 56", "MSN: lick", "A: 5", "C:", "     0: 3 1 2"]
+    text = "\r\n".join([*rows, "G:", "     0: 1.5 2.5 7"])
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/56_2026-03-01.txt").write_text(text + "\r\n", encoding="latin-1")
+    result = init(tmp_path / "raw", tmp_path / "study")
+    assert result.streams[0].keys == {"events": {"G": "event G"}}
+    done = run("convert", result.study, "-o", tmp_path / "nwb", "--stub")
+    assert done.return_value == 0
+
+
+def movie(path: Path, *, size: tuple[int, int] = (4, 5), n: int = 3) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, np.zeros((n, *size), np.uint8), photometric="minisblack")
+
+
+def drafted(tmp_path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the paths of each stream, after a trial conversion of the draft as it is."""
+    result = init(tmp_path / "raw", tmp_path / "study")
+    done = run("convert", result.study, "-o", tmp_path / "nwb", "--stub")
+    assert done.return_value == 0
+    return {stream.name: stream.paths for stream in result.streams}
+
+
+def test_names_that_hold_animal_session_and_number_are_one_stream(tmp_path: Path) -> None:
+    for animal, day, number in (("m01", "d1", "0007"), ("m01", "d2", "0012"), ("m02", "d1", "0013")):
+        movie(tmp_path / "raw" / animal / day / f"{animal}_{day}_{number}.tif")
+    assert drafted(tmp_path) == {"movie": ("{folder}/{subject_id}_{session_id}_*.tif",)}
+
+
+def test_parts_of_a_movie_never_catch_others(tmp_path: Path) -> None:
+    for name in ("run1", "run2", "run10", "run_average"):
+        movie(tmp_path / "raw/m1/d1" / f"{name}.tif")
+    movie(tmp_path / "raw/m1/d2/run1.tif")
+    names = ("run1", "run2", "run10", "run_average")
+    assert set(drafted(tmp_path).values()) == {(f"{{folder}}/{name}.tif",) for name in names}
+
+
+def test_movies_of_other_size_are_streams_of_their_own(tmp_path: Path) -> None:
+    for name, size in (("d1/scan_1", (4, 5)), ("d1/scan_2", (8, 9)), ("d2/scan_1", (4, 5))):
+        movie(tmp_path / f"raw/m1/{name}.tif", size=size)
+    assert drafted(tmp_path) == {"movie": ("{folder}/scan_1.tif",), "movie_2": ("{folder}/scan_2.tif",)}
+
+
+def test_parts_of_a_movie_in_one_session_are_listed_where_no_pattern_serves(tmp_path: Path) -> None:
+    for name in ("t001", "t002", "t003"):
+        movie(tmp_path / "raw" / f"{name}.tif")
+    movie(tmp_path / "raw/t004.tif", size=(8, 9))
+    assert drafted(tmp_path) == {"movie": ("t001.tif", "t002.tif", "t003.tif"), "movie_2": ("t004.tif",)}
+
+
+def test_odd_characters_in_names_stand_for_themselves(tmp_path: Path) -> None:
+    movie(tmp_path / "raw/m[1] ü/d*1/mov'ie [a]?.tif")
+    movie(tmp_path / "raw/m[1] ü/d2/mov'ie [a]?.tif")
+    assert len(drafted(tmp_path)) == 1
+
+
+def test_what_cannot_be_opened_is_a_comment(tmp_path: Path) -> None:
+    movie(tmp_path / "raw/m1/d1/movie.tif")
+    (tmp_path / "raw/m1/d1/_iblrig_encoderPositions.raw.ssv").write_text("1 2\n3", encoding="ascii")
+    drafted(tmp_path)
+    text = (tmp_path / "study/study.yaml").read_text(encoding="utf-8")
+    assert "    # FILL IN: this one is left out: " in text
+    assert "    #   format: bpod_encoder\n" in text
