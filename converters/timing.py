@@ -84,8 +84,11 @@ class Timing:
 
     def series_fields(self, stop: int | None = None) -> dict[str, Any]:
         """Return the times of the first ``stop`` samples as arguments of a pynwb TimeSeries."""
+        if self.timestamps is not None and stop is not None and stop < self.n:
+            # A part of irregular times may be regular.
+            return Timing.of_times(self.timestamps[:stop]).series_fields()
         if self.timestamps is not None:
-            return {"timestamps": self.timestamps[:stop]}
+            return {"timestamps": self.timestamps}
         if self.rate_hz is None:
             raise ValueError("the times of these samples are not known")
         return {"starting_time": float(self.start_s), "rate": float(self.rate_hz)}

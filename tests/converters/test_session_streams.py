@@ -12,6 +12,7 @@ import tifffile
 from pynwb import NWBHDF5IO, NWBFile
 
 from nwbswitch.converters.session_streams import close_parts, open_parts
+from nwbswitch.converters.timing import Timing
 from nwbswitch.converters.writing.nwb_writer import write_nwb
 from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.streams_suite2p import Suite2pFolder
@@ -261,3 +262,11 @@ def test_rows_that_count_frames_get_their_times(
     assert (speed.starting_time, speed.rate) == (pytest.approx(0.0), pytest.approx(10.0))
     table = nwbfile.processing["synchronization"]["clock_alignment"].to_dataframe().set_index("stream")
     assert table.loc["wheel", "method"] == "frame counter"
+
+
+def test_a_stub_of_irregular_times_is_regular_where_its_part_is() -> None:
+    times = np.concatenate([np.arange(10) / 5, 60 + np.arange(10) / 5])
+    fields = Timing.of_times(times).series_fields(10)
+    assert fields == {"starting_time": 0.0, "rate": pytest.approx(5.0)}
+    np.testing.assert_array_equal(Timing.of_times(times).series_fields(15)["timestamps"], times[:15])
+    np.testing.assert_array_equal(Timing.of_times(times).series_fields(99)["timestamps"], times)
