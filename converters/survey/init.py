@@ -123,7 +123,7 @@ def init(raw: Path | str, out_dir: Path | str, *, overwrite: bool = False) -> In
             sessions,
             streams,
             name=root.name,
-            data_root=Path(os.path.relpath(root, folder)).as_posix(),
+            data_root=_data_root(root, folder),
             tables={"subjects": "subjects.csv", "sessions": "sessions.csv", "drug_log": "drug_log.csv"},
         ),
     }
@@ -149,6 +149,12 @@ def _nothing(found: Survey) -> InputFileError:
         "lists what is read."
     )
     return InputFileError(found.root, problem, remedy)
+
+
+def _data_root(root: Path, folder: Path) -> str:
+    """Return the raw folder as seen from the study's; as it is when they have little in common."""
+    relative = Path(os.path.relpath(root, folder))
+    return root.as_posix() if relative.parts[:3] == ("..",) * 3 else relative.as_posix()
 
 
 def _probes(found: Survey) -> dict[Path, Probe]:

@@ -221,3 +221,11 @@ def test_what_cannot_be_opened_is_a_comment(tmp_path: Path) -> None:
     text = (tmp_path / "study/study.yaml").read_text(encoding="utf-8")
     assert "    # FILL IN: this one is left out: " in text
     assert "    #   format: bpod_encoder\n" in text
+
+
+def test_raw_folders_far_away_are_named_as_they_are(tmp_path: Path) -> None:
+    movie(tmp_path / "raw/movie.tif")
+    for where, expected in (("study", "../raw"), ("a/b/c/study", (tmp_path / "raw").as_posix())):
+        text = init(tmp_path / "raw", tmp_path / where).study.read_text(encoding="utf-8")
+        assert f"data_root: {expected}\n" in text
+        load_study(tmp_path / where / "study.yaml")
