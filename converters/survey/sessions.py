@@ -17,6 +17,12 @@ _PREFIX = re.compile(r"^(sub|subject|mouse|animal|ses|session)[-_]+(?=.)", re.IG
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+-]+")
 _DIGITS = re.compile(r"\d+")
 _COUNTER = re.compile(r"\d{3,}")
+_RUN = re.compile(
+    r"^(run|rec|recording|scan|trial|block|fov|plane|t-?series|session|ses|exp|experiment|file|part|pre|post|"
+    r"baseline|saline|vehicle|drug)?[-_ ]*\d*$",
+    re.IGNORECASE,
+)
+"""Names of a recording rather than of an animal."""
 MAX_DEPTH = 6
 
 
@@ -48,7 +54,11 @@ def guess_sessions(sightings: Sequence[Sighting]) -> list[GuessedSession]:
     groups = _groups(sightings, depth)
     if len(groups) == 1 and min(worst) > 1 and not _is_series(sightings):
         groups = _by_stem(sightings)
-    named = [(key, *_names(key), tuple(group)) for key, group in groups.items()]
+    above = {parts[-3] for parts in map(_parts, groups) if len(parts) > 2}
+    named = [
+        (key, *_names(_parts(key), several_above=len(above) > 1), _day(key), tuple(group))
+        for key, group in groups.items()
+    ]
     taken = Counter((subject, session) for _, subject, session, _, _ in named)
     return [
         GuessedSession(
@@ -108,28 +118,68 @@ def _by_stem(sightings: Sequence[Sighting]) -> dict[str, list[Sighting]]:
     return groups
 
 
-def _names(key: str) -> tuple[str, str, date | None]:
-    """Return subject, session and date that a folder or stem tells."""
-    parts = [part for part in Path(key).parts if part not in (".", "/")]
-    day = None
-    for part in reversed(parts):
+def _parts(key: str) -> list[str]:
+    return [part for part in Path(key).parts if part not in (".", "/")]
+
+
+def _day(key: str) -> date | None:
+    """Return the date that a folder or stem tells, the innermost one."""
+    for part in reversed(_parts(key)):
         found = _DATE.search(part)
         if found:
             try:
-                day = date(*(int(each) for each in found.groups()))
+                return date(*(int(each) for each in found.groups()))
             except ValueError:
                 continue
-            break
-    if len(parts) >= 2:
-        return _plain(parts[-2]), _plain(parts[-1]), day
+    return None
+
+
+def _names(parts: Sequence[str], *, several_above: bool) -> tuple[str, str]:
+    """Return subject and session that a folder tells: mostly its last two names; a date is no animal.
+
+    ``several_above`` says whether the folders third from the end differ, as those of animals would.
+    """
     if not parts:
-        return "subject1", "session1", day
-    name = parts[0]
+        return "subject1", "session1"
+    if len(parts) == 1:
+        return _names_of_one(parts[0])
+    days = [part for part in parts if _is_day(part)]
+    rest = [part for part in parts if not _is_day(part)]
+    last = parts[-1]
+    if not days:
+        found = _DATE.search(parts[-2])
+        if not found:
+            return _plain(parts[-2]), _plain(last)
+        animal = parts[-2][: found.start()] or parts[-2][found.end() :]
+        return _plain(animal), _plain(f"{found.group()}-{last}")
+    if not rest:
+        return "subject1", _plain("-".join(parts))
+    if _is_day(last):
+        return _plain(rest[-1]), _plain(last)
+    is_run = bool(_RUN.match(last))
+    if len(rest) == 1 and is_run:
+        return "subject1", _plain(f"{days[-1]}-{last}")
+    if len(rest) == 1 or (_is_day(parts[-2]) and not several_above and not is_run):
+        return _plain(last), _plain(days[-1])
+    return _plain(rest[-2]), _plain(f"{days[-1]}-{last}")
+
+
+def _names_of_one(name: str) -> tuple[str, str]:
     found = _DATE.search(name)
+    if found and _is_day(name):
+        return "subject1", _plain(name)
     if found and found.start() > 0:
-        return _plain(name[: found.start()]), _plain(name[found.start() :]), day
+        return _plain(name[: found.start()]), _plain(name[found.start() :])
+    if found:
+        return _plain(name[found.end() :]), _plain(found.group())
     first, _, rest = _PREFIX.sub("", name).partition("_")
-    return _plain(first), _plain(rest) or "session1", day
+    return _plain(first), _plain(rest) or "session1"
+
+
+def _is_day(name: str) -> bool:
+    """Whether a name holds a date and no word beside it, so that it cannot be that of an animal."""
+    found = _DATE.search(name)
+    return bool(found) and not re.search(r"[A-Za-z]{2}|[A-Za-z]\d", _DATE.sub("", name))
 
 
 def _plain(name: str) -> str:
