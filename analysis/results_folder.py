@@ -198,7 +198,8 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputFileError(path, "no such file.") from error
+        remedy = "Run nwbswitch switch into this folder first." if path.name == RESULT else ""
+        raise InputFileError(path, "no such file.", remedy) from error
     except (OSError, ValueError) as error:
         raise InputFileError(path, f"is not valid JSON ({error}).") from error
     if not isinstance(value, dict):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +118,27 @@ def changes(old: Any, new: Any, place: str = "") -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list):
         yield f"{_name(place)} had {len(old)} entries and has {len(new)}"
     else:
-        yield f"{_name(place)} was {_text(old)} and is {_text(new)}"
+        before, after = _texts(old, new)
+        yield f"{_name(place)} was {before} and is {after}"
 
 
 def _name(place: str) -> str:
     return place.removeprefix("session.")
 
 
-def _text(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _texts(old: Any, new: Any) -> tuple[str, str]:
+    """Return two values in words; of long ones the stretch in which they differ."""
+    texts = [json.dumps(value, ensure_ascii=False) for value in (old, new)]
+    start = 0
+    if max(map(len, texts)) > _LONGEST_VALUE:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(*texts, strict=False))
+        start = max(len(list(same)) - _LONGEST_VALUE // 2, 0)
+    one, other = (_cut(text, start) for text in texts)
+    return one, other
+
+
+def _cut(text: str, start: int) -> str:
+    text = f"...{text[start:]}" if start else text
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
 
 

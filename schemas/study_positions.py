@@ -115,7 +115,9 @@ def read_yaml(path: Path) -> Document:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
         problem = " ".join(filter(None, (error.context, error.problem)))
-        remedy = "Indent with spaces." if "\\t" in problem else ""
+        remedy = (
+            "Indent with spaces." if "\\t" in problem else "Compare the indentation with the lines around it."
+        )
         found = issue("yaml-syntax", f"{problem}.", place=Place(path, line), remedy=remedy)
         raise StudyError([found]) from error
     except yaml.reader.ReaderError as error:

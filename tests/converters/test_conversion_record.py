@@ -24,6 +24,11 @@ from nwbswitch.converters.conversion_record import changes
         ({"a": [1]}, {"a": [1, 2]}, ["a had 1 entries and has 2"]),
         ({"a": None}, {"a": {"b": 1}}, ['a was null and is {"b": 1}']),
         ({"a": "x" * 90}, {"a": "µ"}, [f'a was "{"x" * 36}... and is "µ"']),
+        (
+            {"a": "x" * 90 + "23 min"},
+            {"a": "x" * 90 + "24 min"},
+            [f'a was ...{"x" * 19}23 min" and is ...{"x" * 19}24 min"'],
+        ),
         (None, {"a": 1}, [' was null and is {"a": 1}']),
     ],
 )
