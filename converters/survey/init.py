@@ -63,9 +63,12 @@ class InitResult:
         formats = ", ".join(f"{each.name} ({each.format})" for each in used[:12])
         formats += f" and {len(used) - 12} more" if len(used) > 12 else ""
         marks = self.study.read_text(encoding="utf-8").count(f"# {FILL_IN}")
+        what = formats or "no stream that can be opened as it is"
+        drugs = "taken over" if "drug_log" in self.survey.tables else "to be filled in"
         lines = [
-            f"{len(self.sessions)} session(s) of {subjects} animal(s): {formats}",
-            f"{self.study}: {marks} values to fill in; log the drugs in {self.study.parent / FILES[3]}",
+            f"{len(self.sessions)} session(s) of {subjects} animal(s): {what}",
+            f"{self.study}: {marks} values to fill in",
+            f"{self.study.parent / FILES[3]}: {drugs}",
         ]
         if len(used) < len(self.streams):
             lines.append(f"{len(self.streams) - len(used)} stream(s) wait for a decision; it says which")
@@ -73,7 +76,8 @@ class InitResult:
             lines.append(f"{len(self.survey.refused)} file(s) could not be read; they are listed at its end")
         if self.survey.unknown:
             lines.append(f"{len(self.survey.unknown)} file(s) are of no known format")
-        lines.append(f"Then: nwbswitch convert {self.study} -o nwb --stub")
+        if used:
+            lines.append(f"Then: nwbswitch convert {self.study} -o try --stub")
         return "\n".join(lines)
 
 
@@ -125,6 +129,7 @@ def init(raw: Path | str, out_dir: Path | str, *, overwrite: bool = False) -> In
             name=root.name,
             data_root=_data_root(root, folder),
             tables={"subjects": "subjects.csv", "sessions": "sessions.csv", "drug_log": "drug_log.csv"},
+            starts_known=all(_stated_start(each, probes) for each in sessions),
         ),
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -236,12 +241,16 @@ def _sessions(
 
 def _start(session: GuessedSession, probes: Mapping[Path, Probe]) -> str:
     """Return the start of a session as its files state it, else the day that its name tells."""
+    day = f"{session.day.isoformat()}T00:00:00" if session.day else ""
+    return _stated_start(session, probes) or day
+
+
+def _stated_start(session: GuessedSession, probes: Mapping[Path, Probe]) -> str:
+    """Return the start of a session as its files state it; empty where none does."""
     stated = [probes[each.path].started for each in session.sightings]
     starts = sorted(each for each in stated if each is not None and each.tzinfo is not None)
     local = sorted(each for each in stated if each is not None and each.tzinfo is None)
-    if starts or local:
-        return (starts or local)[0].isoformat(timespec="seconds")
-    return f"{session.day.isoformat()}T00:00:00" if session.day else ""
+    return (starts or local)[0].isoformat(timespec="seconds") if starts or local else ""
 
 
 def _drug_log(known: list[dict[str, str]] | None) -> str:

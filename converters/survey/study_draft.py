@@ -18,8 +18,16 @@ FILL_IN = "FILL IN"
 _NAME = re.compile(r"[^A-Za-z0-9-]+")
 
 
-def study_text(survey: Survey, sessions: Sequence[GuessedSession], streams: Sequence[DraftStream],
-               *, name: str, data_root: str, tables: Mapping[str, str]) -> str:  # fmt: skip
+def study_text(
+    survey: Survey,
+    sessions: Sequence[GuessedSession],
+    streams: Sequence[DraftStream],
+    *,
+    name: str,
+    data_root: str,
+    tables: Mapping[str, str],
+    starts_known: bool,
+) -> str:
     """Return the study file as commented YAML."""
     imaging = any(READERS[each.format].kind in (Kind.MOVIE, Kind.ROIS) for each in streams)
     waiting = sum(bool(stream.problem) for stream in streams)
@@ -39,7 +47,7 @@ def study_text(survey: Survey, sessions: Sequence[GuessedSession], streams: Sequ
         f"data_root: {_yaml(data_root)}",
         "",
         "placeholders:  # what the source does not state; every file says so",
-        *[f"  - {each}" for each in _placeholders(survey, sessions, streams, imaging=imaging)],
+        *[f"  - {each}" for each in _placeholders(survey, sessions, streams, imaging, starts_known)],
         "",
         "defaults:",
         f"  description: Drug challenge.  # {FILL_IN}: what happens in a session",
@@ -68,11 +76,15 @@ def study_text(survey: Survey, sessions: Sequence[GuessedSession], streams: Sequ
 
 
 def _placeholders(
-    survey: Survey, sessions: Sequence[GuessedSession], streams: Sequence[DraftStream], *, imaging: bool
+    survey: Survey,
+    sessions: Sequence[GuessedSession],
+    streams: Sequence[DraftStream],
+    imaging: bool,
+    starts_known: bool,
 ) -> Iterable[str]:
     if "subjects" not in survey.tables:
         yield from ("subject.age", "subject.sex", "subject.species")
-    if "sessions" not in survey.tables:
+    if "sessions" not in survey.tables and not starts_known:
         yield "start_time"
     if imaging:
         yield from ("imaging.indicator", "imaging.excitation_lambda_nm", "imaging.emission_lambda_nm")
