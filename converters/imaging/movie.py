@@ -84,7 +84,7 @@ class MovieChunks(GenericDataChunkIterator):  # type: ignore[misc]
 
     def _get_data(self, selection: tuple[slice, ...]) -> NDArray[Any]:
         block = self._movie.read(selection[0].start, selection[0].stop)
-        return np.ascontiguousarray(block.swapaxes(1, 2)[(slice(None), *selection[1:])])
+        return block.swapaxes(1, 2)[(slice(None), *selection[1:])]
 
     def _get_maxshape(self) -> tuple[int, ...]:
         return (self._n_frames, *self._frame_shape())

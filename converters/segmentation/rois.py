@@ -12,6 +12,7 @@ import numpy as np
 from hdmf.data_utils import GenericDataChunkIterator
 from numpy.typing import NDArray
 
+from nwbswitch.converters.writing.mapped_memory import copied
 from nwbswitch.schemas.stream_base import RoiBasis
 
 STUB_FRAMES = 100
@@ -88,8 +89,8 @@ class ArrayTraces:
     def read(self, rois: slice, frames: slice) -> NDArray[Any]:
         """Return a window, shape (ROIs, frames)."""
         if self.frames_first:
-            return np.asarray(self.array[frames, rois]).T
-        return np.asarray(self.array[rois, frames])
+            return copied(np.asarray(self.array[frames, rois])).T
+        return copied(np.asarray(self.array[rois, frames]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ class TraceChunks(GenericDataChunkIterator):  # type: ignore[misc]
 
     def _get_data(self, selection: tuple[slice, ...]) -> NDArray[Any]:
         frames, rois = selection
-        return np.ascontiguousarray(self._traces.read(rois, frames).T)
+        return self._traces.read(rois, frames).T
 
     def _get_maxshape(self) -> tuple[int, int]:
         return self._shape
