@@ -153,7 +153,7 @@ except KeyboardInterrupt:
     assert run(code, tmp_path, timeout_s=30).splitlines() == ["([], []) True"]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's; ru_maxrss holds what the parent had")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is that of Linux")
 def test_memory_does_not_grow_with_the_recording(tmp_path):
     code = """
 write_nwb(session(int(sys.argv[2])), folder / "a.nwb", threads=4)

@@ -45,7 +45,7 @@ def test_changes_in_memory_are_not_lost(tmp_path):
     assert copied(array) is array
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's; ru_maxrss holds what the parent had")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is that of Linux")
 def test_a_mapped_file_does_not_fill_the_memory(tmp_path):
     code = """
 import resource, sys

@@ -89,9 +89,7 @@ def test_frame_times_are_a_source_and_more() -> None:
 def test_a_clock_is_stated_or_found() -> None:
     assert Clock().offset_s == 0
     assert Clock(offset_s=0.35).drift_ppm == 0
-    found = Clock.model_validate(
-        {**BOTH, "reference_clock": "daq", "extra": "after"}
-    )
+    found = Clock.model_validate({**BOTH, "reference_clock": "daq", "extra": "after"})
     assert found.max_residual_ms == 20
 
 
