@@ -117,7 +117,7 @@ def read_target(path: Path) -> Target:
             path, "is write-protected.", "Give yourself permission to write, or copy it first."
         )
     with open_hdf5(path) as file:
-        version = _version(file, path)
+        version = nwb_version(file, path)
         general = file.get("general")
         return Target(
             path=path,
@@ -132,7 +132,14 @@ def read_target(path: Path) -> Target:
         )
 
 
-def _version(file: h5py.File, path: Path) -> str:
+def nwb_version(file: h5py.File, path: Path) -> str:
+    """Return the version of NWB 2 that a file states.
+
+    Raises
+    ------
+    InputFileError
+        When it states none, or is NWB 1.
+    """
     stated = file.attrs.get("nwb_version")
     if stated is None:
         problem = "is no NWB 2 file: it does not state nwb_version."

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from nwbswitch.converters.allowances import allowed_because
+from nwbswitch.converters.annotate_target import nwb_version
 from nwbswitch.converters.check_record import check_work, may_be_replaced, read_findings, write_findings
 from nwbswitch.converters.rules import broken_rules
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, MissingExtraError, UnsafeFileError
-from nwbswitch.schemas.file_guard import check_hdf5
+from nwbswitch.schemas.file_guard import open_hdf5
 from nwbswitch.schemas.files import PARTIAL
 from nwbswitch.schemas.issues import Issue, Place, Severity, has_errors, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
@@ -108,7 +109,8 @@ def _findings(files: Sequence[Path], workers: int, executor: Executor | None) ->
 def check_file(path: Path) -> tuple[Issue, ...]:
     """Return every finding in one file."""
     try:
-        check_hdf5(path)
+        with open_hdf5(path) as file:
+            nwb_version(file, path)
     except UnsafeFileError as error:
         return (issue("unsafe-file", error.problem, place=Place(path), remedy=error.remedy),)
     except InputFileError as error:

@@ -136,7 +136,7 @@ def drug_log_is_there(recording: Recording) -> Iterator[Issue]:
             "no-drug-log",
             "The file has no drug log.",
             place=Place(item=f"/events/{TABLE_NAME}"),
-            remedy="Name one in study.yaml (drug_log) and convert again.",
+            remedy="Name one in study.yaml (drug_log) and convert again, or add it by nwbswitch annotate.",
         )
 
 

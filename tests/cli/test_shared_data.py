@@ -590,7 +590,7 @@ m,a,60,ketamine,racemic,hydrochloride,salt,10,mg/kg,i.p.
 NWB: dict[str, str] = {
     "nwb_old_pynwb": "",
     "nwb_old_matnwb": "test_output.nwb: pynwb cannot read it",
-    "nwb_v1_silverlab": "test_epochs.nwb: pynwb cannot read it",
+    "nwb_v1_silverlab": "version 1.0.5i_beta; version 2 is needed",
     "nwb_dandi000009": "",
     "nwb_peyrache_units": "",
     "dlc_openfield": "",
