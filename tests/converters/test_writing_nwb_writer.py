@@ -552,7 +552,7 @@ def test_netcdf_reads_the_same(movie_file):
 
 
 def test_pyfive_reads_the_same(movie_file):
-    pyfive = pytest.importorskip("pyfive", reason="pyfive is not installed")
+    pyfive = pytest.importorskip("pyfive", reason="pyfive is not installed (it clashes with Zarr 2)")
     path, movie = movie_file
     with pyfive.File(path) as file:
         np.testing.assert_array_equal(file["acquisition/x/data"][:], movie)
