@@ -133,11 +133,6 @@ class FemtonicsInterface(MovieInterface):
                 "file_path": file_path,
                 "unit": unit,
                 "channel": channel,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )
         movies = self.movie.movies if isinstance(self.movie, JoinedMovie) else [self.movie]

@@ -228,12 +228,7 @@ class Hdf5StackInterface(MovieInterface):
                 "axes": axes,
                 "channel": channel,
                 "plane": plane,
-                "rate_hz": rate_hz,
                 "photons": photons,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )
         self.photons = photons

@@ -226,11 +226,6 @@ class InscopixInterface(MovieInterface):
             source={
                 "file_path": file_path,
                 "use_timestamps": use_timestamps,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )
         if parts == "continuous" and isinstance(self.movie, JoinedMovie):

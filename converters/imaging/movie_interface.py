@@ -50,7 +50,7 @@ class MovieInterface(TimedInterface):
     metadata_key
         Key of this movie in metadata["Ophys"]["MicroscopySeries"].
     source
-        All arguments of the subclass, as neuroconv keeps them.
+        The other arguments of the subclass; neuroconv keeps all of them.
     """
 
     photons: int = 2
@@ -70,7 +70,14 @@ class MovieInterface(TimedInterface):
     ) -> None:
         if rate_hz is not None and not rate_hz > 0:
             raise ValueError(f"rate_hz must be positive, not {rate_hz}")
-        super().__init__(**source)
+        super().__init__(
+            **source,
+            rate_hz=rate_hz,
+            start_s=start_s,
+            parts=parts,
+            part_start_s=part_start_s,
+            metadata_key=metadata_key,
+        )
         files = [Path(paths)] if isinstance(paths, Path | str) else [Path(each) for each in paths]
         self.metadata_key = metadata_key
         self.movie = open_movie(files, open_one, parts=parts)

@@ -205,10 +205,5 @@ class OmeTiffInterface(StatedMovieInterface):
                 "plane": plane,
                 "image": image,
                 "use_timestamps": use_timestamps,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )

@@ -215,11 +215,6 @@ class ScanboxInterface(MovieInterface):
                 "channel": channel,
                 "plane": plane,
                 "n_planes": n_planes,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )
 

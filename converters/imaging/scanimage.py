@@ -326,10 +326,5 @@ class ScanImageInterface(StatedMovieInterface):
                 "slice_frame": slice_frame,
                 "roi": roi,
                 "use_timestamps": use_timestamps,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )

@@ -284,10 +284,5 @@ class ThorInterface(StatedMovieInterface):
                 "channel": channel,
                 "plane": plane,
                 "source": source,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )

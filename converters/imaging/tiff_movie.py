@@ -143,15 +143,10 @@ class TiffMovieInterface(MovieInterface):
             metadata_key=metadata_key,
             source={
                 "file_path": file_path,
-                "rate_hz": rate_hz,
                 "pages": pages,
                 "channel": channel,
                 "plane": plane,
                 "photons": photons,
-                "start_s": start_s,
-                "parts": parts,
-                "part_start_s": part_start_s,
-                "metadata_key": metadata_key,
             },
         )
         self.photons = photons

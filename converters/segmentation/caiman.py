@@ -98,12 +98,6 @@ class CaimanInterface(RoiInterface):
             metadata_key=metadata_key,
             source={
                 "file_path": file_path,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "roi_basis": roi_basis,
-                "cell_type": cell_type,
-                "depth_um": depth_um,
-                "metadata_key": metadata_key,
             },
         )
 

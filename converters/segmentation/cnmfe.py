@@ -113,12 +113,6 @@ class CnmfeInterface(RoiInterface):
             source={
                 "file_path": file_path,
                 "variable": variable,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "roi_basis": roi_basis,
-                "cell_type": cell_type,
-                "depth_um": depth_um,
-                "metadata_key": metadata_key,
             },
         )
 

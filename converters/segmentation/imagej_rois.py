@@ -88,12 +88,6 @@ class ImagejRoisInterface(RoiInterface):
                 "file_path": file_path,
                 "traces": traces,
                 "image_size": image_size,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "roi_basis": roi_basis,
-                "cell_type": cell_type,
-                "depth_um": depth_um,
-                "metadata_key": metadata_key,
             },
         )
 

@@ -97,12 +97,6 @@ class MinianInterface(RoiInterface):
             source={
                 "folder_path": folder_path,
                 "timestamps": timestamps,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "roi_basis": roi_basis,
-                "cell_type": cell_type,
-                "depth_um": depth_um,
-                "metadata_key": metadata_key,
             },
         )
 

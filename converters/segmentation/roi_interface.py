@@ -76,7 +76,7 @@ class RoiInterface(TimedInterface):
     metadata_key
         Key of this plane in metadata["Ophys"]["PlaneSegmentations"].
     source
-        All arguments of the subclass, as neuroconv keeps them.
+        The other arguments of the subclass; neuroconv keeps all of them.
     """
 
     keywords: ClassVar[tuple[str, ...]] = ("segmentation", "roi", "fluorescence")
@@ -94,7 +94,15 @@ class RoiInterface(TimedInterface):
         metadata_key: str,
         source: Mapping[str, Any],
     ) -> None:
-        super().__init__(**source)
+        super().__init__(
+            **source,
+            rate_hz=rate_hz,
+            start_s=start_s,
+            roi_basis=roi_basis,
+            cell_type=cell_type,
+            depth_um=depth_um,
+            metadata_key=metadata_key,
+        )
         self.rois = rois
         try:
             self.rate_hz = agreed_rate_hz(place, rois, rate_hz)

@@ -93,12 +93,6 @@ class Suite2pInterface(RoiInterface):
             source={
                 "folder_path": folder_path,
                 "plane": plane,
-                "rate_hz": rate_hz,
-                "start_s": start_s,
-                "roi_basis": roi_basis,
-                "cell_type": cell_type,
-                "depth_um": depth_um,
-                "metadata_key": metadata_key,
             },
         )
 

@@ -22,6 +22,7 @@ from neuroconv.basedatainterface import BaseDataInterface
 from neuroconv.tools.testing.data_interface_mixins import DataInterfaceTestMixin, TemporalAlignmentMixin
 from neuroconv.utils import DeepDict
 from pynwb import NWBHDF5IO
+from pynwb.event import EventsTable
 
 from nwbswitch.converters.clocks.clock_map import ClockMap
 from nwbswitch.converters.drug_log import DrugLogInterface
@@ -153,11 +154,24 @@ def test_a_clock_moves_every_time(form: str, source: dict[str, Any], tmp_path: P
     path = tmp_path / "aligned.nwb"
     interface.run_conversion(nwbfile_path=path, metadata=started(interface.get_metadata()))
     close(interface)
-    first = 100 + own[0] * 1.001
+    aligned = 100 + own * 1.001
     with NWBHDF5IO(path, "r") as io:
-        series = [each for each in io.read().objects.values() if isinstance(each, pynwb.TimeSeries)]
-        starts = [each.starting_time if each.rate else each.timestamps[0] for each in series]
-    assert all(start == pytest.approx(first, abs=1 / 5) or start >= first for start in starts)
+        spans = [span for each in io.read().objects.values() for span in written_spans(each)]
+    assert any(span == pytest.approx((aligned[0], aligned[-1]), abs=1e-6) for span in spans)
+    assert all(first >= aligned[0] - 1e-6 for first, _ in spans)
+
+
+def written_spans(each: Any) -> list[tuple[float, float]]:
+    """Return first and last time that a series, a table of intervals or of events has in its file."""
+    if isinstance(each, pynwb.TimeSeries) and each.rate:
+        return [(each.starting_time, each.starting_time + (each.num_samples - 1) / each.rate)]
+    if isinstance(each, pynwb.TimeSeries):
+        return [(each.timestamps[0], each.timestamps[-1])]
+    if isinstance(each, pynwb.epoch.TimeIntervals):
+        return [(each["start_time"][0], each["start_time"][-1])]
+    if isinstance(each, EventsTable):
+        return [(each["timestamp"][0], each["timestamp"][-1])]
+    return []
 
 
 def test_runs_inside_a_converter_and_a_pipe(form: str, source: dict[str, Any], tmp_path: Path) -> None:
