@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from nwbswitch.analysis.nwb_tables import text
 from nwbswitch.analysis.results_folder import CLOCKS_FILE
 from nwbswitch.analysis.table_file import read_table, write_csv
 from nwbswitch.schemas.clock_table import (
@@ -26,6 +25,7 @@ from nwbswitch.schemas.clock_table import (
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, TableError
 from nwbswitch.schemas.file_guard import open_hdf5
 from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.nwb_text import text
 
 MAX_ROWS = 10_000
 """More streams than any session has."""

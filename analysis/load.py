@@ -23,24 +23,19 @@ from nwbswitch.analysis.nwb_tables import (
     read_administrations,
     read_rois,
     read_windows,
-    text,
-    texts,
 )
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.file_guard import open_hdf5
 from nwbswitch.schemas.files import sha256_file
 from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.nwb_text import COMPANION_PREFIX, DATASET_PREFIX, SIMULATED, text, texts
 
 if TYPE_CHECKING:
     import h5py
 
 Floats = NDArray[np.float64]
 
-SIMULATED = "SIMULATED"
-DATASET_PREFIX = "dataset:"
-COMPANION_PREFIX = "companion:"
-"""Keyword with the identifier of the other file of a session whose raw movies are kept apart."""
 CONTAINERS = ("Fluorescence", "DfOverF")
 SERIES_TYPE = "RoiResponseSeries"
 SEGMENTATION_NAME = "PlaneSegmentation"

@@ -14,13 +14,12 @@ from nwbswitch.schemas.drug_log import EPOCHS_NAME, TABLE_NAME, Administration
 from nwbswitch.schemas.epochs import Window
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Place, issue, nearest
+from nwbswitch.schemas.nwb_text import ACCEPTED_NAMES, text
 
 if TYPE_CHECKING:
     import h5py
 
 MAX_ROWS = 1_000_000
-ACCEPTED_NAMES = ("accepted", "Accepted", "iscell", "is_cell")
-"""Columns that tell cells from other ROIs: ours, neuroconv's, and Suite2p's own NWB export."""
 _DRUG_FIELDS = ("substance", "role", "control_kind", "dose", "dose_unit")
 
 
@@ -43,24 +42,6 @@ class RoiTable:
     tracking_id: tuple[str, ...]
     depth_um: NDArray[np.float64]
     """NaN where the file does not state it."""
-
-
-def text(node: Any, default: str = "") -> str:
-    """Return a scalar of an HDF5 file as text."""
-    if node is None:
-        return default
-    value = node[()] if hasattr(node, "shape") and node.shape == () else node
-    if isinstance(value, np.ndarray | list):
-        value = value[0] if len(value) else default
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def texts(node: h5py.Dataset | None) -> tuple[str, ...]:
-    """Return a list of texts; empty when there is none."""
-    if node is None:
-        return ()
-    values = np.atleast_1d(node[()]).ravel().tolist()
-    return tuple(text(value) for value in values)
 
 
 def neurodata_type(node: Any) -> str:

@@ -17,8 +17,9 @@ import numpy as np
 
 from nwbswitch.converters.annotate_plan import Plan
 from nwbswitch.converters.annotate_resources import merge_resources
-from nwbswitch.converters.annotate_target import EPOCHS_PATH, LOG_PATH, text
+from nwbswitch.converters.annotate_target import EPOCHS_PATH, LOG_PATH
 from nwbswitch.converters.biology.roi_labels import RoiColumn
+from nwbswitch.schemas.nwb_text import text
 from nwbswitch.schemas.version import __version__
 
 SPECLOC = ".specloc"

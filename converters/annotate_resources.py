@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nwbswitch.converters.annotate_target import text
+from nwbswitch.schemas.nwb_text import text
 
 RESOURCES = "general/external_resources"
 # Table to its columns that hold rows of other tables.

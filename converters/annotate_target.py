@@ -14,14 +14,13 @@ from nwbswitch.schemas.drug_log import EPOCHS_NAME, TABLE_NAME
 from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.file_guard import open_hdf5
 from nwbswitch.schemas.issues import Place, issue, nearest
+from nwbswitch.schemas.nwb_text import ACCEPTED_NAMES, text, texts
 
 if TYPE_CHECKING:
     import h5py
 
 LOG_PATH = f"events/{TABLE_NAME}"
 EPOCHS_PATH = f"intervals/{EPOCHS_NAME}"
-ACCEPTED_NAMES = ("accepted", "Accepted", "iscell", "is_cell")
-"""Columns that tell cells from other ROIs: ours, neuroconv's, and Suite2p's own NWB export."""
 LABEL_COLUMNS = (
     "cell_type",
     "cell_type_evidence",
@@ -127,7 +126,7 @@ def read_target(path: Path) -> Target:
             drug_log=columns_of(file.get(LOG_PATH)),
             windows=columns_of(file.get(EPOCHS_PATH)),
             pharmacology=text(None if general is None else general.get("pharmacology")),
-            keywords=_texts(None if general is None else general.get("keywords")),
+            keywords=texts(None if general is None else general.get("keywords")),
             planes=tuple(_planes(file)),
         )
 
@@ -147,22 +146,6 @@ def nwb_version(file: h5py.File, path: Path) -> str:
             problem = f"is an NWB file of version {text(file['nwb_version'])[:40]}; version 2 is needed."
         raise InputFileError(path, problem, "Convert the raw data again.")
     return text(stated)
-
-
-def text(node: Any) -> str:
-    """Return a scalar of an HDF5 file as text, empty when there is none."""
-    if node is None:
-        return ""
-    value = node[()] if hasattr(node, "shape") and hasattr(node, "id") else node
-    if isinstance(value, np.ndarray):
-        value = value.ravel()[0] if value.size else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _texts(node: Any) -> tuple[str, ...]:
-    if node is None:
-        return ()
-    return tuple(text(value) for value in np.atleast_1d(node[()]).ravel())
 
 
 def columns_of(group: Any) -> Columns | None:

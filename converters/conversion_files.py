@@ -17,11 +17,11 @@ from nwbswitch.converters.session import facts, identifier, output_path
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.files import digest
 from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.nwb_text import COMPANION_PREFIX
 from nwbswitch.schemas.study import Archive, Session, Study
 
 Backend = Literal["hdf5", "zarr"]
 
-COMPANION_PREFIX = "companion:"
 _PAIRS = uuid.uuid5(uuid.NAMESPACE_URL, "https://github.com/nwbswitch/nwbswitch/pairs")
 _HOLDS = {
     "raw": "The raw movies of this recording session are",

@@ -14,15 +14,14 @@ from nwbswitch.schemas.drug_table import drug_keywords, pharmacology_line
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.files import digest
 from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.nwb_text import DATASET_PREFIX, SIMULATED
 from nwbswitch.schemas.stream_base import Imaging, ImagingStream
 from nwbswitch.schemas.study import Archive, Session, Study
 
 if TYPE_CHECKING:
     from pynwb import NWBFile
 
-SIMULATED = "SIMULATED"
 STUB = "STUB"
-DATASET_PREFIX = "dataset:"
 MODALITIES = {
     Kind.MOVIE: "ophys",
     Kind.ROIS: "ophys",
