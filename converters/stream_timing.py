@@ -9,9 +9,10 @@ import numpy as np
 
 from nwbswitch.converters.clocks.frame_counter import CounterSource, counter_times
 from nwbswitch.converters.clocks.session_clocks import ResolvedClock, frame_timing, resolve_clocks
+from nwbswitch.converters.frame_rate import RATE_TOLERANCE
 from nwbswitch.converters.imaging.joined_movie import JoinedMovie
 from nwbswitch.converters.registry import READERS, Kind
-from nwbswitch.converters.segmentation.roi_interface import RATE_TOLERANCE, RoiInterface
+from nwbswitch.converters.segmentation.roi_interface import RoiInterface
 from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.converters.timing import Timing
 from nwbswitch.schemas.clock_table import ClockQuality

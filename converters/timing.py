@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from nwbswitch.converters.clocks.clock_map import ClockMap
 
+STUB_SAMPLES = 100
+"""How many samples a stub has of every stream."""
 # Intervals count as equal when they differ by less than this part of a sample: half a thousandth of a
 # sample is below what any acquisition clock resolves, and rounding of stored times stays below it.
 REGULAR_WITHIN_SAMPLES = 5e-4

@@ -12,11 +12,12 @@ from pynwb import NWBFile
 from pynwb.epoch import TimeIntervals
 
 from nwbswitch.converters.behavior.bpod_session import read_bpod
-from nwbswitch.converters.behavior.event_interface import STUB_ROWS, EventInterface
+from nwbswitch.converters.behavior.event_interface import EventInterface
 from nwbswitch.converters.behavior.event_list import add_events
 from nwbswitch.converters.behavior.trial_table import KeptColumn
 from nwbswitch.converters.behavior.trials import add_trials, interval_table
 from nwbswitch.converters.clocks.clock_map import ClockMap
+from nwbswitch.converters.timing import STUB_SAMPLES
 
 
 class BpodInterface(EventInterface):
@@ -69,7 +70,7 @@ class BpodInterface(EventInterface):
         stub : bool
             Take the first 100 trials only.
         """
-        n_trials = min(len(self.trials), STUB_ROWS) if stub else len(self.trials)
+        n_trials = min(len(self.trials), STUB_SAMPLES) if stub else len(self.trials)
         columns: tuple[KeptColumn, ...] = (
             KeptColumn("trial", "Number of the trial, from 1.", np.arange(1, len(self.trials) + 1)),
         )
@@ -91,7 +92,7 @@ class BpodInterface(EventInterface):
         if events:
             text = "Events of Bpod's state machine, e.g. licks and timers."
             add_events(
-                nwbfile, f"{self.metadata_key}_events", text, events[: STUB_ROWS if stub else None],
+                nwbfile, f"{self.metadata_key}_events", text, events[: STUB_SAMPLES if stub else None],
                 source="Bpod.",
             )  # fmt: skip
 
@@ -100,7 +101,7 @@ class BpodInterface(EventInterface):
             (self._session_s(first, index), self._session_s(last, index), name, index + 1)
             for index, trial in enumerate(self.trials[:n_trials])
             for name, first, last in trial.states
-        ][: STUB_ROWS if stub else None]
+        ][: STUB_SAMPLES if stub else None]
         if not visits:
             return
         times = np.array([each[0] for each in visits]), np.array([each[1] for each in visits])

@@ -13,7 +13,6 @@ from nwbswitch.converters.timed_interface import TimedInterface
 from nwbswitch.converters.timing import Timing
 
 Floats = NDArray[np.float64]
-STUB_ROWS = 100
 
 
 class EventInterface(TimedInterface):

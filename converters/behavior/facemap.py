@@ -17,9 +17,10 @@ from pydantic import FilePath
 from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.pose_interface import REFERENCE_FRAME, camera_timing, camera_unit
-from nwbswitch.converters.behavior.signals import STUB_SAMPLES, plain_name
+from nwbswitch.converters.behavior.signals import plain_name
 from nwbswitch.converters.nwb_modules import behavior_module, container
 from nwbswitch.converters.timed_interface import TimedInterface
+from nwbswitch.converters.timing import STUB_SAMPLES
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.file_guard import load_npy_dict
 

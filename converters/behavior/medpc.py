@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import FilePath
 from pynwb import NWBFile
 
-from nwbswitch.converters.behavior.event_interface import STUB_ROWS, EventInterface
+from nwbswitch.converters.behavior.event_interface import EventInterface
 from nwbswitch.converters.behavior.event_list import add_events
 from nwbswitch.converters.behavior.medpc_file import pick, read_medpc
+from nwbswitch.converters.timing import STUB_SAMPLES
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.issues import nearest
 
@@ -100,7 +101,7 @@ class MedPcInterface(EventInterface):
         stub : bool
             Take the first 100 events only.
         """
-        events = list(zip(self.starts.tolist(), self.names, strict=True))[: STUB_ROWS if stub else None]
+        events = list(zip(self.starts.tolist(), self.names, strict=True))[: STUB_SAMPLES if stub else None]
         header = self.recording.header
         stated = ", ".join(f"{key} {header[key]}" for key in ("MSN", "Box", "Experiment") if header.get(key))
         add_events(

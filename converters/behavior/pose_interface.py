@@ -9,10 +9,10 @@ import numpy as np
 from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.pose import Pose, PoseStore
-from nwbswitch.converters.behavior.signals import STUB_SAMPLES, plain_name
+from nwbswitch.converters.behavior.signals import plain_name
 from nwbswitch.converters.nwb_modules import behavior_module, container
 from nwbswitch.converters.timed_interface import TimedInterface
-from nwbswitch.converters.timing import Timing
+from nwbswitch.converters.timing import STUB_SAMPLES, Timing
 from nwbswitch.schemas.errors import InputFileError
 
 REFERENCE_FRAME = (

@@ -11,9 +11,10 @@ from pydantic import FilePath
 from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.signal_file import OneSignal, SignalFile
-from nwbswitch.converters.behavior.signals import STUB_SAMPLES, MeasuredSignal, add_signal, nwb_unit
+from nwbswitch.converters.behavior.signals import MeasuredSignal, add_signal, nwb_unit
 from nwbswitch.converters.behavior.wheel_interface import sample_timing
 from nwbswitch.converters.timed_interface import TimedInterface
+from nwbswitch.converters.timing import STUB_SAMPLES
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.stored_names import series_name

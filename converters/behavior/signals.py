@@ -20,7 +20,6 @@ from nwbswitch.schemas.units import convert, parse_unit
 if TYPE_CHECKING:
     from pynwb import NWBFile, TimeSeries
 
-STUB_SAMPLES = 100
 # NWB's word for a unit that is not known.
 NOT_AVAILABLE = "n.a."
 NWB_UNITS = {"m": "meters", "rad": "radians", "V": "volts", "s": "seconds"}

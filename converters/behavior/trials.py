@@ -11,7 +11,7 @@ from pydantic import FilePath
 from pynwb import NWBFile
 from pynwb.epoch import TimeIntervals
 
-from nwbswitch.converters.behavior.event_interface import STUB_ROWS, EventInterface, Floats
+from nwbswitch.converters.behavior.event_interface import EventInterface, Floats
 from nwbswitch.converters.behavior.trial_table import (
     RESERVED,
     EventRows,
@@ -19,6 +19,7 @@ from nwbswitch.converters.behavior.trial_table import (
     TimeColumns,
     read_events,
 )
+from nwbswitch.converters.timing import STUB_SAMPLES
 from nwbswitch.schemas.streams_trials import TableColumn
 
 STIMULUS = "stimulus"
@@ -223,7 +224,7 @@ def interval_table(
     stub: bool,
 ) -> TimeIntervals:
     """Return rows with their starts and ends, s, as a table of intervals."""
-    stop = STUB_ROWS if stub else None
+    stop = STUB_SAMPLES if stub else None
     data = [
         VectorData(name="start_time", description="Start, s.", data=times[0][:stop]),
         VectorData(name="stop_time", description="End, s.", data=times[1][:stop]),

@@ -12,11 +12,11 @@ from pydantic import FilePath
 from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.pose_interface import camera_timing
-from nwbswitch.converters.behavior.signals import NOT_AVAILABLE, STUB_SAMPLES, plain_name
+from nwbswitch.converters.behavior.signals import NOT_AVAILABLE, plain_name
 from nwbswitch.converters.behavior.video_facts import VideoFacts, video_facts
 from nwbswitch.converters.behavior.video_placing import external_names, fingerprint, place_video
 from nwbswitch.converters.timed_interface import TimedInterface
-from nwbswitch.converters.timing import Timing
+from nwbswitch.converters.timing import STUB_SAMPLES, Timing
 from nwbswitch.schemas.errors import InputFileError
 
 RATE_TOLERANCE = 1e-3

@@ -11,9 +11,9 @@ from pydantic import FilePath
 from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.signal_table import read_columns
-from nwbswitch.converters.behavior.signals import STUB_SAMPLES, MeasuredSignal, add_signal, nwb_unit
+from nwbswitch.converters.behavior.signals import MeasuredSignal, add_signal, nwb_unit
 from nwbswitch.converters.timed_interface import TimedInterface
-from nwbswitch.converters.timing import Timing
+from nwbswitch.converters.timing import STUB_SAMPLES, Timing
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.streams_wheel import Signal

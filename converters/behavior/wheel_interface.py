@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from pynwb import NWBFile
 
 from nwbswitch.converters.behavior.signal_file import SignalFile
-from nwbswitch.converters.behavior.signals import STUB_SAMPLES, MeasuredSignal, add_signal
+from nwbswitch.converters.behavior.signals import MeasuredSignal, add_signal
 from nwbswitch.converters.behavior.turning import speed_of
 from nwbswitch.converters.timed_interface import TimedInterface
-from nwbswitch.converters.timing import Timing
+from nwbswitch.converters.timing import STUB_SAMPLES, Timing
 from nwbswitch.schemas.errors import InputFileError, TableError
 from nwbswitch.schemas.issues import Place, issue
 from nwbswitch.schemas.streams_signals import Wheel

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 CHUNK_BYTES = 4 << 20
 BUFFER_BYTES = 64 << 20
 MAX_FRAME_BYTES = 256 << 20
-STUB_FRAMES = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pynwb import NWBFile
 from pynwb.ophys import OnePhotonSeries, TwoPhotonSeries
 
 from nwbswitch.converters.clocks.clock_map import ClockMap
+from nwbswitch.converters.frame_rate import agreed_rate_hz
 from nwbswitch.converters.imaging.imaging_plane import (
     PLANE_KEY,
     default_plane_metadata,
@@ -20,14 +21,11 @@ from nwbswitch.converters.imaging.imaging_plane import (
     with_ophys,
 )
 from nwbswitch.converters.imaging.joined_movie import JoinedMovie, open_movie, run_timing
-from nwbswitch.converters.imaging.movie import STUB_FRAMES, Movie, MovieChunks
+from nwbswitch.converters.imaging.movie import Movie, MovieChunks
 from nwbswitch.converters.timed_interface import TimedInterface
-from nwbswitch.converters.timing import Timing
-from nwbswitch.schemas.errors import InputFileError, IssuesError
-from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.converters.timing import STUB_SAMPLES, Timing
+from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.stream_base import Parts
-
-RATE_TOLERANCE = 0.005
 
 
 class MovieInterface(TimedInterface):
@@ -82,7 +80,7 @@ class MovieInterface(TimedInterface):
         self.metadata_key = metadata_key
         self.movie = open_movie(files, open_one, parts=parts)
         try:
-            self.rate_hz = _agreed_rate_hz(files[0], self.movie.rate_hz, rate_hz)
+            self.rate_hz = _rate_hz(files[0], self.movie.rate_hz, rate_hz)
             self.set_own_timing(self._timing(files[0], start_s, parts, part_start_s), files[0])
         except BaseException:
             self.movie.close()
@@ -147,7 +145,7 @@ class MovieInterface(TimedInterface):
         """
         metadata = self.get_metadata() if metadata is None else metadata
         fields = entry(metadata, "MicroscopySeries", self.metadata_key, self._defaults())
-        n_frames = min(self.n_frames, STUB_FRAMES) if stub else self.n_frames
+        n_frames = min(self.n_frames, STUB_SAMPLES) if stub else self.n_frames
         shape = self.movie.shape
         planes = [] if shape.n_planes == 1 else [shape.n_planes]
         nwbfile.add_acquisition(
@@ -168,17 +166,10 @@ class MovieInterface(TimedInterface):
         self.movie.close()
 
 
-def _agreed_rate_hz(file: Path, own_hz: float | None, stated_hz: float | None) -> float:
-    if own_hz is None and stated_hz is None:
+def _rate_hz(file: Path, own_hz: float | None, stated_hz: float | None) -> float:
+    """Return the rate of a movie, which has to have one."""
+    remedy = "Correct rate_hz in the study file, or leave it out."
+    rate_hz = agreed_rate_hz(file, own_hz, stated_hz, says="The file states", remedy=remedy)
+    if rate_hz is None:
         raise InputFileError(file, "states no frame rate.", "Give rate_hz of this stream in the study file.")
-    if own_hz is None or stated_hz is None:
-        return float(stated_hz if own_hz is None else own_hz)  # type: ignore[arg-type]
-    if abs(own_hz - stated_hz) > RATE_TOLERANCE * stated_hz:
-        found = issue(
-            "rate-differs",
-            f"The file states {own_hz:g} Hz, the study {stated_hz:g} Hz.",
-            place=Place(file),
-            remedy="Correct rate_hz in the study file, or leave it out.",
-        )
-        raise IssuesError([found])
-    return float(own_hz)
+    return float(rate_hz)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbswitch.converters.imaging.movie_interface import RATE_TOLERANCE
+from nwbswitch.converters.frame_rate import RATE_TOLERANCE
 from nwbswitch.schemas.errors import InputFileError
 
 

@@ -22,6 +22,7 @@ from pynwb.ophys import (
 )
 
 from nwbswitch.converters.clocks.clock_map import ClockMap
+from nwbswitch.converters.frame_rate import agreed_rate_hz
 from nwbswitch.converters.imaging.imaging_plane import (
     PLANE_KEY,
     default_plane_metadata,
@@ -32,7 +33,6 @@ from nwbswitch.converters.imaging.imaging_plane import (
 from nwbswitch.converters.nwb_modules import container
 from nwbswitch.converters.segmentation.rois import (
     PIXEL,
-    STUB_FRAMES,
     TRACE_DESCRIPTIONS,
     Column,
     RoiSet,
@@ -40,15 +40,13 @@ from nwbswitch.converters.segmentation.rois import (
     TraceKind,
 )
 from nwbswitch.converters.timed_interface import TimedInterface
-from nwbswitch.converters.timing import Timing
-from nwbswitch.schemas.errors import InputFileError, IssuesError
-from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.converters.timing import STUB_SAMPLES, Timing
+from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.stream_base import RoiBasis
 
 MODULE_DESCRIPTION = "Regions of interest and their fluorescence."
 SEGMENTATION_NAME = "PlaneSegmentation"
 PIXEL_DESCRIPTION = "Pixels and weights of each ROI, in the axes of the movie and the images."
-RATE_TOLERANCE = 0.005
 
 
 class RoiInterface(TimedInterface):
@@ -105,7 +103,7 @@ class RoiInterface(TimedInterface):
         )
         self.rois = rois
         try:
-            self.rate_hz = agreed_rate_hz(place, rois, rate_hz)
+            self.rate_hz = _rate_hz(place, rois, rate_hz)
             self.set_own_timing(_own_timing(place, rois, self.rate_hz).on(ClockMap(start_s)), place)
         except BaseException:
             self.close()
@@ -184,7 +182,7 @@ class RoiInterface(TimedInterface):
         suffix = fields["name"].removeprefix(SEGMENTATION_NAME)
         module = get_module(nwbfile, "ophys", MODULE_DESCRIPTION)
         container(module, ImageSegmentation).add_plane_segmentation(segmentation)
-        n_frames = min(self.n_frames, STUB_FRAMES) if stub else self.n_frames
+        n_frames = min(self.n_frames, STUB_SAMPLES) if stub else self.n_frames
         for kind, traces in self.rois.traces.items():
             owner = container(module, DfOverF if kind is TraceKind.DFF else Fluorescence)
             owner.add_roi_response_series(
@@ -280,24 +278,11 @@ def _own_timing(place: Path, rois: RoiSet, rate_hz: float | None) -> Timing:
         raise InputFileError(place, f"states frame times that cannot be used: {error}.") from error
 
 
-def agreed_rate_hz(place: Path, rois: RoiSet, stated_hz: float | None) -> float | None:
-    """Return the frame rate, Hz, that the study and the files agree on; None when neither states one.
-
-    Raises
-    ------
-    IssuesError
-        With ``rate-differs`` when both do and they differ by more than 0.5 %.
-    """
-    if rois.rate_hz is None or stated_hz is None:
-        return stated_hz if rois.rate_hz is None else rois.rate_hz
-    if abs(rois.rate_hz - stated_hz) > RATE_TOLERANCE * stated_hz:
-        found = issue(
-            "rate-differs",
-            f"{rois.software} ran with {rois.rate_hz:g} Hz, the study states {stated_hz:g} Hz."
-            f"{' ' * bool(rois.rate_note)}{rois.rate_note}",
-            place=Place(place),
-            remedy="Correct rate_hz in the study file. If the program ran with a wrong rate, its deconvolved "
-            "traces are wrong too: run it again.",
-        )
-        raise IssuesError([found])
-    return float(stated_hz)
+def _rate_hz(place: Path, rois: RoiSet, stated_hz: float | None) -> float | None:
+    """Return the rate of the traces; None when they have to follow a movie."""
+    wrong = "If the program ran with a wrong rate, its deconvolved traces are wrong too: run it again."
+    remedy = " ".join(filter(None, [rois.rate_note, "Correct rate_hz in the study file.", wrong]))
+    says = f"{rois.software} ran with"
+    agreed_hz = agreed_rate_hz(place, rois.rate_hz, stated_hz, says=says, remedy=remedy)
+    # Programs are often told a rounded rate; the study knows better.
+    return agreed_hz if stated_hz is None else float(stated_hz)

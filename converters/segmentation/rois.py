@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nwbswitch.converters.writing.mapped_memory import copied
 from nwbswitch.schemas.stream_base import RoiBasis
 
-STUB_FRAMES = 100
 CHUNK_FRAMES = 500
 CHUNK_BYTES = 10 << 20
 BUFFER_BYTES = 128 << 20

@@ -102,3 +102,16 @@ def build() -> Iterator[Callable[..., NWBFile]]:
 
     yield build_
     close_parts(opened)
+
+
+@pytest.fixture
+def few_handles() -> Iterator[None]:
+    """Let the process open only a hundred files more than it has open already."""
+    resource = pytest.importorskip("resource", reason="limits are those of POSIX")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = Path("/proc/self/fd")
+    # The highest number counts, not how many there are.
+    last = max((int(each.name) for each in descriptors.iterdir()), default=0) if descriptors.is_dir() else 160
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(last + 100, soft), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -279,7 +279,7 @@ def test_images_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
 def test_stub_and_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nwbswitch.converters.segmentation.rois.CHUNK_FRAMES", 8)
     monkeypatch.setattr("nwbswitch.converters.segmentation.rois.BUFFER_BYTES", 200)
-    monkeypatch.setattr("nwbswitch.converters.segmentation.roi_interface.STUB_FRAMES", 20)
+    monkeypatch.setattr("nwbswitch.converters.segmentation.roi_interface.STUB_SAMPLES", 20)
     plane = make_plane(tmp_path / "plane0", ops=ops_of())
     for stub, stop in ((False, N_FRAMES), (True, 20)):
         path = write(Suite2pInterface(folder_path=tmp_path), tmp_path / f"{stub}.nwb", stub=stub)

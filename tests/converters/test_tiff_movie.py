@@ -352,16 +352,11 @@ def test_xml_in_a_description_is_never_parsed(tmp_path: Path) -> None:
         assert np.array_equal(frames.read(0, 3), movie)
 
 
+@pytest.mark.usefixtures("few_handles")
 def test_more_files_than_a_process_may_open(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
     paths = [tmp_path / f"t{number}.tif" for number in range(300)]
     for number, path in enumerate(paths):
         tifffile.imwrite(path, np.full((2, 3, 4), number, np.uint16), photometric="minisblack")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
-    try:
-        interface = TiffMovieInterface(file_path=paths, rate_hz=2.0, pages="planes", parts="continuous")
-        stored = written(interface, tmp_path / "m.nwb")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    interface = TiffMovieInterface(file_path=paths, rate_hz=2.0, pages="planes", parts="continuous")
+    stored = written(interface, tmp_path / "m.nwb")
     assert stored[:, 0, 0, 0].tolist() == list(range(300))
