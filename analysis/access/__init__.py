@@ -1,0 +1,1 @@
+"""Bytes of files, near and far: ranges, caches, and where arrays lie in a file."""

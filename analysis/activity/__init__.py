@@ -1,0 +1,1 @@
+"""From traces and spikes to the activity of neurons in blocks of time."""

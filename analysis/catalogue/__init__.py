@@ -1,0 +1,1 @@
+"""The local catalogue of archives, and finding recordings in it by drug."""

@@ -1,0 +1,1 @@
+"""What recordings are, whoever wrote the file: harmonised outlines of NWB files."""
