@@ -155,6 +155,11 @@ def _typed(values: pd.Series, column: Column) -> pd.Series:
             return pd.to_numeric(values).astype("float64")
 
 
+EVENT_BASIS_MEANING = (
+    "What n_events counts: crossing, deconvolution (ours), deconvolved (the file's), file_events, spikes or "
+    "spikes_as_calcium."
+)
+
 CELLS = TableSpec(
     "cells",
     "one neuron in one block of one analysis window",
@@ -185,6 +190,12 @@ CELLS = TableSpec(
         Column("source_digest", "str", "SHA-256 or asset digest of the source."),
         Column("object_path", "str", "Path of the traces inside the source."),
         Column("simulated", "bool", "Whether the source says that it is simulated."),
+        Column("asset_id", "str", "Identifier of the source in its archive; empty for a file.", required=False),
+        Column("source_version", "str", "Version of the dandiset; empty for a file.", required=False),
+        Column("modality", "str", "calcium or spikes.", required=False),
+        Column("event_basis", "str", EVENT_BASIS_MEANING, required=False),
+        Column("indicator", "str", "Calcium indicator as the file states it.", required=False),
+        Column("layer", "str", "Cortical layer, e.g. 2/3; empty when not stated.", required=False),
     ),
 )
 
