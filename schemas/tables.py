@@ -190,7 +190,9 @@ CELLS = TableSpec(
         Column("source_digest", "str", "SHA-256 or asset digest of the source."),
         Column("object_path", "str", "Path of the traces inside the source."),
         Column("simulated", "bool", "Whether the source says that it is simulated."),
-        Column("asset_id", "str", "Identifier of the source in its archive; empty for a file.", required=False),
+        Column(
+            "asset_id", "str", "Identifier of the source in its archive; empty for a file.", required=False
+        ),
         Column("source_version", "str", "Version of the dandiset; empty for a file.", required=False),
         Column("modality", "str", "calcium or spikes.", required=False),
         Column("event_basis", "str", EVENT_BASIS_MEANING, required=False),
