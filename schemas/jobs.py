@@ -73,6 +73,7 @@ def run_jobs(
     workers: int = 1,
     executor: Executor | None = None,
     describe: Callable[[Item], str] = str,
+    receive: Callable[[Outcome[Item, Value]], Outcome[Item, Value]] | None = None,
     quiet: bool = False,
 ) -> list[Outcome[Item, Value]]:
     """Apply ``function`` to every item and return the outcomes in the order of the items.
@@ -92,6 +93,9 @@ def run_jobs(
         Any `concurrent.futures.Executor`, e.g. that of a dask client; it is not shut down.
     describe
         Short name of an item for the progress line.
+    receive
+        Called in this process with each outcome as it comes in; what it returns takes its place, so that
+        large values can be put away instead of being held until all jobs are done.
     quiet
         Show no progress.
 
@@ -109,14 +113,22 @@ def run_jobs(
     progress = Progress(label, len(items), quiet=quiet)
     try:
         if executor is None and (workers == 1 or len(items) < 2):
-            return _here(function, items, names, progress)
-        return _afar(function, items, names, progress, executor, workers)
+            return _here(function, items, names, progress, receive or _as_it_is)
+        return _afar(function, items, names, progress, executor, workers, receive or _as_it_is)
     finally:
         progress.close()
 
 
+def _as_it_is(outcome: Outcome[Item, Value]) -> Outcome[Item, Value]:
+    return outcome
+
+
 def _here(
-    function: Callable[[Item], Value], items: Sequence[Item], names: Sequence[str], progress: Progress
+    function: Callable[[Item], Value],
+    items: Sequence[Item],
+    names: Sequence[str],
+    progress: Progress,
+    receive: Callable[[Outcome[Item, Value]], Outcome[Item, Value]],
 ) -> list[Outcome[Item, Value]]:
     outcomes = []
     # Code that runs in a destructor or a callback of a C library swallows exceptions, KeyboardInterrupt too.
@@ -127,7 +139,7 @@ def _here(
 
         for place, item in enumerate(items):
             with reporting(place, tell):
-                outcomes.append(_attempt(function, item))
+                outcomes.append(receive(_attempt(function, item)))
             if interrupted.is_set():
                 raise KeyboardInterrupt
             progress.finished(place, names[place], outcomes[-1].reason)
@@ -141,10 +153,11 @@ def _afar(
     progress: Progress,
     executor: Executor | None,
     workers: int,
+    receive: Callable[[Outcome[Item, Value]], Outcome[Item, Value]],
 ) -> list[Outcome[Item, Value]]:
     """Run jobs on an executor; Ctrl-C is heard between two events only, never inside a lock of a pool."""
     events: SimpleQueue[int | None] = SimpleQueue()
-    futures: list[Future[Outcome[Item, Value]]] = []
+    futures: dict[int, Future[Outcome[Item, Value]]] = {}
     found: dict[int, Outcome[Item, Value]] = {}
 
     def tell(step: Step) -> None:
@@ -155,16 +168,16 @@ def _afar(
         pool = own if own is not None else cast("Executor", executor)
         try:
             for place, item in enumerate(items):
-                futures.append(pool.submit(_attempt_afar, function, item, place, channel))
-                futures[-1].add_done_callback(lambda _, place=place: events.put(place))  # type: ignore[misc]
+                futures[place] = pool.submit(_attempt_afar, function, item, place, channel)
+                futures[place].add_done_callback(lambda _, place=place: events.put(place))  # type: ignore[misc]
             while len(found) < len(items):
                 done = _next(events)
                 if done is None:
                     raise KeyboardInterrupt
-                found[done] = _outcome(items[done], futures[done])
+                found[done] = receive(_outcome(items[done], futures.pop(done)))
                 progress.finished(done, names[done], found[done].reason)
         except BaseException:
-            for future in futures:
+            for future in futures.values():
                 future.cancel()
             if own is not None:
                 own.kill()

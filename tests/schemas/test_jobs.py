@@ -135,3 +135,17 @@ def test_a_worker_that_dies_is_explained() -> None:
     outcomes = run_jobs(vanish, [1, 2, 3], label="die", workers=2, quiet=True)
     assert len(outcomes) == 3
     assert all("__main__" in each.reason and "fewer workers" in each.reason for each in outcomes)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_values_can_be_put_away_as_they_come_in(workers: int) -> None:
+    put_away = {}
+
+    def receive(outcome: Outcome[int, int]) -> Outcome[int, int]:
+        put_away[outcome.item] = outcome.value
+        return Outcome(outcome.item, error=outcome.error)
+
+    outcomes = run_jobs(halve, [2, 3, 4], label="x", workers=workers, receive=receive, quiet=True)
+    assert put_away == {2: 1, 3: None, 4: 2}
+    assert [each.value for each in outcomes] == [None, None, None]
+    assert [bool(each.error) for each in outcomes] == [False, True, False]
