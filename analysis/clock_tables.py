@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,46 +23,45 @@ from nwbswitch.schemas.clock_table import (
     clock_rows,
 )
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, TableError
-from nwbswitch.schemas.file_guard import open_hdf5
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.nwb_text import text
+
+if TYPE_CHECKING:
+    import h5py
 
 MAX_ROWS = 10_000
 """More streams than any session has."""
 
 
-def read_clocks(path: Path | str) -> tuple[ClockQuality, ...]:
-    """Return the clock table of an NWB file; empty when it holds none.
+def read_clocks(nwb: h5py.File) -> tuple[ClockQuality, ...]:
+    """Return the clock table of an open NWB file; empty when it holds none.
 
     Raises
     ------
-    UnsafeFileError, InputFileError
-        For a file that is refused or damaged.
     ValueError
         For a table that is not as `nwbswitch.schemas.clock_table` describes it.
     """
-    with open_hdf5(path) as nwb:
-        table = nwb.get(f"processing/{MODULE_NAME}/{TABLE_NAME}")
-        if table is None:
-            return ()
-        columns: dict[str, list[Any]] = {}
-        for column in CLOCK_COLUMNS:
-            node = table.get(column.name) if hasattr(table, "get") else None
-            if node is None or not hasattr(node, "shape") or node.shape is None or len(node.shape) != 1:
-                continue
-            if node.shape[0] > MAX_ROWS:
-                raise ValueError(f"it has {node.shape[0]} rows")
-            values = node[()].tolist()
-            columns[column.name] = [text(each) for each in values] if column.dtype == "str" else values
+    table = nwb.get(f"processing/{MODULE_NAME}/{TABLE_NAME}")
+    if table is None:
+        return ()
+    columns: dict[str, list[Any]] = {}
+    for column in CLOCK_COLUMNS:
+        node = table.get(column.name) if hasattr(table, "get") else None
+        if node is None or not hasattr(node, "shape") or node.shape is None or len(node.shape) != 1:
+            continue
+        if node.shape[0] > MAX_ROWS:
+            raise ValueError(f"it has {node.shape[0]} rows")
+        values = node[()].tolist()
+        columns[column.name] = [text(each) for each in values] if column.dtype == "str" else values
     return clock_rows(columns)
 
 
-def readable_clocks(path: Path, found: list[Issue]) -> tuple[ClockQuality, ...]:
-    """Return the clock table of a file; one that cannot be read is added to ``found``."""
+def readable_clocks(nwb: h5py.File, name: str, found: list[Issue]) -> tuple[ClockQuality, ...]:
+    """Return the clock table of an open file; one that cannot be read is added to ``found``."""
     try:
-        return read_clocks(path)
+        return read_clocks(nwb)
     except ValueError as error:
-        place = Place(path, item=f"/processing/{MODULE_NAME}/{TABLE_NAME}")
+        place = Place(Path(name), item=f"/processing/{MODULE_NAME}/{TABLE_NAME}")
         problem = f"It cannot be read: {error}."
         found.append(issue("clock-table", problem, place=place, remedy="Convert again."))
         return ()

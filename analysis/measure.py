@@ -30,6 +30,7 @@ from nwbswitch.schemas.errors import (
     NwbswitchError,
     UnsafeFileError,
 )
+from nwbswitch.schemas.file_guard import open_hdf5
 from nwbswitch.schemas.files import replaced, require_writable, sha256_file
 from nwbswitch.schemas.issues import Issue, Place, Severity, has_errors, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
@@ -208,8 +209,10 @@ class _MeasureSession:
                 raise IssuesError([issue("no-activity", problem, place=Place(source.path))])
             _check_false_events(rows, source.path, issues)
             frame_s = min(1 / plane.rate_hz for plane in recording.planes)
+        with open_hdf5(source.path) as nwb:
+            qualities = readable_clocks(nwb, str(source.path), issues)
         clocks = session_frame(
-            readable_clocks(source.path, issues),
+            qualities,
             frame_s=frame_s,
             session={name: str(rows[name].iloc[0]) for name in _SESSION},
         )

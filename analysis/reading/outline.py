@@ -6,13 +6,15 @@ that file, and enough to read any window of the recording by byte ranges. Times 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import PlainSerializer, TypeAdapter
 
 from nwbswitch.analysis.access.stored_array import Int64s, Number, StoredArray
+from nwbswitch.schemas.clock_table import ClockQuality
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.drug_reading.evidence import Evidence
 from nwbswitch.schemas.epochs import Window
@@ -182,6 +184,14 @@ class SubjectFacts:
     genotype: str = ""
 
 
+def _plain_clocks(clocks: tuple[ClockQuality, ...]) -> list[dict[str, str | int | float]]:
+    rows = [asdict(each) for each in clocks]
+    return [{name: str(value) if value != value else value for name, value in row.items()} for row in rows]
+
+
+Clocks = Annotated[tuple[ClockQuality, ...], PlainSerializer(_plain_clocks, when_used="json")]
+
+
 @dataclass(frozen=True, slots=True)
 class Outline:
     """One recording session."""
@@ -199,6 +209,8 @@ class Outline:
     planes: tuple[Plane, ...]
     points: tuple[Points, ...]
     issues: tuple[Issue, ...]
+    clocks: Clocks = ()
+    """How well the clocks of the streams are known, where the file holds our table of them."""
     version: int = OUTLINE_VERSION
 
 

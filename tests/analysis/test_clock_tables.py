@@ -17,6 +17,7 @@ from nwbswitch.analysis.clock_tables import doubts, read_clocks, read_clocks_fil
 from nwbswitch.analysis.measure import measure
 from nwbswitch.schemas.clock_table import CLOCK_COLUMNS, CLOCKS, ClockMethod, ClockQuality
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, UnsafeFileError
+from nwbswitch.schemas.file_guard import open_hdf5
 
 MOVIE = ClockQuality("movie", "daq", ClockMethod.FRAME_PULSES, 12.345678, -80.5, 0.2, 0.9, 1250, 1249, 1, 3)
 WHEEL = ClockQuality("wheel", "session", ClockMethod.SAME, n_frames=9)
@@ -47,6 +48,11 @@ def recording(nwb_files: ModuleType, tmp_path: Path) -> Path:
     return path
 
 
+def clocks_in(path: Path) -> tuple[ClockQuality, ...]:
+    with open_hdf5(path) as nwb:
+        return read_clocks(nwb)
+
+
 def same(one: ClockQuality, other: ClockQuality) -> bool:
     """Return whether two rows are the same, NaN equal to NaN."""
     return all(
@@ -59,7 +65,7 @@ def same(one: ClockQuality, other: ClockQuality) -> bool:
 
 
 def test_rows_come_back(recording: Path) -> None:
-    found = read_clocks(add_table(recording, [MOVIE, WHEEL]))
+    found = clocks_in(add_table(recording, [MOVIE, WHEEL]))
     assert [same(a, b) for a, b in zip(found, (MOVIE, WHEEL), strict=True)] == [True, True]
 
 
@@ -80,11 +86,11 @@ def test_the_table_that_converters_write_is_read(recording: Path, tmp_path: Path
     module.add(DynamicTable(name="clock_alignment", description="d", columns=columns))
     with NWBHDF5IO(tmp_path / "b.nwb", "w") as io:
         io.write(nwbfile)
-    assert read_clocks(tmp_path / "b.nwb") == (MOVIE,)
+    assert clocks_in(tmp_path / "b.nwb") == (MOVIE,)
 
 
 def test_a_file_without_a_table(recording: Path) -> None:
-    assert read_clocks(recording) == ()
+    assert clocks_in(recording) == ()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +109,7 @@ def test_a_table_of_another_kind_is_reported_and_cells_are_measured(
 ) -> None:
     add_table(recording, [MOVIE], **changed)
     with pytest.raises(ValueError, match=words):
-        read_clocks(recording)
+        clocks_in(recording)
     result = measure(recording)
     assert result.ok
     assert result.clocks is None
@@ -116,20 +122,20 @@ def test_a_table_that_is_a_dataset_or_endless(recording: Path) -> None:
     with h5py.File(recording, "a") as file:
         file["processing/synchronization/clock_alignment"] = np.zeros(3)
     with pytest.raises(ValueError, match="lacks stream"):
-        read_clocks(recording)
+        clocks_in(recording)
     with h5py.File(recording, "a") as file:
         del file["processing/synchronization/clock_alignment"]
         table = file.create_group("processing/synchronization/clock_alignment")
         table.create_dataset("stream", (10_001,), dtype="i1")
     with pytest.raises(ValueError, match="10001 rows"):
-        read_clocks(recording)
+        clocks_in(recording)
 
 
 def test_a_table_in_another_file_is_not_followed(recording: Path, tmp_path: Path) -> None:
     with h5py.File(recording, "a") as file:
         file.create_group("processing/synchronization")["clock_alignment"] = h5py.ExternalLink("x.h5", "/t")
     with pytest.raises(UnsafeFileError):
-        read_clocks(recording)
+        clocks_in(recording)
 
 
 # --- all files
