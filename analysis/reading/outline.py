@@ -24,6 +24,10 @@ OUTLINE_VERSION = 1
 """Raised whenever an outline of the same file would come out different."""
 
 
+KNOT_FRAMES = 8192
+"""Frames from one knot of a clock to the next: 64 kB of stamps."""
+
+
 class ActivityKind(StrEnum):
     """What numbers in a matrix of traces are."""
 
@@ -66,12 +70,27 @@ class Clock:
     """When frames were taken: from a start and a rate, or one by one."""
 
     start_s: float
+    """Time of the first frame."""
     rate_hz: float
     """With stamps, one over their median step."""
     n_frames: int
     stamps: StoredArray | None = None
+    """In s times ``conversion_s``, plus ``offset_s``."""
     conversion_s: float = 1.0
-    """Seconds in one unit of the stamps."""
+    offset_s: float = 0.0
+    knots_s: tuple[float, ...] = ()
+    """Time of every ``knot_frames``-th frame, from the first on, where there are stamps."""
+    knot_frames: int = KNOT_FRAMES
+    last_s: float | None = None
+    """Time of the last frame, where there are stamps."""
+
+    @property
+    def stop_s(self) -> float:
+        """Time of the last frame plus one period."""
+        last_s = self.last_s
+        if last_s is None:
+            last_s = self.start_s + max(self.n_frames - 1, 0) / self.rate_hz
+        return last_s + 1 / self.rate_hz
 
 
 @dataclass(frozen=True, slots=True)
