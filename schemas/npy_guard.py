@@ -7,12 +7,13 @@ import math
 import tokenize
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
+from nwbswitch.schemas.mapped_array import MappedArray
 from nwbswitch.schemas.plain_pickle import read_pickle_bytes
 from nwbswitch.schemas.zip_guard import open_zip
 
@@ -23,9 +24,7 @@ MAX_DEFLATE_RATIO = 1100.0
 _MAX_HEADER = 65_536
 
 
-def load_npy(
-    path: Path | str, *, max_bytes: int = MAX_ARRAY_BYTES, mmap: bool = False
-) -> NDArray[Any] | dict[Any, Any]:
+def load_npy(path: Path | str, *, max_bytes: int = MAX_ARRAY_BYTES) -> NDArray[Any] | dict[Any, Any]:
     """Return the array of a ``.npy`` file, or the dictionary when it holds a single one (``ops.npy``).
 
     Parameters
@@ -34,8 +33,6 @@ def load_npy(
         The file. Arrays of objects are read by `read_plain_pickle`, so nothing in the file is run.
     max_bytes
         Largest file that is read into memory, bytes (2 GiB at most for objects).
-    mmap
-        Leave the numbers on disk and map them read-only; objects are always read.
 
     Raises
     ------
@@ -53,19 +50,40 @@ def load_npy(
                 return _objects(file, stream, shape, dtype, limit=min(max_bytes, MAX_OBJECT_BYTES), size=size)
             start = stream.tell()
             _check_size(file, shape, dtype, available=size - start)
-            count = math.prod(shape)
-            order: Literal["F", "C"] = "F" if fortran else "C"
-            if mmap and count:
-                return np.memmap(file, dtype=dtype, mode="r", offset=start, shape=shape, order=order)
             _check_limit(file, size, max_bytes)
-            return np.fromfile(stream, dtype=dtype, count=count).reshape(shape, order=order)
+            values = np.fromfile(stream, dtype=dtype, count=math.prod(shape))
+            return values.reshape(shape, order="F" if fortran else "C")
     except OSError as error:
         raise InputFileError(file, f"cannot be read: {error.strerror or error}.") from error
 
 
-def load_npy_array(path: Path | str, *, max_bytes: int = MAX_ARRAY_BYTES, mmap: bool = False) -> NDArray[Any]:
+def open_npy(path: Path | str) -> MappedArray:
+    """Return the array of a ``.npy`` file, which stays on disk; the caller closes it.
+
+    Raises
+    ------
+    UnsafeFileError
+        When it holds Python objects.
+    InputFileError
+        When the file is missing, damaged, truncated or not ``.npy``.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            shape, fortran, dtype = _header(file, stream)
+            start = stream.tell()
+        if dtype.hasobject:
+            raise UnsafeFileError(file, "holds Python objects, where numbers were expected.")
+        _check_size(file, shape, dtype, available=size - start)
+        return MappedArray(file, dtype=dtype, shape=shape, offset=start, order="F" if fortran else "C")
+    except OSError as error:
+        raise InputFileError(file, f"cannot be read: {error.strerror or error}.") from error
+
+
+def load_npy_array(path: Path | str, *, max_bytes: int = MAX_ARRAY_BYTES) -> NDArray[Any]:
     """Return the array of a ``.npy`` file that must hold one; see `load_npy`."""
-    value = load_npy(path, max_bytes=max_bytes, mmap=mmap)
+    value = load_npy(path, max_bytes=max_bytes)
     if isinstance(value, dict):
         raise InputFileError(path, "holds a dictionary, where an array was expected.")
     return value

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nwbswitch.converters.behavior.signal_table import read_columns
 from nwbswitch.schemas.errors import InputFileError, TableError
-from nwbswitch.schemas.file_guard import load_npy_array, open_hdf5
+from nwbswitch.schemas.file_guard import open_hdf5, open_npy
 from nwbswitch.schemas.issues import Place, issue, nearest
 from nwbswitch.schemas.study_clocks import HDF5_SUFFIXES, MATLAB_SUFFIXES, NUMPY_SUFFIXES, TABLE_SUFFIXES
 
@@ -54,7 +54,7 @@ class SignalFile:
             elif suffix in MATLAB_SUFFIXES:
                 self._values = self._variables(wanted)
             elif suffix in NUMPY_SUFFIXES:
-                array = load_npy_array(path, mmap=True)
+                array = self._open.enter_context(open_npy(path))
                 self._values = dict.fromkeys(wanted, array)
             else:
                 raise InputFileError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nwbswitch.converters.clocks.edges import EdgeFinder
 from nwbswitch.schemas.errors import InputFileError, TableError, UnsafeFileError
 from nwbswitch.schemas.issues import Place, issue
+from nwbswitch.schemas.mapped_array import MappedArray
 from nwbswitch.schemas.study_clocks import (
     HDF5_SUFFIXES,
     MATLAB_SUFFIXES,
@@ -106,7 +107,7 @@ class _Line:
 
 @contextmanager
 def _opened(source: PulseSource) -> Iterator[_Line]:
-    """Open the numbers of a source; HDF5 stays open while they are read."""
+    """Open the numbers of a source while they are read."""
     suffix = source.path.suffix.lower()
     if suffix in HDF5_SUFFIXES:
         from nwbswitch.schemas.hdf5_guard import open_hdf5
@@ -121,11 +122,13 @@ def _opened(source: PulseSource) -> Iterator[_Line]:
         with mat_array(source.path, str(source.variable)) as array:
             yield _line(source, array)
     elif suffix in NUMPY_SUFFIXES:
-        from nwbswitch.schemas.npy_guard import load_npy_array
+        from nwbswitch.schemas.npy_guard import open_npy
 
-        yield _line(source, load_npy_array(source.path, mmap=True))
+        with open_npy(source.path) as array:
+            yield _line(source, array)
     else:
-        yield _line(source, _raw(source))
+        with _raw(source) as array:
+            yield _line(source, array)
 
 
 def _dataset(source: PulseSource, file: Any) -> Any:
@@ -156,7 +159,7 @@ def _table(source: PulseSource) -> _Line:
     return _Line(columns[column], len(rows), times_s=times, rows=rows)
 
 
-def _raw(source: PulseSource) -> Any:
+def _raw(source: PulseSource) -> MappedArray:
     dtype = np.dtype(str(source.dtype)).newbyteorder("<")
     width = dtype.itemsize * int(source.n_channels or 1)
     size = source.path.stat().st_size
@@ -167,7 +170,7 @@ def _raw(source: PulseSource) -> Any:
             f"({source.n_channels} channels of {source.dtype}).",
             "Correct dtype or n_channels.",
         )
-    return np.memmap(source.path, dtype=dtype, mode="r", shape=(size // width, int(source.n_channels or 1)))
+    return MappedArray(source.path, dtype=dtype, shape=(size // width, int(source.n_channels or 1)))
 
 
 def _line(source: PulseSource, data: Any) -> _Line:

@@ -8,6 +8,7 @@ says which were accepted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from nwbswitch.converters.segmentation.masks import checked_sides, image_masks
 from nwbswitch.converters.segmentation.roi_interface import RoiInterface
 from nwbswitch.converters.segmentation.rois import ArrayTraces, Column, PickedTraces, RoiSet, TraceKind
 from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.mapped_array import MappedArray
 from nwbswitch.schemas.stream_base import RoiBasis
 
 CELL_SET = 1
@@ -124,28 +126,36 @@ def inscopix_rois(file: Path) -> RoiSet:
             f"{data_bytes / (4 * width):g} cells.",
             "Copy it again, or export the cell set anew.",
         )
-    cells = np.memmap(file, dtype="<f4", mode="r", shape=(n_rois, width))
-    images = (each[: pixels.x * pixels.y].reshape(sides) for each in cells)
-    masks, ends = image_masks(file, images)
+    # Each cell is its image and then its trace.
+    number = np.dtype("<f4")
+    by_image = (4 * width, 4 * pixels.x, 4)
+    with MappedArray(file, dtype=number, shape=(n_rois, *sides), strides=by_image) as images:
+        masks, ends = image_masks(file, (images[index] for index in range(n_rois)))
     stored = stored_frames(file, footer.timing_info)
-    traces = PickedTraces(ArrayTraces(cells[:, pixels.x * pixels.y :]), stored)
     period_s = footer.timing_info.period.value
     if not period_s > 0 or not len(stored):
         raise InputFileError(file, f"states a period of {period_s:g} s for {len(stored)} frames.")
     kind, note = _trace_kind(footer)
     accepted, accepted_by = _accepted(footer)
+    columns = _columns(footer)
+    files = ExitStack()
+    after_image = 4 * pixels.x * pixels.y
+    traces = files.enter_context(
+        MappedArray(file, dtype=number, shape=(n_rois, n_times), offset=after_image, strides=(4 * width, 4))
+    )
     return RoiSet(
         software="Inscopix",
         accepted=accepted,
         accepted_by=accepted_by,
-        traces={kind: traces},
+        traces={kind: PickedTraces(ArrayTraces(traces), stored)},
         trace_notes={kind: note},
         pixels=masks,
         ends=ends,
-        columns=_columns(footer),
+        columns=columns,
         rate_hz=1 / period_s,
         frame_times_s=stored.astype(np.float64) * period_s,
         roi_basis="unknown" if footer.is_roi_set else "activity",
+        open_files=files,
     )
 
 

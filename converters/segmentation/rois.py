@@ -12,7 +12,7 @@ import numpy as np
 from hdmf.data_utils import GenericDataChunkIterator
 from numpy.typing import NDArray
 
-from nwbswitch.converters.writing.mapped_memory import copied
+from nwbswitch.schemas.mapped_array import copied
 from nwbswitch.schemas.stream_base import RoiBasis
 
 CHUNK_FRAMES = 500

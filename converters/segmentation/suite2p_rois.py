@@ -22,7 +22,7 @@ from nwbswitch.converters.segmentation.suite2p_folder import (
     plain_fields,
 )
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.file_guard import load_mat, load_npy, load_npy_array, mat_variables
+from nwbswitch.schemas.file_guard import load_mat, load_npy, load_npy_array, mat_variables, open_npy
 
 TRACES = ("F", "Fneu", "spks", "F_chan2", "Fneu_chan2")
 
@@ -83,7 +83,7 @@ def read_traces(plane: PlaneFolder, files: ExitStack) -> dict[str, Traces]:
         if file.suffix == ".mat":
             traces[name] = mat_traces(file, name, mat_variables(file)[name], files)
         else:
-            values = load_npy_array(file, mmap=True)
+            values = files.enter_context(open_npy(file))
             if values.ndim != 2 or values.dtype.kind not in "fiu":
                 raise InputFileError(
                     file, f"holds {values.dtype} of shape {values.shape}, expected numbers (ROIs, frames)."

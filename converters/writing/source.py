@@ -19,8 +19,8 @@ from nwbswitch.converters.writing.chunk_grid import (
     chunk_shape,
     shape_of,
 )
-from nwbswitch.converters.writing.mapped_memory import copied
 from nwbswitch.schemas.errors import NwbswitchError
+from nwbswitch.schemas.mapped_array import copied
 
 # Smaller arrays are left to pynwb, which stores them in one piece.
 MIN_ARRAY_BYTES = 64 << 10

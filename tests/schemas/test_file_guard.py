@@ -26,6 +26,7 @@ from nwbswitch.schemas.file_guard import (
     load_npy_array,
     load_npy_dict,
     open_hdf5,
+    open_npy,
 )
 from nwbswitch.schemas.plain_pickle import RefusedPickleError, read_plain_pickle
 
@@ -77,12 +78,13 @@ def nested(value: Any, depth: int) -> Any:
 )
 def test_numbers_come_back_as_numpy_reads_them(array: np.ndarray, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", array)
-    for mmap in (False, True):
-        found = load_npy_array(tmp_path / "a.npy", mmap=mmap)
-        assert found.dtype == array.dtype
-        assert found.shape == array.shape
-        assert np.array_equal(found, array)
-        assert found.flags.f_contiguous == array.flags.f_contiguous
+    with open_npy(tmp_path / "a.npy") as mapped:
+        assert mapped.shape == array.shape
+        for found in (load_npy_array(tmp_path / "a.npy"), mapped[...]):
+            assert found.dtype == array.dtype
+            assert found.shape == array.shape
+            assert np.array_equal(found, array)
+            assert found.flags.f_contiguous == array.flags.f_contiguous
 
 
 PLAIN = {
@@ -353,28 +355,32 @@ def test_random_damage_never_raises_anything_else(tmp_path: Path) -> None:
 )
 def test_headers_that_lie(data: bytes, error: type[Exception], words: str, tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(data)
-    with pytest.raises(error, match=words):
-        load_npy(tmp_path / "a.npy")
+    for read in (load_npy, open_npy):
+        with pytest.raises(error, match=words):
+            read(tmp_path / "a.npy")
 
 
 def test_records_with_objects_are_refused(tmp_path: Path) -> None:
     stream = io.BytesIO()
     np.save(stream, np.array([(1, None)], dtype=[("a", "i4"), ("b", "O")]), allow_pickle=True)
     (tmp_path / "a.npy").write_bytes(stream.getvalue())
-    with pytest.raises(UnsafeFileError, match="objects"):
-        load_npy(tmp_path / "a.npy")
+    for read in (load_npy, open_npy):
+        with pytest.raises(UnsafeFileError, match="objects"):
+            read(tmp_path / "a.npy")
 
 
 def test_limits_and_missing_files(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros(1000))
     with pytest.raises(UnsafeFileError, match="more than the 100"):
         load_npy(tmp_path / "a.npy", max_bytes=100)
-    assert load_npy_array(tmp_path / "a.npy", max_bytes=100, mmap=True).shape == (1000,)
-    with pytest.raises(InputFileError, match="cannot be read"):
-        load_npy(tmp_path / "b.npy")
+    for read in (load_npy, open_npy):
+        with pytest.raises(InputFileError, match="cannot be read"):
+            read(tmp_path / "b.npy")
     (tmp_path / "c.npy").write_bytes(npy_with(pickle.dumps(np.array([1, 2], dtype=object)), "(3,)"))
     with pytest.raises(InputFileError, match="header"):
         load_npy(tmp_path / "c.npy")
+    with pytest.raises(UnsafeFileError, match="Python objects"):
+        open_npy(tmp_path / "c.npy")
 
 
 # ---- HDF5 -------------------------------------------------------------------------------------------------
