@@ -21,23 +21,29 @@ from nwbswitch.schemas.substance import Substance
 _SHOWN = 60
 
 
-def findings(error: ValidationError, places: Places, *, prefix: KeyPath = ()) -> list[Issue]:
+def findings(
+    error: ValidationError, places: Places, *, prefix: KeyPath = (), root: type[BaseModel] | None = None
+) -> list[Issue]:
     """Return one issue for each thing that a model refuses, at the line where it was written.
 
     Parameters
     ----------
     error
-        From `Session`, `StudyHeader` or `Administration`.
+        From ``root``.
     places
         Places of the values that were validated.
     prefix
         Path of the validated value within ``places``.
+    root
+        The model that was validated; by default one of `Session`, `StudyHeader`, `Administration` and
+        `Substance`, by the name that the error states.
     """
+    model = root or _ROOTS.get(error.title, Session)
     details = error.errors(include_url=False)
     inner = {detail["loc"][:size] for detail in details for size in range(len(detail["loc"]))}
     # A list whose entries are refused is also called too short.
     kept = [each for each in details if not (each["type"] == "too_short" and each["loc"] in inner)]
-    found = [_finding(each, places, prefix, error.title) for each in kept]
+    found = [_finding(each, places, prefix, model) for each in kept]
     # Each type of a union refuses the value on its own: the first one speaks for all.
     return list({(each.place, each.message.partition("; ")[0]): each for each in reversed(found)}.values())[
         ::-1
@@ -60,7 +66,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
+def _finding(detail: Any, places: Places, prefix: KeyPath, root: type[BaseModel]) -> Issue:
     raw: KeyPath = tuple(each for each in detail["loc"] if not _is_branch(each))
     path = _written(raw)
     full = (*prefix, *path)
@@ -71,10 +77,10 @@ def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
         case "missing":
             parent = place_of(places, full[:-1])
             message = f"{name} is not given."
-            return issue("missing-value", message, place=parent, remedy=_meaning(raw, title))
+            return issue("missing-value", message, place=parent, remedy=_meaning(raw, root))
         case "extra_forbidden":
             place = place_of(places, full)
-            known = _fields(raw[:-1], title)
+            known = _fields(raw[:-1], root)
             return unknown_key(str(path[-1]), place, known, within=item_text(path[:-1]))
         case "union_tag_not_found":
             key, words = _kinds(path)
@@ -98,7 +104,7 @@ def _finding(detail: Any, places: Places, prefix: KeyPath, title: str) -> Issue:
             is_whole = detail["type"] == "value_error" and isinstance(value, dict)
             said = f"{name or 'The entry'}: " if is_whole else f"{name or 'The entry'} is {shown(value)}; "
             text = said + message + ("" if message.endswith((".", "?")) else ".")
-            return issue("wrong-value", text, place=place_of(places, full), remedy=_meaning(raw, title))
+            return issue("wrong-value", text, place=place_of(places, full), remedy=_meaning(raw, root))
 
 
 def _is_branch(part: str | int) -> bool:
@@ -154,11 +160,6 @@ _ROOTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _model(path: KeyPath, title: str) -> type[BaseModel] | None:
-    """Return the model whose fields lie directly below ``path``."""
-    return _below(_ROOTS.get(title, Session), path)
-
-
 def _below(kind: Any, path: KeyPath) -> type[BaseModel] | None:
     """Return the model that a path into an annotated type leads to."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -189,13 +190,13 @@ def _is_chosen_by(kind: Any, word: str | int) -> bool:
     )
 
 
-def _fields(path: KeyPath, title: str) -> list[str]:
-    model = _model(path, title)
+def _fields(path: KeyPath, root: type[BaseModel]) -> list[str]:
+    model = _below(root, path)
     return list(model.model_fields) if model else []
 
 
-def _meaning(path: KeyPath, title: str) -> str:
+def _meaning(path: KeyPath, root: type[BaseModel]) -> str:
     """Return the description of a field, as the remedy of a missing or wrong value."""
-    model = _model(path[:-1], title) if path else None
+    model = _below(root, path[:-1]) if path else None
     field = model.model_fields.get(str(path[-1])) if model else None
     return field.description or "" if field else ""
