@@ -138,6 +138,17 @@ CATALOGUE: dict[str, Kind] = {
     "raw-file": Kind(_N, "A file of raw movies: what is measured is in the file beside it."),
     "no-activity": Kind(_E, "The file holds no fluorescence traces."),
     "no-epochs": Kind(_E, "The file holds no analysis windows."),
+    "ambiguous-activity": Kind(_E, "Several series could be the activity, and nothing tells them apart."),
+    "activity-left-out": Kind(_N, "Traces that are not measured, with the reason."),
+    "roi-region": Kind(_W, "A series names its ROIs in a way that does not fit its traces; read as meant."),
+    "planes-share-image": Kind(
+        _W, "Two segmentations of one imaging plane; a cell that is in both counts twice."
+    ),
+    "suspect-clock": Kind(_E, "Times of frames that are hardly seconds since the start of the session."),
+    "imaging-rate-differs": Kind(_W, "Frames come at another rate than the imaging plane states."),
+    "uneven-frames": Kind(_N, "Frames that come at uneven times; their own times are used."),
+    "override-unmatched": Kind(_W, "An entry of the overrides that matches no source."),
+    "override-unused": Kind(_E, "An override that names what the file does not hold."),
     "traces-transposed": Kind(_W, "Traces stored ROIs first instead of frames first; read as meant."),
     "neuron-left-out": Kind(_W, "Neurons without a usable baseline were not measured."),
     "session-left-out": Kind(_W, "A recording session that could not be used, with the reason."),

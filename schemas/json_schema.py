@@ -1,26 +1,35 @@
-"""The JSON Schema of the study file, for editors that complete and check as one writes.
+"""The JSON Schemas of study files and of overrides, for editors that complete and check as one writes.
 
-``python -m nwbswitch.schemas.json_schema`` writes it to ``schemas/json``; a test fails when it is outdated.
+``python -m nwbswitch.schemas.json_schema`` writes them to ``schemas/json``; a test fails when one is old.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.overrides import OverridesDocument
 from nwbswitch.schemas.study_document import StudyDocument
 
 SCHEMA_FILE = Path(__file__).parent / "json" / "study.schema.json"
-_TITLE = "nwbswitch study"
+OVERRIDES_FILE = SCHEMA_FILE.with_name("overrides.schema.json")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def study_schema() -> dict[str, Any]:
     """Return the JSON Schema of what a lab writes: templates as text, tables as text or lists."""
-    return {"$schema": _DIALECT, **_without_titles(StudyDocument.model_json_schema()), "title": _TITLE}
+    return _titled("nwbswitch study", StudyDocument.model_json_schema())
+
+
+def overrides_schema() -> dict[str, Any]:
+    """Return the JSON Schema of what a reanalyst states of other people's files."""
+    return _titled("nwbswitch overrides", OverridesDocument.model_json_schema())
+
+
+def _titled(title: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"$schema": _DIALECT, **_without_titles(schema), "title": title}
 
 
 def _without_titles(schema: Any, *, names: bool = False) -> Any:
@@ -32,16 +41,17 @@ def _without_titles(schema: Any, *, names: bool = False) -> Any:
     return [_without_titles(each) for each in schema] if isinstance(schema, list) else schema
 
 
-def schema_text() -> str:
-    """Return the schema as it is stored."""
-    return json.dumps(study_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+def schema_text(schema: dict[str, Any] | None = None) -> str:
+    """Return a schema, by default that of the study file, as it is stored."""
+    return json.dumps(schema or study_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def write_schema(path: Path = SCHEMA_FILE) -> None:
-    """Write the schema, whole or not at all."""
+def write_schema(path: Path = SCHEMA_FILE, *, schema: dict[str, Any] | None = None) -> None:
+    """Write a schema, by default that of the study file, whole or not at all."""
     with replaced(path) as partial:
-        partial.write_text(schema_text(), encoding="utf-8")
+        partial.write_text(schema_text(schema), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    write_schema(Path(sys.argv[1]) if len(sys.argv) > 1 else SCHEMA_FILE)
+    write_schema()
+    write_schema(OVERRIDES_FILE, schema=overrides_schema())
