@@ -24,6 +24,8 @@ class Word(BaseModel):
     word: str = Field(min_length=1)
     name: str = Field(min_length=1, description="Full name; also accepted as a synonym.")
     synonyms: tuple[str, ...] = ()
+    parent: str = Field("", description="Word of what contains it, where the vocabulary is a tree.")
+    genes: tuple[str, ...] = Field((), description="Genes whose driver lines label it, by which to ask.")
     identifier: str = Field("", description="Identifier in the vocabulary's ontology; empty if unconfirmed.")
     term: str = Field("", description="The same thing in the vocabulary's external standard.")
     source: str = Field("", description="Where identifier and term were read.")
@@ -33,6 +35,13 @@ class Word(BaseModel):
 def vocabulary_text(file_name: str) -> str:
     """Return the text of a vocabulary file of this package."""
     return files("nwbswitch.schemas").joinpath("vocabularies", file_name).read_text(encoding="utf-8")
+
+
+def vocabulary(name: str) -> dict[str, Any]:
+    """Return the document of the vocabulary ``name``: its sources, words and whatever else it states."""
+    # libyaml, where PyYAML was built with it, is as safe and eight times faster.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return dict(yaml.load(vocabulary_text(VOCABULARIES[name]), loader))  # noqa: S506
 
 
 @lru_cache(maxsize=8)
@@ -46,7 +55,7 @@ def entries(name: str) -> dict[str, Word]:
     """
     if name not in VOCABULARIES:
         raise ValueError(f"there is no vocabulary {name!r}; there are {', '.join(VOCABULARIES)}")
-    document: dict[str, Any] = yaml.safe_load(vocabulary_text(VOCABULARIES[name]))
+    document = vocabulary(name)
     sources: dict[str, str] = document["sources"]
     found = [
         Word(**{**item, "source": sources.get(item.get("source", ""), "")}) for item in document["words"]

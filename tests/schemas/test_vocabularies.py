@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nwbswitch.schemas.vocabularies import VOCABULARIES, canonical, entries, spellings, words
+from nwbswitch.schemas.vocabularies import VOCABULARIES, canonical, entries, spellings, vocabulary, words
 
 
 @pytest.mark.parametrize("name", VOCABULARIES)
@@ -73,3 +73,22 @@ def test_pinned_identifiers() -> None:
 def test_an_unknown_vocabulary_names_the_others() -> None:
     with pytest.raises(ValueError, match="routes, cell_types, regions"):
         words("colours")
+
+
+def test_regions_are_one_tree() -> None:
+    known = entries("regions")
+    roots = [word for word, entry in known.items() if not entry.parent]
+    assert roots == ["root", "unknown"]
+    for word in known:
+        chain = [word]
+        while known[chain[-1]].parent:
+            chain.append(known[chain[-1]].parent)
+            assert len(chain) < 15, chain
+        assert chain[-1] in roots
+
+
+def test_names_that_fit_several_regions_are_no_spelling_of_one() -> None:
+    spelled = {each for known in spellings("regions").values() for each in known}
+    for entry in vocabulary("regions")["several"]:
+        assert set(entry["words"]) <= set(words("regions"))
+        assert not {entry["name"], *entry.get("synonyms", ())} & spelled
