@@ -20,9 +20,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is: a file, a line (1-based) and an item inside (``sessions[3].dose``)."""
+    """Where something is: a file or an address, a line (1-based) and an item inside (``sessions[3].dose``)."""
 
-    file: Path | None = None
+    file: Path | str | None = None
     line: int | None = None
     item: str = ""
 
@@ -124,6 +124,11 @@ CATALOGUE: dict[str, Kind] = {
     "placeholder": Kind(_W, "A value that the source does not state was filled with a marked placeholder."),
     "session-failed": Kind(_E, "A recording session that could not be converted, with the reason."),
     "no-space": Kind(_E, "The files to be written clearly exceed the free space of the disk."),
+    # sources
+    "source-form": Kind(_E, "A source that is written in none of the known ways, or is not a safe address."),
+    "no-source": Kind(_E, "A source that names no NWB file, or none that is there."),
+    "unknown-archive": Kind(_E, "An archive that dandi does not know by this name."),
+    "zarr-source": Kind(_E, "A recording stored as Zarr; only NWB files of HDF5 are read."),
     # checking NWB
     "nwb-invalid": Kind(_E, "pynwb finds that the file breaks the NWB schema."),
     "inspector-critical": Kind(_E, "nwbinspector finds something that must be mended before upload."),
@@ -149,6 +154,7 @@ CATALOGUE: dict[str, Kind] = {
     "uneven-frames": Kind(_N, "Frames that come at uneven times; their own times are used."),
     "override-unmatched": Kind(_W, "An entry of the overrides that matches no source."),
     "override-unused": Kind(_E, "An override that names what the file does not hold."),
+    "square-traces": Kind(_N, "A matrix of traces with as many frames as ROIs, taken in NWB's order."),
     "traces-transposed": Kind(_W, "Traces stored ROIs first instead of frames first; read as meant."),
     "neuron-left-out": Kind(_W, "Neurons without a usable baseline were not measured."),
     "session-left-out": Kind(_W, "A recording session that could not be used, with the reason."),
