@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +63,7 @@ class Table:
 
     def place(self, column: str = "") -> Place:
         """Return where the table or one of its columns is."""
-        return Place(Path(self.source), item=f"{self.group.name}/{column}".rstrip("/"))
+        return Place(self.source, item=f"{self.group.name}/{column}".rstrip("/"))
 
     def find(self, code: str, message: str, *, column: str = "", remedy: str = "") -> None:
         """Add a finding."""
@@ -74,6 +73,13 @@ class Table:
         """Yield each column's name as it is stored, and in lower case with underscores."""
         for name in self.group:
             yield name, folded(name)
+
+    def holds_text(self, name: str) -> bool:
+        """Return whether a column holds texts, or numbers that stand for texts."""
+        dataset = dataset_at(self.group, name)
+        if dataset is None:
+            return False
+        return _text_type(dataset) is not None or neurodata_type(dataset) == "EnumData"
 
     def column(self, name: str, *, first_of: int = 1) -> Column | None:
         """Return a column, or None with a finding where it has not one usable value per row.
