@@ -52,10 +52,11 @@ def switch(
     Raises
     ------
     TableError
-        When the table does not fit its specification or holds several data sets.
+        When the table does not fit its specification, holds several data sets, or events of several kinds.
     ValueError
         When an argument names something that is not there.
     """
+    _require_one_kind_of_event(cells)
     return switch_sessions(
         read_sessions(cells),
         reference=reference,
@@ -65,6 +66,16 @@ def switch(
         draws=draws,
         seed=seed,
     )
+
+
+def _require_one_kind_of_event(cells: pd.DataFrame) -> None:
+    """Refuse sums over things that are not the same count, such as spikes and calcium events."""
+    kinds = sorted(set(cells["event_basis"].dropna()) - {""}) if "event_basis" in cells else []
+    if len(kinds) > 1:
+        problem = f"The cells table counts events of several kinds ({', '.join(kinds)})."
+        remedy = "Estimate each on its own: measure with --modality, or keep the rows of one event_basis."
+        place = Place(item="cells.event_basis")
+        raise TableError([issue("bad-cell", problem, place=place, remedy=remedy)])
 
 
 def switch_sessions(

@@ -338,3 +338,11 @@ def test_cells_without_two_windows_to_compare_are_refused() -> None:
     cells = cells_table(study)
     with pytest.raises(TableError, match="two windows to compare"):
         switch(cells[cells["window"] == "baseline"])
+
+
+def test_spikes_and_calcium_events_are_never_summed(cells: pd.DataFrame) -> None:
+    kinds = np.where(cells["neuron"] % 2 == 0, "crossing", "spikes")
+    with pytest.raises(TableError, match="several kinds \\(crossing, spikes\\)"):
+        switch(cells.assign(event_basis=kinds))
+    one = cells[kinds == "spikes"].assign(event_basis="spikes")
+    assert switch(one, draws=5).info.cell_type == "excitatory"
