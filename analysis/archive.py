@@ -232,7 +232,7 @@ class AssetPlace:
 
     instance: Instance
     asset_id: str
-    size: int
+    size: int | None
     etag: str
     content_url: str = field(default="", repr=False)
 

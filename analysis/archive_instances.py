@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -47,6 +48,11 @@ def known_instances() -> Mapping[str, Instance]:
         dandi is not installed.
     """
     require_dandi()
+    return _known()
+
+
+@cache
+def _known() -> Mapping[str, Instance]:
     from dandi.consts import known_instances as known
 
     return {name: Instance(name, each.api.rstrip("/"), each.gui or "") for name, each in known.items()}

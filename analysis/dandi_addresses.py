@@ -92,6 +92,8 @@ def parse_address(text: str, *, archives: Sequence[Instance] = ()) -> Address | 
 
 
 def _of_words(text: str, archive: Instance | None, rest: str) -> Address:
+    if by_id := re.fullmatch(rf"assets/({_UUID})(?:/.*)?", rest, re.DOTALL):
+        return Address(archive, asset_id=by_id[1].lower())
     found = _DANDISET.fullmatch(rest)
     if found is None:
         digits = re.match(r"\d{1,5}(?!\d)", rest)

@@ -1,0 +1,71 @@
+"""NWB files in archives, as dandisets, paths in them and addresses name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from nwbswitch.analysis.archive import Archive
+from nwbswitch.analysis.archive_facts import NWB_SUFFIX, ZARR_SUFFIX, Asset
+from nwbswitch.analysis.dandi_addresses import Address
+from nwbswitch.analysis.path_patterns import has_pattern, matches_pattern, wider_pattern
+from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.issues import issue
+
+
+def assets_at(address: Address, archive: Archive) -> list[Asset]:
+    """Return the NWB files that an address names, by path; assets that are Zarr stand among them.
+
+    Raises
+    ------
+    IssuesError
+        It names no NWB file; the message names what is most like it.
+    InputFileError
+        The archive does not answer, or does not have the dandiset, version or asset.
+    """
+    if address.asset_id:
+        asset = (
+            archive.asset(address.dandiset, address.version, address.asset_id)
+            if address.dandiset
+            else archive.asset_by_id(address.asset_id)
+        )
+        return _checked([asset], asset.path, [asset])
+    path = address.path
+    if has_pattern(path):
+        found = archive.assets(address.dandiset, address.version, glob=wider_pattern(path))
+        found = [each for each in found if matches_pattern(each.path, path)]
+    elif address.is_prefix or path.endswith("/") or not path:
+        found = archive.assets(address.dandiset, address.version, prefix=path)
+        found = [each for each in found if each.path.startswith(path)]
+    else:
+        found = archive.assets(address.dandiset, address.version, prefix=path)
+        exact = [each for each in found if each.path == path]
+        found = exact or [each for each in found if each.path.startswith(f"{path}/")]
+    everything = found or archive.assets(address.dandiset, address.version)
+    return _checked(found, path, everything)
+
+
+def _checked(found: Sequence[Asset], path: str, everything: Sequence[Asset]) -> list[Asset]:
+    wanted = [each for each in found if _is_nwb(each)]
+    if wanted:
+        return wanted
+    where = f"{everything[0].dandiset}@{everything[0].version}" if everything else "The dandiset"
+    if found:
+        problem = f"{where}: {path or 'it'} holds {len(found)} assets, but no NWB file."
+        raise IssuesError([issue("no-source", problem)])
+    paths = [each.path for each in everything if _is_nwb(each)]
+    problem = f"{where} holds no asset {path}." if path else f"{where} holds no asset."
+    raise IssuesError([issue("no-source", problem, remedy=_similar(path, paths))])
+
+
+def _is_nwb(asset: Asset) -> bool:
+    path = asset.path.lower()
+    return path.endswith(NWB_SUFFIX) or (asset.is_zarr and path.endswith(NWB_SUFFIX + ZARR_SUFFIX))
+
+
+def _similar(path: str, paths: Sequence[str]) -> str:
+    close = get_close_matches(path, paths, n=3, cutoff=0.6)
+    if close:
+        return f"Did you mean {' or '.join(close)}?"
+    listed = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    return f"It holds {listed}." if paths else "It holds no NWB file."
