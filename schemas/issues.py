@@ -144,6 +144,7 @@ CATALOGUE: dict[str, Kind] = {
     "no-activity": Kind(_E, "The file holds no fluorescence traces."),
     "no-epochs": Kind(_E, "The file holds no analysis windows."),
     "ambiguous-activity": Kind(_E, "Several series could be the activity, and nothing tells them apart."),
+    "activity-in-parts": Kind(_W, "Traces of the same ROIs in several series, one after the other in time."),
     "activity-left-out": Kind(_N, "Traces that are not measured, with the reason."),
     "roi-region": Kind(_W, "A series names its ROIs in a way that does not fit its traces; read as meant."),
     "planes-share-image": Kind(
@@ -169,6 +170,12 @@ CATALOGUE: dict[str, Kind] = {
     "neuron-left-out": Kind(_W, "Neurons without a usable baseline were not measured."),
     "session-left-out": Kind(_W, "A recording session that could not be used, with the reason."),
     "false-events": Kind(_W, "Negative transients show that many events may be noise."),
+    "frames-censored": Kind(_W, "Motion, artefacts or missing values spoil many frames of a window."),
+    "censoring-differs": Kind(_W, "A window lost many more frames than the one it is compared with."),
+    "motion-unknown": Kind(_W, "Shifts of motion correction in pixels whose size the file does not state."),
+    "neuropil-subtracted": Kind(_N, "The neuropil is subtracted from the traces already."),
+    "neuropil-unfitted": Kind(_W, "Neurons for which no neuropil coefficient could be fitted."),
+    "events-doubtful": Kind(_W, "Events of traces that were denoised or deconvolved elsewhere."),
 }
 
 
