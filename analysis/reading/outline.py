@@ -178,8 +178,10 @@ class Points:
     neurons: NeuronTable
     observed_start_s: tuple[float, ...]
     observed_stop_s: tuple[float, ...]
-    """Spans in which all neurons were recorded."""
+    """Spans in which all neurons that are accepted were recorded."""
     conversion_s: float = 1.0
+    in_order: bool = True
+    """False where times step back within a row or are no numbers: such rows are sorted before they are used."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,8 @@ class _Reader:
     def species(self, strain: str) -> tuple[str, str]:
         """Return species and strain; a strain that stands in place of the species is one."""
         words = self.words("species")
+        if not words and not self.words("subject_id"):
+            return "", strain
         if not words:
             problem = "The species is not stated; names of brain areas are taken for those of the mouse."
             self.find("not-stated", problem, field="species")
