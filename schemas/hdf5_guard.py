@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 from nwbswitch.schemas.hdf5_lengths import UnreadableLengthsError, stated_lengths
 from nwbswitch.schemas.hdf5_references import TooManyReferencesError, has_references, referred
-from nwbswitch.schemas.hdf5_trees import BrokenFileError, EndlessFileError, FileTrees
+from nwbswitch.schemas.hdf5_trees import BrokenFileError, EndlessFileError, FileTrees, Prefetch
 from nwbswitch.schemas.hdf5_types import FLAT_CLASSES, ImpossibleTypeError, check_type
 
 if TYPE_CHECKING:
@@ -68,27 +68,54 @@ def check_hdf5(path: Path | str) -> None:
 @contextmanager
 def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading after checking it as `check_hdf5` does, by the same handle."""
-    import h5py
-
     file = Path(path)
     if not file.is_file():
         raise InputFileError(file, "is not there." if not file.exists() else "is not a file.")
     with ExitStack() as stack:
         try:
-            size = file.stat().st_size
-            trees = FileTrees(stack.enter_context(file.open("rb", buffering=0)), size)
-            handle = stack.enter_context(h5py.File(file, "r"))
+            stream = stack.enter_context(file.open("rb", buffering=0))
+        except OSError as error:
+            raise _unopened(file, error) from error
+        yield stack.enter_context(_opened(file, stream, file.stat().st_size, opened=file))
+
+
+@contextmanager
+def open_hdf5_stream(
+    stream: BinaryIO, *, name: str, size: int, prefetch: Prefetch | None = None
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file that lies anywhere, after checking it as `check_hdf5` does.
+
+    Parameters
+    ----------
+    stream
+        Its bytes, for reading and seeking. Of samples none are read while the file is checked.
+    name
+        What messages call it.
+    size
+        Its length, bytes.
+    prefetch
+        Told which bytes will be read soon, where several can be had together.
+    """
+    with _opened(name, stream, size, opened=stream, prefetch=prefetch) as handle:
+        yield handle
+
+
+@contextmanager
+def _opened(
+    file: Path | str, stream: BinaryIO, size: int, *, opened: Any, prefetch: Prefetch | None = None
+) -> Iterator[h5py.File]:
+    import h5py
+
+    with ExitStack() as stack:
+        try:
+            trees = FileTrees(stream, size, prefetch=prefetch)
+            handle = stack.enter_context(h5py.File(opened, "r"))
         except EndlessFileError as error:
             raise _endless(file, error) from error
         except (OSError, BrokenFileError) as error:
-            reason = str(error).partition("(")[2].rpartition(")")[0] or str(error)
-            raise InputFileError(
-                file,
-                f"cannot be opened as HDF5: {reason}.",
-                "The copy may be incomplete, or it is another format.",
-            ) from error
+            raise _unopened(file, error) from error
         try:
-            _Walk(file, size, trees).run(handle["/"].id)
+            _Walk(file, stream, size, trees).run(handle["/"].id)
         except EndlessFileError as error:
             raise _endless(file, error) from error
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
@@ -96,15 +123,25 @@ def open_hdf5(path: Path | str) -> Iterator[h5py.File]:
         yield handle
 
 
-def _endless(file: Path, error: EndlessFileError) -> UnsafeFileError:
+def _unopened(file: Path | str, error: Exception) -> InputFileError:
+    reason = str(error).partition("(")[2].rpartition(")")[0] or str(error)
+    return InputFileError(
+        file,
+        f"cannot be opened as HDF5: {reason}.",
+        "The copy may be incomplete, or it is another format.",
+    )
+
+
+def _endless(file: Path | str, error: EndlessFileError) -> UnsafeFileError:
     return UnsafeFileError(file, f"would exhaust the HDF5 library: {error}.")
 
 
 class _Walk:
     """One visit of every object of a file."""
 
-    def __init__(self, file: Path, size: int, trees: FileTrees) -> None:
+    def __init__(self, file: Path | str, stream: BinaryIO, size: int, trees: FileTrees) -> None:
         self.file = file
+        self.stream = stream
         self.size = size
         self.trees = trees
         self.met: set[int] = set()
@@ -113,34 +150,41 @@ class _Walk:
         self.referring: list[tuple[Any, Any, str, int]] = []
 
     def run(self, root: Any) -> None:
-        """Visit what links and references lead to, beginning at the root group."""
+        """Visit what links and references lead to, beginning at the root group, level by level."""
+        import h5py
+
         self.meet(root, "/", 0)
         while self.todo or self.referring:
             if not self.todo:
                 self.follow_references(*self.referring.pop())
                 continue
-            group, prefix, depth = self.todo.pop()
-            if depth > MAX_DEPTH:
-                raise UnsafeFileError(
-                    self.file, f"nests groups more than {MAX_DEPTH} deep, at {prefix[:80]}."
-                )
-            self.follow_links(group, prefix.rstrip("/"), depth)
+            groups, self.todo = self.todo, []
+            members = [(group, self.members(group, prefix, depth)) for group, prefix, depth in groups]
+            if self.trees.reads_ahead:
+                self.trees.announce(_addresses(members))
+            for (group, prefix, depth), (_, names) in zip(groups, members, strict=True):
+                for name in names:
+                    self.meet(h5py.h5o.open(group, name), _joined(prefix, name), depth + 1)
 
-    def follow_links(self, group: Any, prefix: str, depth: int) -> None:
-        """Meet the members of a group; soft links lead to what has a hard link too."""
+    def members(self, group: Any, prefix: str, depth: int) -> list[bytes]:
+        """Return the names of the hard links in a group; soft links lead to what has a hard link too."""
         import h5py
 
+        if depth > MAX_DEPTH:
+            raise UnsafeFileError(self.file, f"nests groups more than {MAX_DEPTH} deep, at {prefix[:80]}.")
+        found = []
         for name in self.names(group):
-            where = f"{prefix}/{name.decode('utf-8', 'replace')}"
             kind = group.links.get_info(name).type
             if kind == h5py.h5l.TYPE_SOFT:
                 continue
             if kind != h5py.h5l.TYPE_HARD:
                 target = "another file" if kind == h5py.h5l.TYPE_EXTERNAL else f"a link of kind {kind}"
+                where = _joined(prefix, name)
                 raise UnsafeFileError(
                     self.file, f"has a link at {where} to {target}.", "Copy the data into the file."
                 )
-            self.meet(h5py.h5o.open(group, name), where, depth + 1)
+            found.append(name)
+        return found
 
     def names(self, group: Any) -> list[bytes]:
         """Return the names of the links in a group, when there are not too many in the file."""
@@ -186,7 +230,7 @@ class _Walk:
     def check_lengths(self, dataset: Any, where: str) -> None:
         """Compare values of variable length with the file, where each is stored once and uncompressed."""
         try:
-            stated = stated_lengths(dataset, self.file)
+            stated = stated_lengths(dataset, self.stream)
         except (UnreadableLengthsError, zlib.error) as error:
             if math.prod(dataset.shape or ()) * self.size < MIN_SUSPECT_BYTES:
                 return
@@ -222,7 +266,17 @@ class _Walk:
             raise UnsafeFileError(self.file, f"holds too many references at {where}.") from None
 
 
-def _check_dataset(dataset: Any, where: str, file: Path, *, size: int) -> None:
+def _joined(prefix: str, name: bytes) -> str:
+    return f"{prefix.rstrip('/')}/{name.decode('utf-8', 'replace')}"
+
+
+def _addresses(members: Iterable[tuple[Any, list[bytes]]]) -> Iterator[int]:
+    for group, names in members:
+        for name in names:
+            yield group.links.get_info(name).u
+
+
+def _check_dataset(dataset: Any, where: str, file: Path | str, *, size: int) -> None:
     import h5py
 
     plan = dataset.get_create_plist()
@@ -244,7 +298,8 @@ def _check_dataset(dataset: Any, where: str, file: Path, *, size: int) -> None:
     stated = math.prod(dataset.shape or ()) * itemsize if dataset.shape is not None else 0
     if layout == h5py.h5d.CHUNKED:
         stated = max(stated, math.prod(plan.get_chunk()) * itemsize)
-    stored = min(dataset.get_storage_size(), size)
+    # The library counts stored bytes by going through all chunks.
+    stored = min(dataset.get_storage_size(), size) if stated > MIN_SUSPECT_BYTES else size
     if stated > MIN_SUSPECT_BYTES and stated > MAX_RATIO * stored:
         raise UnsafeFileError(
             file, f"states {stated} bytes for {where} but stores {stored}; no compression reaches that."

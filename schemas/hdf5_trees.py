@@ -10,11 +10,16 @@ indexed in other ways and are not examined.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from nwbswitch.schemas.hdf5_lengths import attribute_lengths
+
+Prefetch = Callable[[Sequence[tuple[int, int]]], None]
+"""Takes places and lengths, bytes."""
 
 MARK = b"\x89HDF\r\n\x1a\n"
 MAX_SUPERBLOCK_PLACE = 1 << 26
@@ -24,6 +29,9 @@ _FOLLOWED = frozenset((_LAYOUT, _ATTRIBUTE, _CONTINUATION, _SYMBOLS))
 _GROUP_NODE, _CHUNK_NODE = 0, 1
 _NO_FREE_BLOCK = 1
 _WINDOW = 4096
+_AHEAD = 1024
+_FEW_BYTES = 64 << 10
+_MAX_ANNOUNCED = 10_000
 _WIDTH = 8
 """Bytes of an address or a length; the format allows others, which nobody uses."""
 _UNDEFINED = (1 << 64) - 1
@@ -52,6 +60,8 @@ class FileTrees:
         The file, opened for reading bytes.
     size
         Its size in bytes.
+    prefetch
+        Told the places and lengths of what is read next, where several are known beforehand.
 
     Raises
     ------
@@ -59,9 +69,10 @@ class FileTrees:
         When the root group cannot be followed to its end.
     """
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: BinaryIO, size: int, *, prefetch: Prefetch | None = None) -> None:
         self._stream = stream
         self._size = size
+        self._prefetch = prefetch
         self._base = 0
         self._window = b""
         self._window_address = 0
@@ -69,6 +80,50 @@ class FileTrees:
         root = self._root()
         if root is not None:
             self.check(root)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether it is of use to `announce`."""
+        return self._prefetch is not None
+
+    def announce(self, addresses: Iterable[int]) -> None:
+        """Read ahead what `check` and the library will read of these object headers, in few steps.
+
+        What cannot be followed is left to `check`.
+        """
+        if self._prefetch is None:
+            return
+        headers = list(islice(addresses, _MAX_ANNOUNCED))
+        self._prefetch([(self._base + address, _AHEAD) for address in headers])
+        places: list[tuple[int, int]] = []
+        trees: list[int] = []
+        for address in headers:
+            with suppress(BrokenFileError):
+                for message in self._messages(address):
+                    places += self._lead_to(message)
+                    if message.kind == _SYMBOLS:
+                        trees.append(self._whole(message.data, 0))
+        self._prefetch([(self._base + address, size) for address, size in places])
+        nodes: list[int] = []
+        for tree in trees:
+            with suppress(BrokenFileError):
+                count = self._whole(self._at(tree, 8 + 2 * _WIDTH), 6, 2)
+                nodes += self._children(tree, count, _WIDTH)
+        self._prefetch([(self._base + node, _AHEAD) for node in nodes[:_MAX_ANNOUNCED]])
+
+    def _lead_to(self, message: _Message) -> list[tuple[int, int]]:
+        """Return the places and lengths of what a message leads to: names, chunks, few values, texts."""
+        data = message.data
+        if message.kind == _SYMBOLS:
+            return [(self._whole(data, 0), _AHEAD), (self._whole(data, _WIDTH), _AHEAD)]
+        if message.kind == _ATTRIBUTE:
+            return [(heap, _WINDOW) for heap in attribute_lengths(data).heaps]
+        if message.kind == _LAYOUT and data[:2] == b"\x03\x01":
+            address, size = self._whole(data, 2), self._whole(data, 2 + _WIDTH)
+            return [(address, size)] if size <= _FEW_BYTES else []
+        if message.kind == _LAYOUT and data[:2] == b"\x03\x02":
+            return [(self._whole(data, 3), _WINDOW)]
+        return []
 
     def check(self, address: int) -> None:
         """Follow what an object header leads to: the names of a group, the chunks of a dataset, attributes.
@@ -233,6 +288,8 @@ class FileTrees:
         met: set[int] = set()
         while nodes:
             below: list[int] = []
+            if self._prefetch and len(nodes) > 1:
+                self._prefetch([(self._base + address, _WINDOW) for address in nodes])
             for position, address in enumerate(nodes):
                 if address in met:
                     raise EndlessFileError(f"the tree at {root} has the node {address} twice")
