@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from weakref import WeakSet
 
 from nwbswitch.schemas.errors import MissingExtraError, NwbswitchError
 from nwbswitch.schemas.progress import Step
@@ -25,7 +27,10 @@ _CONNECT_S = 20
 
 
 class ClusterExecutor(Executor):
-    """The executor of a dask client, whose jobs can be listened to while they run.
+    """A dask client as an executor, whose jobs can be listened to while they run.
+
+    A job whose worker dies is done again by another one, also when it was done and its result not fetched
+    yet. dask's own executor waits for good when that fails, and may take such a result for an error.
 
     Parameters
     ----------
@@ -35,17 +40,30 @@ class ClusterExecutor(Executor):
 
     def __init__(self, client: Client) -> None:
         self._client = cast("Any", client)
-        # A job writes files: the same call twice is not the same as its first result.
-        self._executor = self._client.get_executor(pure=False)
+        self._futures: WeakSet[Future[Any]] = WeakSet()
+        self._ended = False
 
     def submit(self, fn: Callable[..., Value], /, *args: Any, **kwargs: Any) -> Future[Value]:
         """Queue a call on the cluster."""
-        future: Future[Value] = self._executor.submit(fn, *args, **kwargs)
+        if self._ended:
+            raise RuntimeError("an executor that was shut down takes no calls")
+        # A job writes files: the same call twice is not the same as its first result.
+        begun = self._client.submit(fn, *args, **kwargs, pure=False)
+        future: Future[Value] = Future()
+        future.add_done_callback(lambda done: begun.cancel() if done.cancelled() else None)
+        self._futures.add(future)
+        self._client.loop.add_callback(_hand_on, begun, future)
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for what was submitted, or cancel it."""
-        self._executor.shutdown(wait=wait and not cancel_futures)
+        self._ended = True
+        futures = list(self._futures)
+        if cancel_futures:
+            for each in futures:
+                each.cancel()
+        if wait:
+            wait_for(futures)
 
     @contextmanager
     def listening(self, channel: str, listener: Listener) -> Iterator[None]:
@@ -59,6 +77,36 @@ class ClusterExecutor(Executor):
             yield
         finally:
             self._client.unsubscribe_topic(channel)
+
+
+async def _hand_on(begun: Any, future: Future[Any]) -> None:
+    """Give what became of a call on the cluster to the future of its caller."""
+    try:
+        value = await begun
+    except CancelledError:
+        future.cancel()
+        future.set_running_or_notify_cancel()
+    except BaseException as error:
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error)
+    else:
+        if future.set_running_or_notify_cancel():
+            future.set_result(value)
+
+
+def in_words(error: Exception) -> Exception:
+    """Return the error of a job as one of ours where it says that workers of the cluster died."""
+    if "distributed" not in sys.modules:
+        return error
+    from distributed import KilledWorker
+
+    if not isinstance(error, KilledWorker):
+        return error
+    times = error.allowed_failures + 1
+    return NwbswitchError(
+        f"the worker of the cluster that did this ended {times} time{'s' * (times > 1)} before it was done. "
+        "Memory may have run out: give each worker more of it."
+    )
 
 
 @contextmanager

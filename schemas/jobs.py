@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Generic, TypeVar, cast
 
-from nwbswitch.schemas.cluster import listening, tell_cluster
+from nwbswitch.schemas.cluster import in_words, listening, tell_cluster
 from nwbswitch.schemas.errors import IssuesError, NwbswitchError
 from nwbswitch.schemas.issues import Issue
 from nwbswitch.schemas.progress import Progress, Step, reporting
@@ -206,7 +206,7 @@ def _outcome(item: Item, future: Future[Outcome[Item, Value]]) -> Outcome[Item, 
     if isinstance(error, BrokenExecutor | WorkerEndedError):
         return Outcome(item, error=NwbswitchError(_WORKERS_ENDED))
     if isinstance(error, Exception):
-        return Outcome(item, error=error)
+        return Outcome(item, error=in_words(error))
     if error is not None:
         raise error
     afar = future.result()
