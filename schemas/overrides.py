@@ -144,6 +144,9 @@ class Override(_Part):
     indicator: str | None = Field(None, min_length=1, description="E.g. GCaMP6s.")
     accepted: Choice | None = Field(None, description="Which ROIs count as cells.")
     points: Choice | None = Field(None, description="Which rows of the table of units count.")
+    points_unit_s: float | None = Field(
+        None, gt=0, description="Seconds in one unit of the times of spikes, where they are not in s."
+    )
 
     @field_validator("cell_type")
     @classmethod

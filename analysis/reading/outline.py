@@ -16,7 +16,7 @@ from pydantic import PlainSerializer, TypeAdapter
 from nwbswitch.analysis.access.stored_array import Int64s, Number, StoredArray
 from nwbswitch.schemas.clock_table import ClockQuality
 from nwbswitch.schemas.drug_log import Administration
-from nwbswitch.schemas.drug_reading.evidence import Evidence
+from nwbswitch.schemas.drug_reading.evidence import Evidence, Mention
 from nwbswitch.schemas.epochs import Window
 from nwbswitch.schemas.issues import Issue
 
@@ -232,6 +232,8 @@ class Outline:
     issues: tuple[Issue, ...]
     clocks: Clocks = ()
     """How well the clocks of the streams are known, where the file holds our table of them."""
+    mentions: tuple[Mention, ...] = ()
+    """Substances that the file names and that were not given in this session."""
     version: int = OUTLINE_VERSION
 
 
