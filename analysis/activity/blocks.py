@@ -1,0 +1,47 @@
+"""Blocks of analysis windows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbswitch.analysis.reading.clocks import TIME_TOLERANCE_S
+from nwbswitch.analysis.reading.outline import WindowSpan
+from nwbswitch.schemas.epochs import Window
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a window, s on the session clock."""
+
+    window: Window
+    number: int
+    """Counts on over the parts of a window that comes in several."""
+    start_s: float
+    stop_s: float
+
+
+def blocks_of(windows: Sequence[WindowSpan], block_s: float) -> tuple[Block, ...]:
+    """Return the blocks of all windows; they count from the start of each, and its last may be shorter."""
+    blocks: list[Block] = []
+    counted: dict[Window, int] = {}
+    for span in windows:
+        n_blocks = max(1, math.ceil((span.stop_s - span.start_s) / block_s - TIME_TOLERANCE_S))
+        first = counted.get(span.window, 0)
+        counted[span.window] = first + n_blocks
+        for index in range(n_blocks):
+            start_s = span.start_s + index * block_s
+            blocks.append(Block(span.window, first + index, start_s, min(start_s + block_s, span.stop_s)))
+    return tuple(blocks)
+
+
+def frames_of(time_s: Floats, start_s: float, stop_s: float) -> slice:
+    """Return the frames that begin from ``start_s`` until before ``stop_s``; ``time_s`` increases."""
+    first, last = np.searchsorted(time_s, np.array([start_s, stop_s]) - TIME_TOLERANCE_S)
+    return slice(int(first), int(last))
