@@ -129,6 +129,8 @@ CATALOGUE: dict[str, Kind] = {
     "no-source": Kind(_E, "A source that names no NWB file, or none that is there."),
     "unknown-archive": Kind(_E, "An archive that dandi does not know by this name."),
     "zarr-source": Kind(_E, "A recording stored as Zarr; only NWB files of HDF5 are read."),
+    "archive-silent": Kind(_E, "An archive that does not answer; what is known of it is older."),
+    "archive-unread": Kind(_W, "Something of an archive that could not be had, with the reason."),
     # checking NWB
     "nwb-invalid": Kind(_E, "pynwb finds that the file breaks the NWB schema."),
     "inspector-critical": Kind(_E, "nwbinspector finds something that must be mended before upload."),

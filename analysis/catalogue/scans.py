@@ -1,0 +1,184 @@
+"""Reading the files themselves, each once, and what came of it in the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+
+from nwbswitch.analysis.archive_instances import Instance
+from nwbswitch.analysis.catalogue.archive_rows import moment
+from nwbswitch.analysis.catalogue.facts import FACTS, FACTS_VERSION, RecordingFacts, facts_of
+from nwbswitch.analysis.catalogue.harvest import is_passing
+from nwbswitch.analysis.catalogue.recordings import Recording
+from nwbswitch.analysis.catalogue.store import Catalogue
+from nwbswitch.analysis.reading.outline import OUTLINE_VERSION
+from nwbswitch.analysis.sources import Source, asset_source
+from nwbswitch.schemas.errors import InputFileError, NwbswitchError
+from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.jobs import Outcome, run_jobs
+
+READER = f"{OUTLINE_VERSION}.{FACTS_VERSION}"
+"""Version of what reads files; what another version read is read again."""
+USUAL_REQUESTS = 12
+USUAL_BYTES = 2 << 20
+"""What reading a file takes before any was read: of NWB files of 300 ROIs, 11 requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What reading some files will take, as far as can be told from those that were read."""
+
+    n_files: int
+    n_requests: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to be read."""
+
+    content: str
+    path: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What reading one file told, and took."""
+
+    facts: RecordingFacts | None
+    refused: str = ""
+    n_requests: int = 0
+    n_bytes: int = 0
+
+
+def scan_tasks(recordings: Sequence[Recording], instance: Instance) -> list[Task]:
+    """Return the files of recordings that were not tried, those that are named after the drug first.
+
+    A content that several dandisets hold under one path is read once.
+    """
+    waiting = [each for each in recordings if not each.is_tried and not each.asset.is_zarr]
+    waiting.sort(key=lambda each: (not each.mentions, each.asset.dandiset, each.asset.path))
+    tasks: dict[tuple[str, str], Task] = {}
+    for each in waiting:
+        key = (each.content, each.asset.path)
+        tasks.setdefault(key, Task(*key, asset_source(each.asset, instance)))
+    return list(tasks.values())
+
+
+def plan(catalogue: Catalogue, n_files: int) -> Plan:
+    """Return what reading so many files will take: the median of those that were read."""
+    rows = catalogue.rows(
+        "SELECT n_requests, n_bytes FROM scan WHERE refused = '' ORDER BY id DESC LIMIT 1000"
+    )
+    requests = median(row[0] for row in rows) if rows else USUAL_REQUESTS
+    n_bytes = median(row[1] for row in rows) if rows else USUAL_BYTES
+    return Plan(n_files, round(n_files * requests), round(n_files * n_bytes))
+
+
+def scan_files(
+    catalogue: Catalogue,
+    tasks: Sequence[Task],
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    quiet: bool = False,
+) -> list[Issue]:
+    """Read files, keep what they tell, and return what could not be had for now.
+
+    A file that is refused for what it holds is not tried again; one that could not be had is.
+    """
+
+    def receive(outcome: Outcome[Task, Scanned]) -> Outcome[Task, Scanned]:
+        if outcome.value is not None:
+            _take_scan(catalogue, outcome.item, outcome.value)
+            return Outcome(outcome.item)
+        return outcome
+
+    outcomes = run_jobs(
+        read_file,
+        tasks,
+        label="read",
+        workers=workers,
+        executor=executor,
+        describe=_name,
+        receive=receive,
+        quiet=quiet,
+    )
+    return [found for each in outcomes if (found := _trouble(each)) is not None]
+
+
+def read_file(task: Task) -> Scanned:
+    """Read one file far away, or return why it is refused.
+
+    Raises
+    ------
+    InputFileError
+        When it cannot be had for now.
+    """
+    from nwbswitch.analysis.reading.recording import open_recording
+
+    try:
+        with open_recording(task.source) as recording:
+            return Scanned(facts_of(recording.outline))
+    except InputFileError as error:
+        if is_passing(error):
+            raise
+        return Scanned(None, _on_one_line(f"{error.problem} {error.remedy}"))
+    except NwbswitchError as error:
+        return Scanned(None, _on_one_line(str(error)))
+
+
+def _take_scan(catalogue: Catalogue, task: Task, scanned: Scanned) -> None:
+    facts = scanned.facts
+    with catalogue.writing() as connection:
+        connection.execute("DELETE FROM scan WHERE content = ? AND path = ?", (task.content, task.path))
+        row = connection.execute(
+            "INSERT INTO scan (content, path, reader, refused, scanned_at, n_requests, n_bytes, facts) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                task.content,
+                task.path,
+                READER,
+                scanned.refused,
+                moment(datetime.now(UTC)),
+                scanned.n_requests,
+                scanned.n_bytes,
+                FACTS.dump_json(facts).decode() if facts is not None else "",
+            ),
+        ).fetchone()[0]
+        connection.executemany(
+            "INSERT INTO administration (scan, position, substance) VALUES (?, ?, ?)",
+            [(row, place, each.substance) for place, each in enumerate(facts.given if facts else ())],
+        )
+
+
+def forget_scans(catalogue: Catalogue, recordings: Sequence[Recording]) -> None:
+    """Forget what came of reading these files, so that they are read again."""
+    with catalogue.writing() as connection:
+        connection.executemany(
+            "DELETE FROM scan WHERE content = ? AND path = ?",
+            [(each.content, each.asset.path) for each in recordings],
+        )
+
+
+def _trouble(outcome: Outcome[Task, Scanned]) -> Issue | None:
+    error = outcome.error
+    if error is None:
+        return None
+    if isinstance(error, NwbswitchError | OSError):
+        problem = error.problem if isinstance(error, InputFileError) else outcome.reason
+        remedy = error.remedy if isinstance(error, InputFileError) else "Try again later."
+        return issue("archive-unread", problem, place=Place(item=outcome.item.source.name), remedy=remedy)
+    raise error
+
+
+def _name(task: Task) -> str:
+    return task.source.name
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())[:500]
