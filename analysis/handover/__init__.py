@@ -1,0 +1,1 @@
+"""Recordings in the objects of pynapple, xarray and pandas."""
