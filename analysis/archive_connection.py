@@ -34,6 +34,8 @@ SILENCE_S = 60.0
 ANSWER_S = 300.0
 """Longest time that one answer may take, and longest wait that an archive may ask for."""
 MAX_ANSWER_BYTES = 256 << 20
+MAX_SAID = 200
+"""Characters of an answer that are shown."""
 _PIECE_BYTES = 1 << 16
 
 
@@ -53,9 +55,8 @@ class Manners:
         self._instance = instance
         self._interval_s = interval_s
         self._turn = threading.Lock()
-        self._looked_up = False
         self.key: ApiKey | None = None
-        """Looked up when the archive first asks for one."""
+        """Looked up when the archive asks for one."""
 
     def send(
         self,
@@ -76,7 +77,7 @@ class Manners:
             response: requests.Response = self._transport.send(request, **options)
             return response if stream else self._read(response)
         response = self._sent(request, options)
-        if response.status_code == 401 and (key := self._first_key(request)):
+        if response.status_code == 401 and (key := self._new_key(request)):
             response.close()
             request.headers["Authorization"] = f"token {key.text}"
             response = self._sent(request, options)
@@ -100,13 +101,14 @@ class Manners:
             gate.rest(wait_s)
         return response
 
-    def _first_key(self, request: requests.PreparedRequest) -> ApiKey | None:
-        """Return the key, unless this request was sent with it already."""
+    def _new_key(self, request: requests.PreparedRequest) -> ApiKey | None:
+        """Return the key that is there now, unless this request was sent with it already."""
         with self._turn:
-            if not self._looked_up:
-                self._looked_up = True
-                self.key = find_key(self._instance.name)
-            return None if "Authorization" in request.headers else self.key
+            found = find_key(self._instance.name)
+            if found is None or request.headers.get("Authorization") == f"token {found.text}":
+                return None
+            self.key = found
+            return found
 
     def _read(self, response: requests.Response) -> requests.Response:
         """Read an answer to its end, in bounded time and space."""
@@ -183,19 +185,26 @@ def answered(instance: Instance, manners: Manners, what: str) -> Iterator[None]:
         raise NotInArchiveError(what, f"is not in the archive {instance.name}.") from None
     except requests.HTTPError as error:
         status = 0 if error.response is None else error.response.status_code
-        raise _refused(instance, manners, what, status) from None
+        said = "" if error.response is None else error.response.text[:MAX_SAID]
+        raise _refused(instance, manners, what, status, said) from None
     except GivenUpError as error:
         raise InputFileError(what, f"the archive {instance.name} {error}.", "Try again later.") from None
+    except requests.exceptions.InvalidJSONError:
+        raise _unexpected(instance, what) from None
     except requests.RequestException as error:
         kind = type(error).__name__
         problem = f"the archive {instance.name} at {plain_url(instance.api_url)} does not answer ({kind})."
         raise InputFileError(what, problem, "Try again later.") from None
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
-        problem = f"the archive {instance.name} answers otherwise than the installed dandi client expects."
-        raise InputFileError(what, problem, "Update it: pip install -U dandi") from None
+        raise _unexpected(instance, what) from None
 
 
-def _refused(instance: Instance, manners: Manners, what: str, status: int) -> InputFileError:
+def _unexpected(instance: Instance, what: str) -> InputFileError:
+    problem = f"the archive {instance.name} answers otherwise than the installed dandi client expects."
+    return InputFileError(what, problem, "Update it: pip install -U dandi")
+
+
+def _refused(instance: Instance, manners: Manners, what: str, status: int, said: str) -> InputFileError:
     if status == 404:
         return NotInArchiveError(what, f"is not in the archive {instance.name}.")
     if status == 401 and manners.key is None:
@@ -205,6 +214,8 @@ def _refused(instance: Instance, manners: Manners, what: str, status: int) -> In
         place = "" if manners.key is None else manners.key.place
         problem = f"the archive {instance.name} does not accept the API key in {place}."
         return InputFileError(what, problem, "Make a new one on its web pages.")
+    if status == 400:
+        return InputFileError(what, f"the archive {instance.name} does not understand the request: {said}")
     if status == 403:
         remedy = "Ask its owners to add you."
         return InputFileError(what, f"may not be read by you in the archive {instance.name}.", remedy)

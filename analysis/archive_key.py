@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any
+
+from nwbswitch.schemas.errors import InputFileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,30 @@ def keyring_service(instance: str) -> str:
 def find_key(instance: str) -> ApiKey | None:
     """Return the key of an instance, or None where there is none.
 
-    A keyring that would ask for its password in the terminal is not opened.
+    A keyring that would ask for its password in the terminal is not opened; one of the desktop that is
+    locked may show its own window.
+
+    Raises
+    ------
+    InputFileError
+        What stands there cannot be a key.
     """
     variable = key_variable(instance)
     if text := os.environ.get(variable, "").strip():
-        return ApiKey(text, f"the environment variable {variable}")
+        return _checked(ApiKey(text, f"the environment variable {variable}"))
     service = keyring_service(instance)
     for text in (_held(backend, service) for backend in _backends()):
         if text:
-            return ApiKey(text, f"the keyring ({service})")
+            return _checked(ApiKey(text, f"the keyring ({service})"))
     return None
+
+
+def _checked(key: ApiKey) -> ApiKey:
+    # What is no header would be shown in the complaint of the library that sends it.
+    if not re.fullmatch(r"[!-~]+", key.text):
+        problem = "holds characters that an API key never has."
+        raise InputFileError(key.place, problem, "Copy it again from the web pages of the archive.")
+    return key
 
 
 def _held(backend: Any, service: str) -> str:

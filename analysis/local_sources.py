@@ -34,7 +34,7 @@ def local_paths(given: Path | str) -> list[Path]:
     if os.path.lexists(path):
         found = _of_path(path)
         if not found:
-            problem = f"The folder {text} holds no NWB file."
+            problem = "The folder holds no NWB file."
             raise IssuesError([issue("no-source", problem, place=Place(path), remedy=_seen(path))])
         return found
     if has_pattern(text):
@@ -45,7 +45,7 @@ def local_paths(given: Path | str) -> list[Path]:
             problem += f", but {len(matches)} others." if matches else "."
             raise IssuesError([issue("no-source", problem, remedy=_seen(_fixed_part(path)))])
         return found
-    problem = f"There is no file or folder {text}."
+    problem = "There is no such file or folder."
     raise IssuesError([issue("no-source", problem, place=Place(path), remedy=_similar(path))])
 
 

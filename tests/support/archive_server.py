@@ -129,7 +129,7 @@ class ArchiveServer(Loopback):
         path: str,
         content: Path | bytes = b"",
         *,
-        subject_id: str = "m1",
+        subject_id: str = "",
         metadata: Mapping[str, Any] | None = None,
         with_sha256: bool = True,
         zarr_bytes: int | None = None,
@@ -137,9 +137,12 @@ class ArchiveServer(Loopback):
         """Upload a file to the draft, in place of one at the same path, and return the asset.
 
         ``metadata`` replaces what `archive_content.asset_metadata` makes; with ``zarr_bytes`` it is a Zarr.
+        Without ``subject_id`` it is what stands behind ``sub-`` in the path.
         """
         held = self.dandisets[dandiset]
         when = self._ticks.tick()
+        named = re.search(r"sub-([^_/.]+)", path)
+        subject_id = subject_id or (named[1] if named else "m1")
         written = dict(metadata) if metadata is not None else asset_metadata(subject_id=subject_id)
         asset = StoredAsset(steady_id(dandiset, path, when), path, when, when, written)
         if zarr_bytes is None:

@@ -58,6 +58,8 @@ class Loopback:
         self.delay_s = delay_s
         self.heard: list[Heard] = []
         self.faults: list[Fault] = []
+        self.errors: list[Exception] = []
+        """Mistakes of the server itself; leaving the block raises the first."""
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -99,6 +101,8 @@ class Loopback:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        if self.errors and error is None:
+            raise self.errors[0]
 
     def _hear(self, request: Heard) -> Fault | None:
         with self._lock:
@@ -135,8 +139,15 @@ def _handler_of(loopback: Loopback) -> type[BaseHTTPRequestHandler]:
             if fault and fault.status:
                 answer = Answer(fault.status, fault.body.encode(), dict(fault.headers))
             else:
-                answer = loopback.answer(request)
+                answer = self._answered(request)
             self._send(answer, fault.keep_bytes if fault else None)
+
+        def _answered(self, request: Heard) -> Answer:
+            try:
+                return loopback.answer(request)
+            except Exception as error:
+                loopback.errors.append(error)
+                return Answer(500, repr(error).encode())
 
         do_HEAD = do_GET
         do_POST = do_GET
