@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -37,11 +38,13 @@ def vocabulary_text(file_name: str) -> str:
     return files("nwbswitch.schemas").joinpath("vocabularies", file_name).read_text(encoding="utf-8")
 
 
-def vocabulary(name: str) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def vocabulary(name: str) -> Mapping[str, Any]:
     """Return the document of the vocabulary ``name``: its sources, words and whatever else it states."""
     # libyaml, where PyYAML was built with it, is as safe and eight times faster.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return dict(yaml.load(vocabulary_text(VOCABULARIES[name]), loader))  # noqa: S506
+    document: Mapping[str, Any] = yaml.load(vocabulary_text(VOCABULARIES[name]), loader)  # noqa: S506
+    return document
 
 
 @lru_cache(maxsize=8)

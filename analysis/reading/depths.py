@@ -29,7 +29,7 @@ _SURFACE = r"(?:pia|pial|dura|surface|brain surface|cortical surface)"
 _PATTERNS = (
     re.compile(rf"\bdepth\b(?! of f)[^\d\n;]{{0,24}}?{_NUMBER}{_UNIT}", re.IGNORECASE),
     re.compile(
-        rf"{_NUMBER}{_UNIT}[\s,]*(?:in\s+)?"
+        rf"{_NUMBER}{_UNIT}\s*(?:in\s+)?"
         rf"(?:deep\b|depth\b(?! of f)|(?:below|under|beneath|from)\s+(?:the\s+)?\w*\s?{_SURFACE})",
         re.IGNORECASE,
     ),

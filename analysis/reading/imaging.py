@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from nwbswitch.analysis.reading.depths import MAX_DEPTH_UM, UM_PER_UNIT, depths_in, is_from_surface
@@ -127,19 +127,20 @@ class _Reader:
         self.found.append(issue(code, message, place=place, remedy=remedy))
 
     def structure(self) -> Structure:
-        """Return the area of the plane by its location; what only the description says is proposed."""
+        """Return the area of the plane by its location; an area that only the description names is proposed.
+
+        A layer is taken from the description too, where the location has none.
+        """
         species = stated_species(self.nwb)
         found = imaged_structure(structure_in(text_of(fact(self.plane, "location")), species=species))
         report_structure(found, found=self.found, place=self.place("location"), name=self.name)
-        if found.region != UNKNOWN:
-            return found
         described = structure_in(stated(fact(self.plane, "description")), species=species)
-        hint = described if described.is_known else Structure(FILL_IN, "", "")
-        remedy = proposal(self.name, {"region": hint.region} | ({"layer": hint.layer} if hint.layer else {}))
-        if described.is_known:
+        if found.region == UNKNOWN and not found.candidates and described.is_known:
+            layer = {"layer": described.layer} if described.layer else {}
             problem = f"The location is not stated; the description {described.stated[:80]!r} hints at it."
+            remedy = proposal(self.name, {"region": described.region} | layer)
             self.find("proposed-value", problem, field="description", remedy=remedy)
-        return found
+        return replace(found, layer=found.layer or described.layer)
 
     def place(self, field: str) -> Place:
         return Place(self.name, item=f"{self.plane.name}/{field}")
@@ -206,7 +207,9 @@ class _Reader:
 
 def report_structure(structure: Structure, *, found: list[Issue], place: Place, name: str) -> None:
     """Add a finding where the words for an area name several structures, or none that is known."""
-    if structure.is_known or (structure.region == UNKNOWN and not structure.candidates):
+    if structure.is_known or structure.is_foreign:
+        return
+    if structure.region == UNKNOWN and not structure.candidates:
         return
     words = structure.stated[:80]
     if structure.candidates:

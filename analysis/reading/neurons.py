@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ def roi_neurons(
     places = neuron_places(table, facts.structure, species=stated_species(nwb))
     depth_um = depths_of(table)
     depth_um = np.where(np.isnan(depth_um), facts.depth_um, depth_um)
-    return NeuronTable(
+    neurons = NeuronTable(
         accepted=tuple(flags.tolist()),
         cell_type=types,
         roi_basis=roi_bases(table),
@@ -105,6 +106,24 @@ def roi_neurons(
         layer=tuple(place.layer for place in places),
         depth_um=tuple(depth_um.tolist()),
     )
+    report_unstated(table, neurons)
+    return neurons
+
+
+def report_unstated(table: Table, neurons: NeuronTable) -> None:
+    """Add one finding that lists what nothing states of any neuron of a table."""
+    missing = [
+        what
+        for what, is_unstated in (
+            ("cell type", set(neurons.cell_type) == {UNKNOWN}),
+            ("area", set(neurons.region) == {UNKNOWN}),
+            ("depth", all(math.isnan(each) for each in neurons.depth_um)),
+        )
+        if is_unstated and table.n_rows
+    ]
+    if missing:
+        problem = f"Of these {table.n_rows} neurons the file does not state {', '.join(missing)}."
+        table.find("not-stated", problem)
 
 
 def unstated_neurons(n_rows: int, facts: ImagingFacts) -> NeuronTable:

@@ -15,7 +15,7 @@ from nwbswitch.analysis.reading.cell_types import cell_types, propose_cell_type,
 from nwbswitch.analysis.reading.columns import MAX_ROWS, Table
 from nwbswitch.analysis.reading.depths import depths_of
 from nwbswitch.analysis.reading.event_tables import event_points
-from nwbswitch.analysis.reading.neurons import tracking_ids
+from nwbswitch.analysis.reading.neurons import report_unstated, tracking_ids
 from nwbswitch.analysis.reading.observed import observed_rows, recorded_span, session_end_s
 from nwbswitch.analysis.reading.outline import NeuronTable, PointKind, Points
 from nwbswitch.analysis.reading.point_times import TimesSeen, look_at_times
@@ -227,7 +227,7 @@ class _Units:
             report_markers(table)
             propose_cell_type(self.nwb, (), found=self.found, name=self.name, item=self.path)
         places = unit_places(table, species=stated_species(self.nwb))
-        return NeuronTable(
+        neurons = NeuronTable(
             accepted=tuple(flags.tolist()),
             cell_type=types,
             roi_basis=(UNKNOWN,) * table.n_rows,
@@ -236,6 +236,8 @@ class _Units:
             layer=tuple(place.layer for place in places),
             depth_um=tuple(depths_of(table).tolist()),
         )
+        report_unstated(table, neurons)
+        return neurons
 
 
 def restricted(neurons: NeuronTable, rows: frozenset[int]) -> NeuronTable:

@@ -88,11 +88,13 @@ class Structure:
     stated: str
     candidates: tuple[str, ...] = ()
     """Acronyms that the words leave open."""
+    is_foreign: bool = False
+    """Whether it is of another animal, for which the framework is not made."""
 
     @property
     def is_known(self) -> bool:
         """Whether the region is a structure of the framework."""
-        return self.region in entries(_VOCABULARY) and self.region != UNKNOWN
+        return not self.is_foreign and self.region in entries(_VOCABULARY) and self.region != UNKNOWN
 
 
 @lru_cache(maxsize=4096)
@@ -134,7 +136,7 @@ def structure_in(words: str, *, species: str) -> Structure:
     if species in ("", MOUSE):
         return structure(words)
     stated = " ".join(words[:MAX_WORDS].split())
-    return Structure(stated if stated.casefold() not in UNSTATED else UNKNOWN, "", stated)
+    return Structure(stated if stated.casefold() not in UNSTATED else UNKNOWN, "", stated, is_foreign=True)
 
 
 def within(region: str, ancestor: str) -> bool:
@@ -165,7 +167,7 @@ def imaged_structure(found: Structure) -> Structure:
     """
     homonyms = {each["name"]: tuple(each["imaged"]) for each in vocabulary(_VOCABULARY)["homonyms"]}
     bare = next((word for word in found.stated.split() if word in homonyms), "")
-    if not bare or (found.is_known and found.region != bare):
+    if not bare or found.is_foreign or (found.is_known and found.region != bare):
         return found
     deep = (bare,) if bare in entries(_VOCABULARY) else ()
     return Structure(UNKNOWN, found.layer, found.stated, homonyms[bare] + deep)

@@ -114,7 +114,9 @@ def _by_groups(table: Table, species: str) -> list[Structure]:
 def _structures(table: Table, words: Iterable[str], species: str, *, place: str) -> dict[str, Structure]:
     """Return the structure of each different word; report those that are none."""
     found = {each: structure_in(each, species=species) for each in dict.fromkeys(words)}
-    unclear = [each for each in found.values() if not each.is_known and each.region != UNKNOWN]
+    unclear = [
+        each for each in found.values() if not (each.is_known or each.is_foreign) and each.region != UNKNOWN
+    ]
     for each in unclear[:5]:
         report_structure(each, found=table.found, place=Place(table.source, item=place), name=table.source)
     return found
