@@ -1,6 +1,6 @@
 """HDF5 files that hide, loop or promise: what links do not show, and what the library does not survive.
 
-The plainer attacks (links to other files, external storage, sizes) are in ``test_file_guard``.
+The plainer attacks (links to other files, external storage, sizes) are in ``test_hdf5_guard_files``.
 """
 
 from __future__ import annotations
