@@ -49,11 +49,42 @@ class Evidence:
     confidence: Confidence
 
 
+class MentionReason(StrEnum):
+    """Why a substance that a file names is not among its administrations."""
+
+    SURGERY = "given for surgery"
+    LESION = "made a lesion or a disease model"
+    INDUCTION = "switches a gene on or off"
+    CHRONIC = "chronic treatment without times"
+    SOLUTION = "ingredient of a solution"
+    LABEL = "tracer, dye or substrate of an indicator"
+    NOT_GIVEN = "said not to be given"
+    NOT_YET = "given after what is recorded"
+    WASHED_OUT = "given before and washed out"
+    TOPIC = "topic of the study"
+    ALTERNATIVE = "one of several treatments of the study"
+    CONTRADICTED = "contradicted by another place"
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A substance that the file names and that is not among the administrations, and why."""
+
+    substance: str
+    why: MentionReason
+    place: str
+    quote: str
+
+
 @dataclass(frozen=True, slots=True)
 class DrugReading:
-    """The drugs of one recording session as its file states them."""
+    """The drugs of one recording session as its file states them.
+
+    A time that is not known is stored as 0 with the reason in ``missing["timestamp_s"]``.
+    """
 
     administrations: tuple[Administration, ...]
     evidence: tuple[Evidence, ...]
     issues: tuple[Issue, ...]
     """Contradictions and what is unresolved, each with its place and what settles it."""
+    mentions: tuple[Mention, ...] = ()

@@ -1,0 +1,172 @@
+"""Reads the drugs of a recording session from what its file says, wherever and however it says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from nwbswitch.schemas.drug_log import Role
+from nwbswitch.schemas.drug_reading.claims import Claim, Stance
+from nwbswitch.schemas.drug_reading.evidence import (
+    Confidence,
+    DrugReading,
+    Evidence,
+    Mention,
+    MentionReason,
+    Statement,
+)
+from nwbswitch.schemas.drug_reading.findings import (
+    chronic_issue,
+    clash_issue,
+    conflict_issue,
+    incomplete_issue,
+    is_chronic,
+    open_issue,
+)
+from nwbswitch.schemas.drug_reading.identifiers import read_identifier
+from nwbswitch.schemas.drug_reading.joining import Joined, Treatment, joined
+from nwbswitch.schemas.drug_reading.labels import read_label
+from nwbswitch.schemas.drug_reading.places import Scope, scope_of
+from nwbswitch.schemas.drug_reading.plain_text import MAX_CHARACTERS, quote
+from nwbswitch.schemas.drug_reading.prose import read_prose
+from nwbswitch.schemas.drug_reading.rows import Row, rows_of
+from nwbswitch.schemas.drug_reading.values import Values, values_of
+from nwbswitch.schemas.issues import Issue, Place, issue
+
+
+def read_drugs(
+    statements: Sequence[Statement], *, name: str, session_start: datetime | None = None
+) -> DrugReading:
+    """Return what was given in a session, value by value with its evidence.
+
+    Nothing is guessed: of places that contradict each other none is taken, a text about several treatments
+    names none, and each such case is a finding with the lines of an override that settles it.
+
+    Parameters
+    ----------
+    statements : sequence of Statement
+        What the file says, see `nwbswitch.analysis.reading.drug_places.drug_statements`.
+    name : str
+        The source's name, for findings.
+    session_start : datetime, optional
+        Turns dates and times of day into seconds on the session clock.
+    """
+    claims = _claims(statements)
+    found = joined(claims)
+    _time_the_untimed(found)
+    values = [values_of(each, session_start=session_start) for each in found.treatments]
+    rows = rows_of(found.treatments, values)
+    issues = _issues(found, values, rows, name)
+    issues += [
+        issue(
+            "drug-unresolved",
+            f"The text has {len(each.text):,} characters, of which the first {MAX_CHARACTERS:,} were read.",
+            place=Place(Path(name), item=each.place),
+        )
+        for each in statements
+        if len(each.text) > MAX_CHARACTERS
+    ]
+    return DrugReading(
+        administrations=tuple(row.administration for row in rows),
+        evidence=(*(each for row in rows for each in row.evidence), *_open_evidence(found)),
+        issues=tuple(issues),
+        mentions=_mentions(found),
+    )
+
+
+def _claims(statements: Sequence[Statement]) -> list[Claim]:
+    """Read every statement; equal texts of a scope are read once."""
+    found: list[Claim] = []
+    known: dict[tuple[Scope, str, tuple[float, ...]], list[Claim]] = {}
+    for each in statements:
+        scope = scope_of(each.place)
+        key = (scope, each.text, each.times_s)
+        if key not in known:
+            known[key] = _read(each, scope)
+        found += [replace(claim, place=each.place) for claim in known[key]]
+    return found
+
+
+def _read(statement: Statement, scope: Scope) -> list[Claim]:
+    if scope in (Scope.IDENTIFIER, Scope.HINT):
+        return read_identifier(statement.text, statement.place, scope)
+    if scope is Scope.NAME:
+        return read_label(statement)
+    claims = read_prose(statement.text, statement.place, scope)
+    if not claims and scope in (Scope.SESSION, Scope.PHARMACOLOGY) and len(statement.text) < 60:
+        claims = [each for each in read_identifier(statement.text, statement.place, scope) if each.candidates]
+    return claims
+
+
+def _time_the_untimed(found: Joined) -> None:
+    """Join times without a name to the one drug without a time."""
+    timed = [each for each in found.unnamed if each.times_s or each.moments]
+    tested = [each for each in found.treatments if each.role not in (Role.ANAESTHETIC, Role.ANALGESIC)]
+    if len(tested) == 1 and not _has_time(tested[0]):
+        for each in found.unnamed:
+            tested[0].claims.append(replace(each, known=tested[0].known, is_inferred=True))
+        return
+    if not tested and not found.conflicts:
+        found.open += (timed or found.unnamed)[:1] if not found.open else []
+    elif len(tested) > 1 and any(not _has_time(each) for each in tested):
+        found.open += timed[:1]
+
+
+def _has_time(treatment: Treatment) -> bool:
+    return any(claim.times_s or claim.moments or claim.anchors for claim in treatment.claims)
+
+
+def _issues(found: Joined, values: Sequence[Values], rows: Sequence[Row], name: str) -> list[Issue]:
+    issues = [conflict_issue(each, name=name, rows=rows) for each in _distinct(found)]
+    offered = [each for each in found.open if each.known is not None]
+    reported: set[str] = set()
+    for each in found.open:
+        group = "offered" if each.known is not None else f"{each.place}: {each.word}"
+        if group not in reported:
+            reported.add(group)
+            issues.append(open_issue(each, offered if each.known else [each], name=name, rows=rows))
+    for treatment, value in zip(found.treatments, values, strict=True):
+        issues += [clash_issue(clash, treatment.known.name, name=name, rows=rows) for clash in value.clashes]
+    incomplete = {id(row.treatment): row for row in reversed(rows) if row.lacks}
+    issues += [incomplete_issue(row, name=name, rows=rows) for row in incomplete.values()]
+    chronic = {each.known: each for each in found.mentioned if is_chronic(each)}
+    given = {each.known for each in found.treatments}
+    issues += [
+        chronic_issue(each, name=name, rows=rows) for known, each in chronic.items() if known not in given
+    ]
+    return issues
+
+
+def _distinct(found: Joined) -> list:  # type: ignore[type-arg]
+    seen = set()
+    distinct = []
+    for each in found.conflicts:
+        key = (each.first.place, each.second.place)
+        if key not in seen:
+            seen.add(key)
+            distinct.append(each)
+    return distinct
+
+
+def _open_evidence(found: Joined) -> list[Evidence]:
+    """Return what could not be assigned, as evidence of no administration."""
+    evidence = []
+    for each in found.open:
+        word = each.known.name if each.known is not None else each.word
+        evidence.append(Evidence(-1, "substance", word, each.place, each.quote, Confidence.UNRESOLVED))
+        evidence += [
+            Evidence(-1, "timestamp_s", f"{time:g}", each.place, each.quote, Confidence.UNRESOLVED)
+            for time in each.times_s[:10]
+        ]
+    return evidence
+
+
+def _mentions(found: Joined) -> tuple[Mention, ...]:
+    mentions = [
+        Mention(each.known.name, each.why or MentionReason.TOPIC, each.place, quote(each.quote))
+        for each in (*found.mentioned, *found.open)
+        if each.known is not None
+    ]
+    return tuple(dict.fromkeys(mentions))
