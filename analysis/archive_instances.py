@@ -122,7 +122,7 @@ def require_safe(url: str) -> None:
     if "@" in (parts.netloc if host else ""):
         problem = "An address with a user name or password is not read: it would stand in tables and records."
         raise IssuesError([issue("source-form", f"{host}: {problem}")])
-    if scheme == "https" or (scheme == "http" and host in LOOPBACK):
+    if host and (scheme == "https" or (scheme == "http" and host in LOOPBACK)):
         return
     remedy = "Expected https://...; http:// is for servers on this machine only."
     raise IssuesError([issue("source-form", f"{plain_url(url)} is not a safe address.", remedy=remedy)])

@@ -96,6 +96,7 @@ def _matches(pattern: Path) -> list[Path]:
         each
         for each in base.glob(str(wanted))
         if hidden or not any(part.startswith(".") for part in each.relative_to(base).parts)
+        if not any(part.lower().endswith(ZARR_SUFFIX) for part in each.relative_to(base).parts[:-1])
     ]
 
 

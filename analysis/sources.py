@@ -184,6 +184,8 @@ def _sources_of(item: Path | str, instance: str) -> Iterator[Source]:
         yield from _local(item)
         return
     text = item.strip()
+    if not text:
+        raise IssuesError([issue("source-form", "A source without a word.", remedy=FORMS)])
     if text.lower().startswith("s3://"):
         text = _of_bucket(text)
     archives = [instance_of(instance)] if "://" in instance else []
