@@ -93,6 +93,8 @@ class Answers:
     arms: tuple[Arm, ...]
     unstated: tuple[tuple[str, int], ...]
     """What is not stated, and by how many files that hold or may hold the drug."""
+    named_otherwise: tuple[tuple[str, int], ...]
+    """Why files name the drug without it being given in the recording session, and how many do."""
 
 
 def answer(filters: Filters, versions: Sequence[AskedVersion], recordings: Sequence[Recording]) -> Answers:
@@ -114,13 +116,16 @@ def answer(filters: Filters, versions: Sequence[AskedVersion], recordings: Seque
     for version in versions:
         asked.setdefault(version.dandiset, []).append(version)
     unstated: Counter[str] = Counter()
+    otherwise: Counter[str] = Counter(why for each in recordings for why in _otherwise(filters, each))
     hits: list[Hit] = []
     arms: list[Arm] = []
     for dandiset, own in asked.items():
         found = _hits_of_dandiset(filters, own, held[dandiset], unstated)
         hits += found
         arms += _arms(filters, own, held[dandiset], found)
-    return Answers(tuple(hits), tuple(arms), tuple(sorted((+unstated).items())))
+    return Answers(
+        tuple(hits), tuple(arms), tuple(sorted((+unstated).items())), tuple(sorted(otherwise.items()))
+    )
 
 
 def neurons(facts: RecordingFacts | None) -> int:
@@ -167,6 +172,8 @@ def _hits(
         why = reason("drug-unresolved", f"something was given, it is not settled what: {facts.unresolved[0]}")
         mentions = recording.mentions or of_dandiset
         return _named_only(filters, recording, mentions, Readiness((why,)), unstated)
+    if not named and _otherwise(filters, recording):
+        return []
     if not named:
         why = reason("drug-not-in-file")
         return _named_only(filters, recording, recording.mentions, Readiness((why,)), unstated)
@@ -280,6 +287,14 @@ def _arms(
 def _names_drug(filters: Filters, recording: Recording) -> bool:
     given = () if recording.facts is None else recording.facts.given
     return any(each.substance in filters.drug.all for each in given)
+
+
+def _otherwise(filters: Filters, recording: Recording) -> tuple[str, ...]:
+    """Return why a file names the drug without it being given, where it was not given."""
+    if recording.facts is None or _names_drug(filters, recording):
+        return ()
+    named = (each.why for each in recording.facts.named if each.substance in filters.drug.all)
+    return tuple(dict.fromkeys(named))
 
 
 def _controls(filters: Filters, held: Iterable[Recording]) -> tuple[tuple[str, int], ...]:

@@ -35,6 +35,8 @@ class Coverage:
     """Files that are still to be read."""
     unstated: tuple[tuple[str, int], ...]
     """What is not stated, and by how many files that were left out for it."""
+    named_otherwise: tuple[tuple[str, int], ...]
+    """Why files name the drug without it being given in the recording session, and how many do."""
 
     @property
     def n_silent(self) -> int:
@@ -43,4 +45,5 @@ class Coverage:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {**asdict(self), "n_silent": self.n_silent, "unstated": dict(self.unstated)}
+        counts = {"unstated": dict(self.unstated), "named_otherwise": dict(self.named_otherwise)}
+        return {**asdict(self), "n_silent": self.n_silent, **counts}

@@ -48,7 +48,12 @@ def drug_names(word: str) -> DrugNames:
     if name is None and (code := find_code(folded)) is not None and code.sure:
         name = code.candidates[0].name
     if name is None:
-        hint = nearest(word, known_spellings()) or "Its names are listed in the reference of substances."
+        own = [each for substance in substances().values() for each in substance.spellings]
+        hint = (
+            nearest(word, own)
+            or nearest(word, known_spellings())
+            or "Its names are listed in the reference of substances."
+        )
         raise ValueError(f"no drug {word!r} is known. {hint}")
     vocabulary = substances()
     asked = vocabulary.get(name)

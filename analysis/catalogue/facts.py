@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from nwbswitch.schemas.drug_log import Role
 from nwbswitch.schemas.drug_reading.evidence import Confidence, Evidence
 from nwbswitch.schemas.epochs import Window
+from nwbswitch.schemas.issues import Severity
 
 if TYPE_CHECKING:
     from nwbswitch.analysis.reading.outline import NeuronTable, Outline, Plane, Points
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 FACTS_VERSION = 1
 """Raised whenever the facts of the same outline would come out different."""
 MILLIGRAMS = "mg/kg"
+SETTLED_OTHERWISE = frozenset(("no-epochs", "no-activity"))
+"""Findings that have a reason of their own, or that windows in the overrides settle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A substance that the file names, and why it does not count as given."""
+
+    substance: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingFacts:
     """One recording session as its file states it."""
 
@@ -80,6 +91,10 @@ class RecordingFacts:
     windows: tuple[Span, ...]
     unresolved: tuple[str, ...]
     """Words that say that something was given, without what."""
+    named: tuple[Named, ...]
+    """Substances that the file names and that were not given in this recording session."""
+    unsettled: tuple[str, ...]
+    """What the file leaves open and has to be settled before anything is measured."""
     is_simulated: bool = False
 
 
@@ -105,6 +120,12 @@ def facts_of(outline: Outline) -> RecordingFacts:
         ),
         windows=tuple(Span(each.window, each.start_s, each.stop_s) for each in outline.windows),
         unresolved=tuple(each.quote for each in outline.evidence if each.confidence is Confidence.UNRESOLVED),
+        named=tuple(dict.fromkeys(Named(each.substance, each.why.value) for each in outline.mentions)),
+        unsettled=tuple(
+            each.message
+            for each in outline.issues
+            if each.severity is Severity.ERROR and each.code not in SETTLED_OTHERWISE
+        ),
         is_simulated=outline.simulated,
     )
 

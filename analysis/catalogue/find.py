@@ -225,6 +225,7 @@ def _answer(
         n_zarr=sum(each.asset.is_zarr for each in recordings),
         waiting=plan(held, waiting),
         unstated=answers.unstated,
+        named_otherwise=answers.named_otherwise,
     )
     steps = tuple(next_step(each, instance=asked) for each in answers.arms)
     return FindResult(filters, answers, coverage, steps, tuple(issues))

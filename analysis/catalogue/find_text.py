@@ -133,6 +133,9 @@ def coverage_lines(coverage: Coverage, racemates: Sequence[str] = ()) -> list[st
     if coverage.unstated:
         left = ", ".join(f"{what} ({number})" for what, number in coverage.unstated)
         lines.append(_wrapped(f"Left out for not stating what is asked for: {left}.", indent=""))
+    if coverage.named_otherwise:
+        named = ", ".join(f"{why} ({number})" for why, number in coverage.named_otherwise)
+        lines.append(_wrapped(f"Files that name the drug, which was not given: {named}.", indent=""))
     if racemates:
         lines.append(_wrapped(f"The racemate was not looked for: --drug {racemates[0]}.", indent=""))
     return lines

@@ -61,9 +61,11 @@ def _named(text: str, is_identifier: bool) -> tuple[tuple[str, str], ...]:
 
 def _is_article(text: str, start: int, end: int) -> bool:
     """Return whether DOI is the identifier of a publication, not 2,5-dimethoxy-4-iodoamphetamine."""
-    if text[start:end] != "DOI":
+    word = text[start:end]
+    if word.casefold() != "doi":
         return False
-    return _ARTICLE.match(text, end) is not None or text[max(0, start - 2) : start].endswith(("/", "."))
+    in_address = text[max(0, start - 1) : start] in ("/", ".")
+    return word != "DOI" or in_address or _ARTICLE.match(text, end) is not None
 
 
 @lru_cache(maxsize=1)

@@ -28,6 +28,7 @@ REASONS: dict[str, str] = {
     "drug-not-in-file": "the archive's text about the file names the drug, the file says nothing of it",
     "no-activity": "no traces, spikes or events of neurons",
     "not-tested": "given for anaesthesia or analgesia, or to block another drug; not as what is tested",
+    "unsettled": "the file leaves open how its activity is to be read",
     "time-unknown": "the time of the administration is not stated",
     "drug-unresolved": "something was given, and it is not settled what",
     "activity-undated": "it is not stated when the neurons were recorded",
@@ -112,6 +113,8 @@ def recording_readiness(
         found.append(reason("animal-unknown"))
     if given.role not in (Role.TEST, Role.VEHICLE, Role.ACTUATOR_LIGAND) and not given.is_control:
         found.append(reason("not-tested", f"given as {given.role.value}"))
+    if facts.unsettled:
+        found.append(reason("unsettled", facts.unsettled[0]))
     if given.time_s is None:
         found.append(reason("time-unknown"))
     n_neurons = max((each.n_neurons for each in facts.activities), default=0)
