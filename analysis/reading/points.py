@@ -151,7 +151,7 @@ class _Units:
     def _ends(self, table: Table, times: h5py.Dataset) -> NDArray[np.int64] | None:
         if dataset_at(self.group, "spike_times_index") is not None:
             ends = ragged_ends(table, "spike_times")
-            if ends is not None and ends.size and ends[-1] < times.shape[0]:
+            if ends is not None and ends.size and 0 < ends[-1] < times.shape[0]:
                 problem = f"{times.shape[0] - int(ends[-1])} spike times at the end belong to no unit."
                 table.find("suspect-times", problem, column="spike_times")
             return ends
