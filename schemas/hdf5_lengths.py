@@ -168,17 +168,21 @@ def _stored(dataset: Any, file: Path | BinaryIO, itemsize: int) -> Iterator[byte
     import h5py
 
     plan = dataset.get_create_plist()
-    if plan.get_layout() == h5py.h5d.CHUNKED:
-        if itemsize * math.prod(plan.get_chunk()) > _MAX_CHUNK:
-            raise UnreadableLengthsError
-        filters = [plan.get_filter(position)[0] for position in range(plan.get_nfilters())]
-        for number in range(dataset.get_num_chunks()):
-            mask, data = dataset.read_direct_chunk(dataset.get_chunk_info(number).chunk_offset)
-            yield _unfiltered(data, filters, mask, itemsize)
-    elif plan.get_layout() == h5py.h5d.CONTIGUOUS and dataset.get_offset() is not None:
-        left = dataset.get_storage_size()
-        with ExitStack() as stack:
-            stream = stack.enter_context(file.open("rb")) if isinstance(file, Path) else file
+    with ExitStack() as stack:
+        stream = stack.enter_context(file.open("rb")) if isinstance(file, Path) else file
+        if plan.get_layout() == h5py.h5d.CHUNKED:
+            if itemsize * math.prod(plan.get_chunk()) > _MAX_CHUNK:
+                raise UnreadableLengthsError
+            filters = [plan.get_filter(position)[0] for position in range(plan.get_nfilters())]
+            # By their places in the file: those in the array the library misreports for some that can grow.
+            chunks: list[Any] = []
+            dataset.chunk_iter(chunks.append)
+            for chunk in chunks:
+                stream.seek(chunk.byte_offset)
+                data = stream.read(min(chunk.size, _MAX_CHUNK))
+                yield _unfiltered(data, filters, chunk.filter_mask, itemsize)
+        elif plan.get_layout() == h5py.h5d.CONTIGUOUS and dataset.get_offset() is not None:
+            left = dataset.get_storage_size()
             stream.seek(dataset.get_offset())
             while left > 0 and (data := stream.read(min(left, itemsize * _PIECE_VALUES))):
                 left -= len(data)

@@ -13,12 +13,12 @@ from nwbswitch.schemas.errors import InputFileError
 
 BLOCK_BYTES = 4 << 10
 """What is kept and let go of together."""
-WINDOW_BYTES = 128 << 10
+BEFORE_BYTES, AFTER_BYTES = 32 << 10, 96 << 10
 """What is read around a place that is asked for: what describes one object lies close together."""
-MAX_WINDOW_BYTES = 1 << 20
-"""What a window grows to while it follows on the one before."""
-MAX_WINDOWS = 32
-"""Above these, places are read without what is around them."""
+MAX_AFTER_BYTES = 1 << 20
+"""What it grows to while places follow on each other."""
+MAX_WINDOWS = 64
+"""Of more places than these, read ahead, only the blocks themselves are read."""
 HEAD_BYTES = 512 << 10
 TAIL_BYTES = 256 << 10
 """Writers put what describes the file before and after its large data: both are read first, together."""
@@ -46,10 +46,11 @@ class RangeFile(io.RawIOBase):
         self._failure: InputFileError | None = None
         self._source = source
         self._size = source.size
-        self._max_blocks = max(max_bytes, 4 * MAX_WINDOW_BYTES) // BLOCK_BYTES
+        self._max_blocks = max(max_bytes, 4 * MAX_AFTER_BYTES) // BLOCK_BYTES
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._place = 0
-        self._last_window = (0, 0)
+        self._after = AFTER_BYTES
+        self._next = -1
 
     def __repr__(self) -> str:
         """Return the name of the source, which h5py then gives as the name of the file."""
@@ -106,10 +107,8 @@ class RangeFile(io.RawIOBase):
             if offset >= 0 and length > 0:
                 wanted.update(_numbers(offset, min(offset + length, self._size)))
         wanted.difference_update(self._blocks)
-        windows = {number * BLOCK_BYTES // WINDOW_BYTES for number in wanted}
-        if len(windows) <= MAX_WINDOWS:
-            starts = (window * WINDOW_BYTES for window in windows)
-            wanted = {n for start in starts for n in _numbers(start, min(start + WINDOW_BYTES, self._size))}
+        if len(wanted) <= MAX_WINDOWS:
+            wanted = {near for number in wanted for near in self._around(number, AFTER_BYTES)}
         if len(wanted) <= self._max_blocks:
             self._load(wanted)
 
@@ -126,19 +125,20 @@ class RangeFile(io.RawIOBase):
             view[begin - start : end - start] = block[begin - base : end - base]
 
     def _first(self) -> set[int]:
-        if self._size <= MAX_WINDOW_BYTES:
+        if self._size <= HEAD_BYTES + TAIL_BYTES:
             return set(_numbers(0, self._size))
         return {*_numbers(0, HEAD_BYTES), *_numbers(self._size - TAIL_BYTES, self._size)}
 
-    def _window(self, number: int) -> Iterable[int]:
-        """Return the blocks around one; a window that follows on the one before is twice as large."""
-        start = number * BLOCK_BYTES // WINDOW_BYTES * WINDOW_BYTES
-        length = WINDOW_BYTES
-        begin, end = self._last_window
-        if start == end:
-            length = min(2 * (end - begin), MAX_WINDOW_BYTES)
-        self._last_window = (start, start + length)
-        return _numbers(start, min(start + length, self._size))
+    def _window(self, number: int) -> range:
+        """Return the blocks around one; more when it follows on those that were read last."""
+        self._after = min(2 * self._after, MAX_AFTER_BYTES) if number == self._next else AFTER_BYTES
+        window = self._around(number, self._after)
+        self._next = window.stop
+        return window
+
+    def _around(self, number: int, after: int) -> range:
+        start = max(number * BLOCK_BYTES - BEFORE_BYTES, 0)
+        return _numbers(start, min(number * BLOCK_BYTES + after, self._size))
 
     def _load(self, numbers: Iterable[int]) -> None:
         """Read the blocks that are not there yet, and let go of those that were not used for longest."""

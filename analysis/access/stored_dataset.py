@@ -67,6 +67,7 @@ def stored_array(dataset: h5py.Dataset) -> StoredArray:
         or fill_value is None
         or dataset.file.userblock_size
         or _n_chunks(shape, chunk_shape) > MAX_CHUNKS
+        or (layout == h5py.h5d.CHUNKED and _is_misplaced(dataset))
     ):
         return left_to_library
     places = _chunks(low, shape, chunk_shape) if layout == h5py.h5d.CHUNKED else _span(low, shape, kind)
@@ -84,6 +85,19 @@ def stored_array(dataset: h5py.Dataset) -> StoredArray:
         skipped=skipped,
         fill_value=fill_value,
     )
+
+
+def _is_misplaced(dataset: h5py.Dataset) -> bool:
+    """Tell whether HDF5 may say wrong places of chunks.
+
+    Version 2.0 and before do for an extensible array, which the newer format uses for datasets that grow
+    along one axis, when that is not the first: it counts chunks as if it were. Headers of version 1 belong
+    to the older format, which has none.
+    """
+    import h5py
+
+    growing = [axis for axis, length in enumerate(dataset.maxshape or ()) if length is None]
+    return len(growing) == 1 and growing[0] > 0 and h5py.h5o.get_info(dataset.id).hdr.version > 1
 
 
 def _n_chunks(shape: tuple[int, ...], chunk_shape: tuple[int, ...]) -> int:

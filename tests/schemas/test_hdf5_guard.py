@@ -181,6 +181,15 @@ def test_lengths_are_counted_as_they_are_stored(case: str, userblock: int, path:
         assert stated_lengths(file["c"].id, path).size == 0
 
 
+def test_texts_that_grow_along_the_second_axis_are_counted(path: Path) -> None:
+    """HDF5 2.0 says wrong places in the array for their chunks."""
+    texts = np.array([["a" * (3 * row + column) for column in range(3)] for row in range(5)], dtype=object)
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_dataset("a", data=texts, chunks=(2, 1), maxshape=(9, None))
+    with open_hdf5(path) as file:
+        assert stated_lengths(file["a"].id, path).size == sum(range(15))
+
+
 def test_a_thousand_texts_in_one_place_are_refused(path: Path) -> None:
     with h5py.File(path, "w") as file:
         node = file.create_dataset("s", (20_000,), dtype=h5py.string_dtype())
