@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING
 from nwbswitch.schemas.version import __version__
 
 if TYPE_CHECKING:
+    from nwbswitch.analysis.catalogue.find import find
     from nwbswitch.analysis.measure import measure
     from nwbswitch.analysis.meta import meta
     from nwbswitch.analysis.mixed import fit
+    from nwbswitch.analysis.reading.recording import open_recording
     from nwbswitch.analysis.report import report
     from nwbswitch.analysis.switch import switch
     from nwbswitch.analysis.table_file import read_table
     from nwbswitch.converters.annotate import annotate
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
-    from nwbswitch.converters.simulate import simulate_study
     from nwbswitch.converters.survey.init import init
-    from nwbswitch.schemas.study_file import load_study
 
 _HANDED_ON = {
     "annotate": "converters.annotate",
     "check": "converters.check",
     "convert": "converters.convert",
+    "find": "analysis.catalogue.find",
     "fit": "analysis.mixed",
     "init": "converters.survey.init",
-    "load_study": "schemas.study_file",
     "measure": "analysis.measure",
     "meta": "analysis.meta",
+    "open_recording": "analysis.reading.recording",
     "read_table": "analysis.table_file",
     "report": "analysis.report",
-    "simulate_study": "converters.simulate",
     "switch": "analysis.switch",
 }
 
@@ -42,14 +42,14 @@ __all__ = [
     "annotate",
     "check",
     "convert",
+    "find",
     "fit",
     "init",
-    "load_study",
     "measure",
     "meta",
+    "open_recording",
     "read_table",
     "report",
-    "simulate_study",
     "switch",
 ]
 

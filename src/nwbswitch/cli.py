@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from nwbswitch.cli_analysis import fit, measure, meta, report, switch
+from nwbswitch.cli_find import find
 from nwbswitch.cli_options import (
     FOLDER,
     INPUT,
@@ -38,7 +39,7 @@ def commands() -> None:
     """
 
 
-for _command in (measure, switch, fit, meta, report):
+for _command in (find, measure, switch, fit, meta, report):
     commands.add_command(_command)
 
 
