@@ -82,9 +82,13 @@ class MovieInterface(TimedInterface):
         try:
             self.rate_hz = _rate_hz(files[0], self.movie.rate_hz, rate_hz)
             self.set_own_timing(self._timing(files[0], start_s, parts, part_start_s), files[0])
+            self._take_facts(self.movie)
         except BaseException:
             self.movie.close()
             raise
+
+    def _take_facts(self, movie: Movie) -> None:
+        """Take what else the files of a movie state; when that cannot be, they are closed."""
 
     def _timing(self, file: Path, start_s: float, parts: Parts, part_start_s: Sequence[float]) -> Timing:
         n_frames = self.movie.shape.n_frames

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isclose
-from pathlib import Path
 from typing import Any
 
 from pynwb import NWBFile
@@ -15,7 +14,6 @@ from nwbswitch.converters.imaging.joined_movie import JoinedMovie
 from nwbswitch.converters.imaging.movie import Movie
 from nwbswitch.converters.imaging.movie_interface import MovieInterface
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.stream_base import Parts
 
 _ROUNDING = 1e-3
 """Relative difference below which two stated sizes are one."""
@@ -30,33 +28,10 @@ class StatedMovieInterface(MovieInterface):
         Size of a pixel along x and y, um; None when the files do not state it.
     """
 
-    def __init__(
-        self,
-        open_one: Callable[[Path], Movie],
-        *,
-        paths: Path | str | Sequence[Path | str],
-        rate_hz: float | None,
-        start_s: float,
-        parts: Parts,
-        part_start_s: Sequence[float],
-        metadata_key: str,
-        source: Mapping[str, Any],
-    ) -> None:
-        super().__init__(
-            open_one,
-            paths=paths,
-            rate_hz=rate_hz,
-            start_s=start_s,
-            parts=parts,
-            part_start_s=part_start_s,
-            metadata_key=metadata_key,
-            source=source,
-        )
-        try:
-            self.pixel_size_um = _pixel_size_um(self.movie)
-        except BaseException:
-            self.close()
-            raise
+    pixel_size_um: tuple[float, float] | None
+
+    def _take_facts(self, movie: Movie) -> None:
+        self.pixel_size_um = _pixel_size_um(movie)
 
     def add_to_nwbfile(
         self, nwbfile: NWBFile, metadata: Mapping[str, Any] | None = None, *, stub: bool = False
