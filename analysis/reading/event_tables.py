@@ -24,6 +24,7 @@ from nwbswitch.analysis.reading.stored_values import (
     typed_groups,
 )
 from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.overrides import Choice
 
 if TYPE_CHECKING:
     import h5py
@@ -41,7 +42,9 @@ _EVENT_WORDS = re.compile(r"event|transient|calcium|spike|peak|burst", re.IGNORE
 _OTHER_WORDS = re.compile(r"stim|photo|opto|laser|target|ablat|drug|inject|trial", re.IGNORECASE)
 
 
-def event_points(nwb: h5py.File, *, name: str, found: list[Issue]) -> tuple[Points, ...]:
+def event_points(
+    nwb: h5py.File, *, name: str, found: list[Issue], accepted: Choice | None = None
+) -> tuple[Points, ...]:
     """Return the tables of a file whose rows are events of ROIs.
 
     A table is taken where one column refers to rows of one plane segmentation, one column holds times in s,
@@ -52,7 +55,7 @@ def event_points(nwb: h5py.File, *, name: str, found: list[Issue]) -> tuple[Poin
     for group in typed_groups(nwb, TABLE_TYPES, tops=TOPS):
         columns = _roi_columns(nwb, group)
         if columns:
-            made = _EventTable(nwb, group, columns, name, found).points()
+            made = _EventTable(nwb, group, columns, name, found).points(accepted)
             points += [] if made is None else [made]
     for group in typed_groups(nwb, {ALLEN_EVENTS}):
         problem = "Detected events are stored as a matrix of amplitudes, one per frame, not as times."
@@ -88,7 +91,7 @@ class _EventTable:
         remedy = "It is left out; traces of its ROIs are measured where they are there."
         self.found.append(issue("unusable-points", problem, place=place, remedy=remedy))
 
-    def points(self) -> Points | None:
+    def points(self, accepted: Choice | None) -> Points | None:
         times_name = self._times_name()
         if times_name is None or not self._are_events():
             return None
@@ -116,7 +119,9 @@ class _EventTable:
             times=stored_array(times),
             ends=None,
             owners=stored_array(rois),
-            neurons=roi_neurons(self.nwb, segmentation, n_neurons, found=self.found, name=self.name),
+            neurons=roi_neurons(
+                self.nwb, segmentation, n_neurons, found=self.found, name=self.name, accepted=accepted
+            ),
             observed_start_s=tuple(start for start, _ in spans),
             observed_stop_s=tuple(stop for _, stop in spans),
         )

@@ -18,9 +18,9 @@ Int64s = NDArray[np.int64]
 WHOLE = 1 << 21
 """Up to this many times all are looked at; of more, parts, so that far files are asked for little."""
 BLOCK = 1 << 18
-N_PARTS = 16
+N_PARTS = 6
 PART = 1 << 13
-N_BUSIEST = 8
+N_BUSIEST = 4
 """Rows with the most times, whose first and last times are looked at in long tables."""
 
 

@@ -45,6 +45,7 @@ def find_points(
     found: list[Issue],
     accepted: Choice | None = None,
     unit_s: float | None = None,
+    accepted_rois: Choice | None = None,
 ) -> tuple[Points, ...]:
     """Return the units of a file and the event tables of its ROIs; tables that cannot be used are findings.
 
@@ -62,13 +63,15 @@ def find_points(
         Which units count, where a file of overrides says so.
     unit_s
         Seconds in one unit of the spike times, where a file of overrides says so.
+    accepted_rois
+        Which ROIs count in tables of their events, where a file of overrides says so.
     """
     tables = [] if group_at(nwb, "units") is None else [nwb["units"]]
     tables += typed_groups(nwb, {UNITS_TYPE})
     points: list[Points] = []
     for group in tables:
         points += _Units(nwb, group, name, found).points(accepted, unit_s)
-    return (*points, *event_points(nwb, name=name, found=found))
+    return (*points, *event_points(nwb, name=name, found=found, accepted=accepted_rois))
 
 
 def path_name(path: str) -> str:

@@ -437,3 +437,43 @@ def test_units_of_a_lab_on_dandi(shared):
     assert points.neurons.region == ("TH",) * 4
     assert points.neurons.cell_type == ("unknown",) * 4
     assert sorted(_codes(found)) == ["proposed-value", "unclear-value"]
+
+
+def test_tables_as_pynwb_writes_them(tmp_path):
+    from datetime import UTC, datetime
+
+    from pynwb import NWBHDF5IO, NWBFile
+    from pynwb.file import Subject
+
+    file = NWBFile(
+        "d", "i", datetime(2026, 1, 1, tzinfo=UTC), subject=Subject(subject_id="m1", species="Mus musculus")
+    )
+    group = file.create_electrode_group("g", "d", "VISp", file.create_device("probe"))
+    for location in ("VISp2/3", "VISp2/3", "CA1"):
+        file.add_electrode(location=location, group=group)
+    file.add_unit_column("quality", "Curated by hand.")
+    file.add_unit_column("depth_um", "Below the pia.")
+    for quality, electrodes, spikes in (
+        ("good", [0, 1], [0.5, 1.5]),
+        ("mua", [2], []),
+        ("good", [1, 2], [3.0]),
+    ):
+        file.add_unit(
+            spike_times=spikes,
+            electrodes=electrodes,
+            electrode_group=group,
+            obs_intervals=[[0.0, 9.0]],
+            quality=quality,
+            depth_um=120.0,
+        )
+    with NWBHDF5IO(tmp_path / "b.nwb", "w") as io:
+        io.write(file)
+    with open_hdf5(tmp_path / "b.nwb") as nwb:
+        points, found = _one(nwb)
+    assert points.ends.tolist() == [2, 2, 3]
+    assert points.neurons.accepted == (True, False, True)
+    assert points.neurons.region == ("VISp", "CA1", "unknown")
+    assert points.neurons.layer == ("2/3", "", "")
+    assert points.neurons.depth_um == (120.0,) * 3
+    assert (points.observed_start_s, points.observed_stop_s) == ((0.0,), (9.0,))
+    assert _codes(found) == ["unclear-region"]
