@@ -100,7 +100,7 @@ class _Reading:
         for path, members in sorted(by_segmentation.items()):
             plane = _OneSegmentation(self, path, members)
             measured += plane.measured()
-        self.warn_of_shared_images([series for _, series in measured])
+        self.warn_of_shared_images(measured)
         return FoundPlanes(tuple(named(measured)), tuple(self.unused))
 
     def find(self, code: str, problem: str, path: str, remedy: str = "") -> None:
@@ -128,20 +128,23 @@ class _Reading:
             members[:] = [each for each in members if each not in same]
             members.append(replace(series, path=entry.series, holders=holders))
 
-    def warn_of_shared_images(self, measured: Iterable[Series]) -> None:
-        """Report planes whose ROIs may be the same cells, found twice."""
-        by_image: dict[int, set[str]] = {}
-        for series in measured:
+    def warn_of_shared_images(self, measured: Sequence[tuple[Plane, Series]]) -> None:
+        """Report segmentations of one image whose ROIs may be the same cells, found twice."""
+        by_image: dict[int, dict[str, float]] = {}
+        for plane, series in measured:
             image = imaging_plane_of(series.segmentation)
             if image is not None:
-                by_image.setdefault(address(image), set()).add(series.segmentation_path)
-        for paths in by_image.values():
-            if len(paths) > 1:
-                shown = sorted(paths)
-                problem = f"{', '.join(shown)} state the same imaging plane, and all are measured."
-                leave = [{"plane": path, "leave_out": True} for path in shown[1:]]
+                depths_um = by_image.setdefault(address(image), {})
+                depths_um[series.segmentation_path] = float(np.median(plane.neurons.depth_um))
+        for depths_um in by_image.values():
+            paths = sorted(depths_um)
+            # Depths that differ tell planes apart; NaN differs from itself.
+            at_depths = {depth_um for depth_um in depths_um.values() if depth_um == depth_um}
+            if len(paths) > 1 and len(at_depths) < len(paths):
+                problem = f"{', '.join(paths)} state the same imaging plane, and all are measured."
+                leave = [{"plane": path, "leave_out": True} for path in paths[1:]]
                 remedy = "If they hold the same cells, keep one. " + proposal(self.name, {"activity": leave})
-                self.find("planes-share-image", problem, shown[0], remedy)
+                self.find("planes-share-image", problem, paths[0], remedy)
 
 
 class _OneSegmentation:

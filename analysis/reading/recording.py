@@ -1,0 +1,112 @@
+"""A recording that is open for measuring: what it holds, and a reader of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from nwbswitch.analysis.access.array_reader import ArrayReader
+from nwbswitch.analysis.access.arrays import Arrays
+from nwbswitch.analysis.access.byte_cache import ByteCache
+from nwbswitch.analysis.access.byte_source import ByteSource
+from nwbswitch.analysis.access.cached_bytes import CachedBytes
+from nwbswitch.analysis.access.hdf5_bytes import open_hdf5_bytes
+from nwbswitch.analysis.reading.outline import Outline
+from nwbswitch.analysis.reading.outline_cache import keep_outline, kept_outline
+from nwbswitch.analysis.reading.outlining import outline_of
+from nwbswitch.analysis.sources import Source, digest_of, file_stamp, find_sources, open_source
+from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.issues import issue
+from nwbswitch.schemas.overrides import Override, Overrides
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording; its samples can be read while it is open."""
+
+    source: Source
+    outline: Outline
+    arrays: Arrays
+
+
+@contextmanager
+def open_recording(
+    source: Source | Path | str, *, overrides: Overrides | None = None, cache: ByteCache | None = None
+) -> Iterator[Recording]:
+    """Open an NWB file, near or far, for reading.
+
+    Parameters
+    ----------
+    source
+        A source as `nwbswitch.analysis.sources.find_sources` gives it, or what names one.
+    overrides
+        What is stated of sources, see `nwbswitch.schemas.overrides.load_overrides`.
+    cache
+        Where outlines are kept, and the bytes of far files. With a kept outline only the samples that are
+        asked for are read.
+
+    Raises
+    ------
+    UnsafeFileError
+        For a file that could read other files or exhaust memory.
+    InputFileError
+        When the file is not there, is damaged, is not NWB 2, or changes while it is read.
+    IssuesError
+        When ``source`` names no recording or several.
+    """
+    source = source if isinstance(source, Source) else _only_source(source)
+    override = (overrides or Overrides()).for_source(source.name)
+    with ExitStack() as stack:
+        data = open_source(source)
+        stack.callback(data.close)
+        identity = "" if cache is None else identity_of(source)
+        if cache is not None and identity and source.path is None:
+            data = CachedBytes(data, cache, identity)
+        outline = _outline(data, source.name, override, cache if identity else None, identity)
+        yield Recording(source, outline, stack.enter_context(ArrayReader(data)))
+
+
+def identity_of(source: Source) -> str:
+    """Return what names this version of the file of a source; empty where its server does not tell versions.
+
+    Raises
+    ------
+    InputFileError
+        When a server that has to be asked does not answer.
+    """
+    if source.asset_id and source.etag:
+        return f"asset {source.asset_id} {source.etag}"
+    if source.path is not None and not source.digest:
+        stamp = file_stamp(source.path)
+        return "" if stamp is None else "file {} {} {}".format(*stamp)
+    digest = source.digest or digest_of(source)
+    kind, _, version = digest.partition(":")
+    if kind != "version":
+        return f"digest {digest}"
+    # An ETag is of one file; a date may be that of all files of a server, so the whole address counts too.
+    is_date = " " in version
+    return f"address {source.url if is_date else source.name} {version}" if version else ""
+
+
+def _outline(
+    data: ByteSource, name: str, override: Override, cache: ByteCache | None, identity: str
+) -> Outline:
+    if cache is not None:
+        kept = kept_outline(cache, identity, name=name, override=override)
+        if kept is not None:
+            return kept
+    with open_hdf5_bytes(data) as nwb:
+        outline = outline_of(nwb, name=name, override=override)
+    if cache is not None:
+        keep_outline(cache, identity, outline, name=name, override=override)
+    return outline
+
+
+def _only_source(given: Path | str) -> Source:
+    found = find_sources(given)
+    if len(found) != 1:
+        problem = f"{given} names {len(found)} recordings, where one is opened."
+        raise IssuesError([issue("source-form", problem, remedy="Name one file, or use find_sources.")])
+    return found[0]
