@@ -15,6 +15,9 @@ from loopback import Answer, Heard
 
 SUMMARY_OPERATORS = {"species": "species", "approach": "approach", "technique": "measurementTechnique"}
 
+TRUE = ("t", "y", "yes", "true", "on", "1")
+FALSE = ("f", "n", "no", "false", "off", "0")
+
 
 @dataclass
 class Refused(Exception):
@@ -39,7 +42,7 @@ def page(request: Heard, url: str, things: Sequence[Any], show: Callable[[Any], 
     def link(to: int) -> str:
         query = {name: value for name, value in request.query.items() if name != "page"}
         query |= {"page": str(to)} if to > 1 else {}
-        return f"{url}?{urlencode(query)}" if query else url
+        return f"{url}?{urlencode(sorted(query.items()))}" if query else url
 
     start = (number - 1) * size
     return {
@@ -52,6 +55,8 @@ def page(request: Heard, url: str, things: Sequence[Any], show: Callable[[Any], 
 
 def matches(search: str, versions: Iterable[Mapping[str, Any]]) -> bool:
     """Tell whether the metadata of a version holds every word; ``species:mouse`` looks into its summary."""
+    if search.count('"') % 2:
+        raise Refused(400, {"search": "Unbalanced quote in search query."})
     held = list(versions)
     words = []
     for key, quoted, text, bare in re.findall(r'([a-z_]+):"([^"]*)"|"([^"]*)"|(\S+)', search):
@@ -68,9 +73,18 @@ def matches(search: str, versions: Iterable[Mapping[str, Any]]) -> bool:
     return any(all(word in text for word in words) for text in texts)
 
 
-def dandiset_json(dandiset: StoredDandiset) -> dict[str, Any]:
-    """Return a dandiset as lists show it."""
+def dandiset_json(dandiset: StoredDandiset, version: Callable[[StoredVersion], Any]) -> dict[str, Any]:
+    """Return a dandiset with its draft and its most recent published version."""
     published = dandiset.published
+    return {
+        **short_dandiset_json(dandiset),
+        "most_recent_published_version": version(published) if published else None,
+        "draft_version": version(dandiset.draft),
+    }
+
+
+def short_dandiset_json(dandiset: StoredDandiset) -> dict[str, Any]:
+    """Return a dandiset as its versions name it."""
     return {
         "identifier": dandiset.identifier,
         "created": time_text(dandiset.created),
@@ -79,24 +93,25 @@ def dandiset_json(dandiset: StoredDandiset) -> dict[str, Any]:
         "embargo_status": dandiset.embargo_status,
         "star_count": 0,
         "is_starred": False,
-        "most_recent_published_version": version_json(published) if published else None,
-        "draft_version": version_json(dandiset.draft),
     }
 
 
-def version_json(version: StoredVersion) -> dict[str, Any]:
-    """Return a version as lists show it."""
+def listed_version_json(version: StoredVersion) -> dict[str, Any]:
+    """Return a version as lists of dandisets show it."""
     return {
         "version": version.version,
         "name": version.name,
         "asset_count": len(version.assets),
-        "active_uploads": 0,
         "size": version.size,
         "status": version.status,
         "created": time_text(version.created),
         "modified": time_text(version.modified),
-        "release_notes": "",
     }
+
+
+def version_json(version: StoredVersion) -> dict[str, Any]:
+    """Return a version as its dandiset shows it."""
+    return {**listed_version_json(version), "active_uploads": 0, "release_notes": ""}
 
 
 def newest(dandiset: StoredDandiset) -> StoredVersion:
@@ -124,10 +139,11 @@ def time_text(when: datetime) -> str:
 
 
 def flag(query: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Return a parameter that is true or false, in any of the words that the archive takes for it."""
     text = query.get(name, "").casefold()
-    if text not in ("", "true", "false", "1", "0"):
+    if text and text not in TRUE + FALSE:
         raise Refused(400, {name: ["Must be a valid boolean."]})
-    return default if not text else text in ("true", "1")
+    return text in TRUE if text else default
 
 
 def whole(text: str, default: int, *, most: int | None = None) -> int:

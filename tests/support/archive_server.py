@@ -13,11 +13,8 @@ fail on demand with ``fail(...)``, e.g. ``archive.fail(503, times=2, path_contai
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -27,27 +24,24 @@ from archive_answers import (
     dandiset_json,
     flag,
     json_answer,
+    listed_version_json,
     matches,
     newest,
     ordered,
     page,
+    short_dandiset_json,
     time_text,
     version_json,
     whole,
 )
 from archive_content import (
-    DRAFT,
-    Blob,
     StoredAsset,
     StoredDandiset,
     StoredVersion,
-    Ticks,
-    asset_metadata,
-    dandiset_metadata,
     full_asset_metadata,
     full_version_metadata,
-    steady_id,
 )
+from archive_shelf import Shelf
 from loopback import Answer, Heard, Loopback
 from object_store import ObjectStore
 
@@ -60,24 +54,22 @@ _VERSION = r"(?P<version>0\.\d{6}\.\d{4}|draft)"
 _ASSET = r"(?P<asset>[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})"
 _DANDISET = r"(?P<dandiset>\d{6})"
 _OF_VERSION = rf"/dandisets/{_DANDISET}/versions/{_VERSION}"
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="api"'}
 _NO_KEY = "Authentication credentials were not provided."
 _NOT_YOURS = "You do not have permission to perform this action."
 
 
-class ArchiveServer(Loopback):
+class ArchiveServer(Shelf, Loopback):
     """An archive at ``api_url`` and its object store ``store``, while the ``with`` block runs."""
 
     def __init__(self, *, delay_s: float = 0.0, web_url: str = "http://127.0.0.1:1") -> None:
-        super().__init__(delay_s=delay_s)
-        self.store = ObjectStore(latency_s=delay_s)
+        Loopback.__init__(self, delay_s=delay_s)
+        Shelf.__init__(self, ObjectStore(latency_s=delay_s))
         self.web_url = web_url
-        self.dandisets: dict[str, StoredDandiset] = {}
-        self.assets: dict[str, StoredAsset] = {}
         self.users = {OWNER_KEY: "owner", OTHER_KEY: "other"}
         self.cli_minimal_version = "0.74.0"
         self.before_page: Callable[[int], None] = lambda page: None
         """Called with the number of each page before it is made: what is listed may change meanwhile."""
-        self._ticks = Ticks()
 
     @property
     def api_url(self) -> str:
@@ -91,99 +83,13 @@ class ArchiveServer(Loopback):
 
     def __enter__(self) -> Self:
         self.store.__enter__()
-        return super().__enter__()
+        return Loopback.__enter__(self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, trace)
+        Loopback.__exit__(self, kind, error, trace)
         self.store.__exit__(kind, error, trace)
-
-    # ---- what it holds
-
-    def add_dandiset(
-        self,
-        identifier: str,
-        *,
-        name: str = "A dandiset",
-        description: str = "Recordings.",
-        keywords: Sequence[str] = (),
-        embargoed: bool = False,
-        owner: str = "owner",
-        created: datetime | None = None,
-        metadata: Mapping[str, Any] | None = None,
-    ) -> StoredDandiset:
-        """Add an empty dandiset with a draft; ``metadata`` holds further fields of DANDI's schema."""
-        when = created or self._ticks.tick()
-        written = dandiset_metadata(
-            name=name, description=description, keywords=keywords, extra=metadata or {}
-        )
-        dandiset = StoredDandiset(identifier, when, owner, "EMBARGOED" if embargoed else "OPEN")
-        dandiset.versions[DRAFT] = StoredVersion(DRAFT, name, when, when, written)
-        self.dandisets[identifier] = dandiset
-        return dandiset
-
-    def add_asset(
-        self,
-        dandiset: str,
-        path: str,
-        content: Path | bytes = b"",
-        *,
-        subject_id: str = "",
-        metadata: Mapping[str, Any] | None = None,
-        with_sha256: bool = True,
-        zarr_bytes: int | None = None,
-    ) -> StoredAsset:
-        """Upload a file to the draft, in place of one at the same path, and return the asset.
-
-        ``metadata`` replaces what `archive_content.asset_metadata` makes; with ``zarr_bytes`` it is a Zarr.
-        Without ``subject_id`` it is what stands behind ``sub-`` in the path.
-        """
-        held = self.dandisets[dandiset]
-        when = self._ticks.tick()
-        named = re.search(r"sub-([^_/.]+)", path)
-        subject_id = subject_id or (named[1] if named else "m1")
-        written = dict(metadata) if metadata is not None else asset_metadata(subject_id=subject_id)
-        asset = StoredAsset(steady_id(dandiset, path, when), path, when, when, written)
-        if zarr_bytes is None:
-            asset.blob = self._upload(content, with_sha256, embargoed=held.embargo_status != "OPEN")
-        else:
-            asset.zarr_id, asset.zarr_size = steady_id("zarr", dandiset, path), zarr_bytes
-        draft = held.draft
-        draft.assets = [*(each for each in draft.assets if each.path != path), asset]
-        draft.modified = when
-        self.assets[asset.asset_id] = asset
-        return asset
-
-    def remove_asset(self, dandiset: str, path: str) -> None:
-        """Take an asset out of the draft; by its id it is still there, as in the real archive."""
-        draft = self.dandisets[dandiset].draft
-        draft.assets = [each for each in draft.assets if each.path != path]
-        draft.modified = self._ticks.tick()
-
-    def publish(self, dandiset: str, version: str = "0.240101.1234") -> StoredVersion:
-        """Publish the draft as it is now."""
-        draft = self.dandisets[dandiset].draft
-        when = self._ticks.tick()
-        for each in draft.assets:
-            each.published = True
-        published = StoredVersion(version, draft.name, when, when, dict(draft.metadata), list(draft.assets))
-        self.dandisets[dandiset].versions[version] = published
-        return published
-
-    def overwrite(self, asset: StoredAsset, content: Path | bytes) -> None:
-        """Put other bytes where those of an asset lie, without a word to the archive."""
-        assert asset.blob is not None
-        self.store.put(asset.blob.key, content, etag=_etag(content), closed=asset.blob.embargoed)
-
-    def _upload(self, content: Path | bytes, with_sha256: bool, *, embargoed: bool) -> Blob:
-        data = content if isinstance(content, bytes) else content.read_bytes()
-        etag, digest = _etag(data), hashlib.sha256(data).hexdigest()
-        blob = Blob(
-            steady_id("blob", etag), content, len(data), etag, digest if with_sha256 else None, embargoed
-        )
-        self.store.put(blob.key, content, etag=etag, closed=embargoed)
-        return blob
 
     # ---- what it answers
 
@@ -195,11 +101,14 @@ class ArchiveServer(Loopback):
             return Answer(301, headers={"Location": f"{path}/{query}"})
         route = _route(path)
         if route is None:
-            return Answer(404, b"<h1>Not Found</h1>", {"Content-Type": "text/html"})
+            return Answer(404, b"<h1>Not Found</h1>", {"Content-Type": "text/html; charset=utf-8"})
         view, parts = route
         try:
             if request.method not in ("GET", "HEAD"):
                 raise Refused(405, {"detail": f'Method "{request.method}" not allowed.'})
+            self._user(request)
+            if request.method == "HEAD" and view in _GET_ONLY:
+                raise Refused(405, {"detail": 'Method "HEAD" not allowed.'})
             found = view(self, request, parts)
         except Refused as refused:
             found = json_answer(refused.body, refused.status, refused.headers)
@@ -215,19 +124,19 @@ class ArchiveServer(Loopback):
             return None
         scheme, _, key = given.partition(" ")
         if scheme.lower() != "token" or key not in self.users:
-            raise Refused(401, {"detail": "Invalid token."}, {"WWW-Authenticate": "Token"})
+            raise Refused(401, {"detail": "Invalid token."}, _CHALLENGE)
         return self.users[key]
 
     def _require_user(self, request: Heard) -> str:
         user = self._user(request)
         if user is None:
-            raise Refused(401, {"detail": _NO_KEY}, {"WWW-Authenticate": 'Bearer realm="api"'})
+            raise Refused(401, {"detail": _NO_KEY}, _CHALLENGE)
         return user
 
     def _dandiset(self, request: Heard, parts: Mapping[str, str]) -> StoredDandiset:
         dandiset = self.dandisets.get(parts["dandiset"])
         if dandiset is None:
-            raise Refused(404, {"detail": "No Dandiset matches the given query."})
+            raise Refused(404, {"detail": "Not found."})
         self._user(request)
         if dandiset.embargo_status != "OPEN" and self._require_user(request) != dandiset.owner:
             raise Refused(403, {"detail": _NOT_YOURS})
@@ -236,7 +145,7 @@ class ArchiveServer(Loopback):
     def _version(self, request: Heard, parts: Mapping[str, str]) -> tuple[StoredDandiset, StoredVersion]:
         dandiset = self._dandiset(request, parts)
         if parts["version"] not in dandiset.versions:
-            raise Refused(404, {"detail": "No Version matches the given query."})
+            raise Refused(404, {"detail": "Not found."})
         return dandiset, dandiset.versions[parts["version"]]
 
     def _asset(self, request: Heard, parts: Mapping[str, str]) -> StoredAsset:
@@ -247,7 +156,7 @@ class ArchiveServer(Loopback):
         else:
             asset = self.assets.get(parts["asset"])
         if asset is None:
-            raise Refused(404, {"detail": "No Asset matches the given query."})
+            raise Refused(404, {"detail": "Not found."})
         if "version" not in parts and asset.embargoed:
             user = self._require_user(request)
             holders = [
@@ -286,7 +195,13 @@ class ArchiveServer(Loopback):
             "cli-minimal-version": self.cli_minimal_version,
             "cli-requires-python": ">=3.10",
             "cli-bad-versions": [],
-            "instance_config": {"instance_name": "DANDI", "instance_identifier": "RRID:SCR_017571"},
+            "instance_config": {
+                "instance_name": "DANDI",
+                "instance_identifier": "RRID:SCR_017571",
+                "instance_url": self.web_url,
+                "doi_prefix": "10.48324",
+                "licenses": ["spdx:CC-BY-4.0", "spdx:CC0-1.0"],
+            },
             "schema_version": DANDI_SCHEMA_VERSION,
             "schema_url": f"{self.api_url}/schemas/?model=Dandiset",
             "allowed_schema_versions": list(ALLOWED_INPUT_SCHEMAS),
@@ -310,6 +225,8 @@ class ArchiveServer(Loopback):
         user, query = self._user(request), request.query
         search = query.get("search", "")
         draft, empty = (flag(query, name, default=True) for name in ("draft", "empty"))
+        if query.get("user", "me") != "me":
+            raise Refused(400, {"user": [f'"{query["user"]}" is not a valid choice.']})
         embargoed = flag(query, "embargoed", default=False)
         if embargoed and user is None:
             message = (
@@ -333,12 +250,12 @@ class ArchiveServer(Loopback):
             request,
             self.url + request.path,
             ordered(found, query.get("ordering", "")),
-            dandiset_json,
+            _listed_dandiset,
             lazy=False,
         )
 
     def one_dandiset(self, request: Heard, parts: Mapping[str, str]) -> Any:
-        return dandiset_json(self._dandiset(request, parts))
+        return dandiset_json(self._dandiset(request, parts), version_json)
 
     def list_versions(self, request: Heard, parts: Mapping[str, str]) -> Any:
         dandiset = self._dandiset(request, parts)
@@ -350,7 +267,11 @@ class ArchiveServer(Loopback):
         versions = sorted(
             dandiset.versions.values(), key=lambda each: each.created, reverse=order.startswith("-")
         )
-        return page(request, self.url + request.path, versions, version_json, lazy=False)
+
+        def of_dandiset(version: StoredVersion) -> dict[str, Any]:
+            return {**version_json(version), "dandiset": short_dandiset_json(dandiset)}
+
+        return page(request, self.url + request.path, versions, of_dandiset, lazy=False)
 
     def version_metadata(self, request: Heard, parts: Mapping[str, str]) -> Any:
         return self._version_metadata(*self._version(request, parts))
@@ -359,7 +280,7 @@ class ArchiveServer(Loopback):
         dandiset, version = self._version(request, parts)
         return {
             **version_json(version),
-            "dandiset": dandiset_json(dandiset),
+            "dandiset": short_dandiset_json(dandiset),
             "asset_validation_errors": [],
             "version_validation_errors": [],
             "metadata": self._version_metadata(dandiset, version),
@@ -375,7 +296,7 @@ class ArchiveServer(Loopback):
         found = [each for each in version.assets if each.path.casefold().startswith(prefix.casefold())]
         found = [each for each in version.assets if prefix and each.path == prefix] or found
         found = [each for each in found if each.zarr_id or not zarr]
-        if pattern is not None:
+        if pattern:
             # Only the star means anything, it crosses folders, and case does not count.
             wanted = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.IGNORECASE)
             found = [each for each in found if wanted.fullmatch(each.path)]
@@ -423,6 +344,7 @@ ROUTES: tuple[tuple[str, View], ...] = (
     (rf"(?:{_OF_VERSION})?/assets/{_ASSET}/info/", ArchiveServer.asset_info),
     (rf"(?:{_OF_VERSION})?/assets/{_ASSET}/download/", ArchiveServer.download),
 )
+_GET_ONLY = (ArchiveServer.info, ArchiveServer.token, ArchiveServer.me)
 _ROUTES = tuple((re.compile(f"/api{pattern}"), view) for pattern, view in ROUTES)
 
 
@@ -433,7 +355,5 @@ def _route(path: str) -> tuple[View, dict[str, str]] | None:
     return None
 
 
-def _etag(content: Path | bytes) -> str:
-    """Return the ETag that S3 and DANDI give to content uploaded in one part."""
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    return f"{hashlib.md5(hashlib.md5(data).digest()).hexdigest()}-1"
+def _listed_dandiset(dandiset: StoredDandiset) -> dict[str, Any]:
+    return dandiset_json(dandiset, listed_version_json)

@@ -28,6 +28,7 @@ class ObjectStore(RangeServer):
         if closed:
             self.add_signed(key, content, etag=f'"{etag}"')
         else:
+            self._lifetimes.pop(key, None)
             self.add(key, content, etag=f'"{etag}"')
 
     def count(self, path_contains: str = "", method: str = "") -> int:
