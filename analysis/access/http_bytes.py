@@ -364,7 +364,7 @@ class HttpBytes:
 def _changed(how: str = "") -> RefusedAnswerError:
     more = f" ({how})" if how else ""
     return RefusedAnswerError(
-        f"changed while it was read, or is not the version that was listed{more}.", "Start anew."
+        f"changed while it was read, or is not the version that was listed{more}.", "Look it up again."
     )
 
 
