@@ -136,14 +136,13 @@ def accepted_rows(
 def _chosen(table: Table, choice: Choice, key: str) -> Flags:
     names = [name for name, _ in table.names()]
     column = table.column(choice.column, first_of=2) if choice.column in names else None
-    if column is None:
+    if column is None or (column.is_text and choice.above is not None):
         problem = f"The overrides choose rows by the column {choice.column!r}, which cannot be used."
         remedy = f"The table has {', '.join(sorted(names))[:300]}."
         table.find("override-unused", problem, column=choice.column, remedy=remedy)
         return np.ones(table.n_rows, dtype=bool)
     if choice.above is not None:
-        numbers = column.values if not column.is_text else np.full(table.n_rows, np.nan)
-        return np.asarray(numbers.astype(np.float64) > choice.above, dtype=bool)
+        return np.asarray(column.values.astype(np.float64) > choice.above, dtype=bool)
     if choice.values:
         wanted = {value.casefold() for value in choice.values}
         return np.array([_spelled(value) & wanted != set() for value in column.values.tolist()], dtype=bool)

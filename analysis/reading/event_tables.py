@@ -20,6 +20,7 @@ from nwbswitch.analysis.reading.stored_values import (
     neurodata_type,
     pointed,
     stated,
+    tables_in,
     text_of,
     typed_groups,
 )
@@ -29,12 +30,11 @@ from nwbswitch.schemas.overrides import Choice
 if TYPE_CHECKING:
     import h5py
 
-TABLE_TYPES = frozenset({"EventsTable", "TimeIntervals", "DynamicTable"})
-"""Core tables whose rows may be events; those of extensions are not known well enough."""
 SEGMENTATION_TYPES = frozenset({"PlaneSegmentation", "MicroscopyPlaneSegmentation"})
+OTHER_TABLES = SEGMENTATION_TYPES | {"Units"}
 SECONDS = {"EventsTable": ("timestamp",), "TimeIntervals": ("start_time",)}
 """Columns of times that are in s by their table's type."""
-TIME_COLUMNS = ("timestamp", "start_time", "event_time", "peak_time", "onset_time", "time")
+TIME_COLUMNS = ("timestamp", "start_time", "event_time", "event_times", "peak_time", "onset_time", "time")
 TOPS = ("events", "processing", "analysis", "intervals")
 MAX_EVENTS = 50_000_000
 ALLEN_EVENTS = "OphysEventDetection"
@@ -52,9 +52,9 @@ def event_points(
     Everything else that refers to ROIs and times is a finding.
     """
     points = []
-    for group in typed_groups(nwb, TABLE_TYPES, tops=TOPS):
+    for group in tables_in(nwb, tops=TOPS):
         columns = _roi_columns(nwb, group)
-        if columns:
+        if columns and neurodata_type(group) not in OTHER_TABLES:
             made = _EventTable(nwb, group, columns, name, found).points(accepted)
             points += [] if made is None else [made]
     for group in typed_groups(nwb, {ALLEN_EVENTS}):

@@ -26,7 +26,7 @@ _LAYERED = ("Isocortex", "OLF", "ENT", "PAR", "POST", "PRE")
 """Structures that the framework divides into numbered layers."""
 _LAYER_WORDS = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:cortical[ _])?layers?[ _:=-]*|lamina[ _]|L(?=\d|[IV]+\b))"
-    r"(?P<layer>\d[ab]?(?:\s*[/&+,-]\s*\d[ab]?|\s+and\s+\d[ab]?)*|[IV]+(?:\s*[/-]\s*[IV]+)?[ab]?)(?![A-Za-z0-9])",
+    r"(?P<layer>23|\d[ab]?(?:\s*[/&+,-]\s*\d[ab]?|\s+and\s+\d[ab]?)*|[IV]+(?:\s*[/-]\s*[IV]+)?[ab]?)(?![A-Za-z0-9])",
     re.IGNORECASE,
 )
 _BARE_LAYER = re.compile(r"(?<=\s)(2/3|6a|6b)(?=$|[\s,;.)])")
@@ -233,7 +233,7 @@ def _layer(words: str, *, in_acronym: bool = False) -> str:
     if joined in LAYERS or (in_acronym and joined in ("2", "3")):
         return joined
     # Layer 2 and layer 3 alone are parts of 2/3; 5a and 5b are not told apart there.
-    return {"2": "2/3", "3": "2/3", "5a": "5", "5b": "5"}.get(joined, "")
+    return {"2": "2/3", "3": "2/3", "23": "2/3", "5a": "5", "5b": "5"}.get(joined, "")
 
 
 def _one_layer(*layers: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,6 +127,17 @@ def typed_groups(
 
     Tables and series are not entered, so that far files are asked for few objects.
     """
+    return _groups(nwb, tops, lambda group: neurodata_type(group) in types)
+
+
+def tables_in(nwb: h5py.File, *, tops: Collection[str]) -> Iterator[h5py.Group]:
+    """Yield the tables of all types under some top groups, in order of their names."""
+    return _groups(nwb, tops, lambda group: "colnames" in group.attrs)
+
+
+def _groups(
+    nwb: h5py.File, tops: Collection[str], is_wanted: Callable[[h5py.Group], bool]
+) -> Iterator[h5py.Group]:
     import h5py
 
     def inside(group: h5py.Group, depth: int) -> Iterator[h5py.Group]:
@@ -136,7 +147,7 @@ def typed_groups(
             node = group_at(group, name)
             if node is None:
                 continue
-            if neurodata_type(node) in types:
+            if is_wanted(node):
                 yield node
             elif depth < MAX_NESTING and "colnames" not in node.attrs and "data" not in node:
                 yield from inside(node, depth + 1)

@@ -69,6 +69,7 @@ def _add_traces(nwb):
         ("events/calcium_events", "EventsTable", "timestamp"),
         ("intervals/transients", "TimeIntervals", "start_time"),
         ("processing/ophys/events", "DynamicTable", "timestamp"),
+        ("processing/ophys/transients", "CalciumTransientsTable", "onset_time"),
     ],
 )
 def test_events_of_rois(nwb, path, kind, time):
@@ -110,6 +111,11 @@ def test_an_index_with_one_roi_per_event_is_flat(nwb):
             "not whether",
         ),
         ({"path": "processing/ophys/events", "kind": "DynamicTable"}, None, "not clear"),
+        (
+            {"path": "processing/ophys/events", "kind": "AnnotatedEventsTable", "time": "event_times"},
+            None,
+            "clear",
+        ),
         ({}, _set("timestamp", [1.5, math.nan, 2.5]), "no numbers"),
         ({}, _set("timestamp", [1.5, 2.5]), "2 times"),
         ({}, _set("timestamp", np.zeros((3, 2))), "expected a list"),

@@ -150,8 +150,9 @@ def test_the_overrides_decide_alone(nwb, choice, expected):
     assert _codes(found) == []
 
 
-def test_an_override_of_a_column_that_is_not_there_is_an_error(nwb):
-    _, found = _read(nwb, {"iscell": [1, 1, 0]}, accepted=Choice(column="is_cell"))
+@pytest.mark.parametrize("choice", [Choice(column="is_cell"), Choice(column="kind", above=0.5)])
+def test_an_override_of_a_column_that_cannot_be_used_is_an_error(nwb, choice):
+    _, found = _read(nwb, {"iscell": [1, 1, 0], "kind": ["a", "b", "c"]}, accepted=choice)
     assert _codes(found) == ["override-unused"]
     assert "iscell" in found[0].remedy
 

@@ -23,6 +23,7 @@ from nwbswitch.analysis.reading.regions import imaged_structure, lineage, struct
         ("Primary Visual Cortex", "VISp", ""),
         ("left barrel cortex", "SSp-bfd", ""),
         ("M1 layer 5", "MOp", "5"),
+        ("V1 L23", "VISp", "2/3"),
         ("MOs_L2/3", "MOs", "2/3"),
         ("visual cortex V1 L2/3", "VISp", "2/3"),
         ("Layer II/III of somatosensory cortex", "SS", "2/3"),
