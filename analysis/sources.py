@@ -25,7 +25,7 @@ from nwbswitch.analysis.archive_instances import (
 from nwbswitch.analysis.archive_sources import assets_at
 from nwbswitch.analysis.dandi_addresses import Address, parse_address
 from nwbswitch.analysis.local_sources import is_zarr, local_paths, same_file, unreadable_zarr
-from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.files import sha256_file
 from nwbswitch.schemas.issues import Issue, issue
 
@@ -134,6 +134,8 @@ def open_source(source: Source) -> ByteSource:
 def with_digest(source: Source, *, before: Callable[[int], None] = lambda n_bytes: None) -> Source:
     """Return a source that has its digest; a local file is read to its end for it, once per version of it.
 
+    What cannot be opened at all, Zarr and files that are not there, keeps none: to open it says why.
+
     Parameters
     ----------
     source
@@ -144,21 +146,31 @@ def with_digest(source: Source, *, before: Callable[[int], None] = lambda n_byte
     Raises
     ------
     InputFileError
-        It is not there, or cannot be read.
+        It cannot be read.
     """
-    return source if source.digest else replace(source, digest=digest_of(source, before=before))
+    if source.digest or source.is_zarr or (source.path is not None and not source.path.is_file()):
+        return source
+    return replace(source, digest=digest_of(source, before=before))
 
 
 def digest_of(source: Source, *, before: Callable[[int], None] = lambda n_bytes: None) -> str:
-    """Return the digest of a source, see `Source.digest` and `with_digest`."""
+    """Return the digest of a source, see `Source.digest` and `with_digest`.
+
+    Raises
+    ------
+    InputFileError
+        It is not there, cannot be read, or changes meanwhile.
+    """
     if source.digest:
         return source.digest
     if source.path is not None:
         stamp = file_stamp(source.path)
-        if stamp is None:
-            return sha256_file(source.path, before=before)
-        if stamp not in _DIGESTS:
-            _DIGESTS[stamp] = sha256_file(source.path, before=before)
+        if stamp is None or stamp not in _DIGESTS:
+            found = sha256_file(source.path, before=before)
+            if stamp is None or stamp != file_stamp(source.path):
+                problem, remedy = "changed while it was read.", "Read it again when nothing writes to it."
+                raise InputFileError(source.path, problem, remedy)
+            _DIGESTS[stamp] = found
         return _DIGESTS[stamp]
     far = HttpBytes(_place(source), name=source.name, size=source.size)
     try:

@@ -226,6 +226,28 @@ def test_digests_of_files_are_computed_once_for_each_version(
     assert changed.digest == ""
 
 
+def test_what_cannot_be_opened_has_no_digest_and_stops_nothing(server: ArchiveServer, tmp_path: Path) -> None:
+    (tmp_path / "gone.nwb").symlink_to(tmp_path / "annex")
+    (tmp_path / "a.nwb.zarr").mkdir()
+    far = find_sources("dandi:000123@draft/sub-m4/", instance=server.api_url)
+    for source in [*find_sources(tmp_path), *far]:
+        assert with_digest(source) == source
+        assert source.digest == ""
+
+
+def test_a_file_that_changes_while_its_digest_is_computed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.nwb"
+    path.write_bytes(b"first")
+    (source,) = find_sources(path)
+
+    def change(n_bytes: int) -> None:
+        path.write_bytes(b"second, and longer")
+
+    with pytest.raises(InputFileError, match="changed while it was read"):
+        digest_of(source, before=change)
+    assert digest_of(source) == hashlib.sha256(b"second, and longer").hexdigest()
+
+
 def test_a_missing_file_is_told_when_it_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "a.nwb"
     path.symlink_to(tmp_path / "annex")
