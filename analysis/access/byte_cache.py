@@ -116,8 +116,9 @@ class ByteCache:
     def ranges(self, key: str) -> dict[ByteRange, KeptRange]:
         """Return which ranges are kept under a key."""
         found: dict[ByteRange, KeptRange] = {}
-        for path in sorted(self._shelf(key).glob("*.ranges")):
-            found |= self._read(path, partial(kept_ranges, path)) or {}
+        for path in _listed(self._shelf(key)):
+            if path.suffix == ".ranges":
+                found |= self._read(path, partial(kept_ranges, path)) or {}
         return found
 
     def bytes_of(self, path: Path, wanted: Sequence[KeptRange]) -> list[bytes] | None:
@@ -252,12 +253,12 @@ class ByteCache:
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         """Yield when each entry was last of use, what it takes, and its path."""
-        for shelf in self._root.glob("[0-9a-f][0-9a-f]/*"):
-            with suppress(OSError), os.scandir(shelf) as files:
-                for file in files:
+        for group in _listed(self._root):
+            for shelf in _listed(group):
+                for path in _listed(shelf):
                     with suppress(OSError):
-                        found = file.stat(follow_symlinks=False)
-                        yield found.st_mtime, _cost(found.st_size), Path(file.path)
+                        found = path.stat(follow_symlinks=False)
+                        yield found.st_mtime, _cost(found.st_size), path
 
     def _prune(self, needed: int) -> int:
         """Delete what was used longest ago until there is room; return what is left, bytes."""
@@ -285,6 +286,14 @@ class ByteCache:
 
     def _write_total(self, total: int) -> None:
         (self._root / "total").write_text(str(total), "ascii")
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, sorted; nothing when it is none, or was deleted by another process."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _digest(text: str) -> str:
