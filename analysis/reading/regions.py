@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from nwbswitch.analysis.reading.layers import layer_of, only_layer, without_layer
 from nwbswitch.analysis.reading.stored_values import UNSTATED
 from nwbswitch.schemas.vocabularies import canonical, entries, spellings, vocabulary
 
@@ -18,19 +19,11 @@ UNKNOWN = "unknown"
 MOUSE = "Mus musculus"
 MAX_WORDS = 1000
 """Characters of a text that are read."""
-LAYERS = ("1", "2/3", "4", "5", "6", "6a", "6b")
 
 _VOCABULARY = "regions"
 _SUFFIX = re.compile(r"(.*?[A-Za-z])(\d[ab]?(?:[/-]\d[ab]?)?)")
 _LAYERED = ("Isocortex", "OLF", "ENT", "PAR", "POST", "PRE")
 """Structures that the framework divides into numbered layers."""
-_LAYER_WORDS = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:cortical[ _])?layers?[ _:=-]*|lamina[ _]|L(?=\d|[IV]+\b))"
-    r"(?P<layer>23|\d[ab]?(?:\s*[/&+,-]\s*\d[ab]?|\s+and\s+\d[ab]?)*|[IV]+(?:\s*[/-]\s*[IV]+)?[ab]?)(?![A-Za-z0-9])",
-    re.IGNORECASE,
-)
-_BARE_LAYER = re.compile(r"(?<=\s)(2/3|6a|6b)(?=$|[\s,;.)])")
-_ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5", "VI": "6"}
 _COORDINATE = re.compile(
     r"(?<![A-Za-z0-9])(?:AP|ML|DV|RC|A/P|M/L|D/V)\s*[:=]?\s*[-+]?\d+(?:\.\d*)?\s*(?:mm|um|µm|μm)?(?![A-Za-z0-9])"
 )
@@ -114,14 +107,14 @@ def structure(words: str) -> Structure:
     if exact is not None:
         return Structure(exact[0], exact[1], stated)
     own, listed_layer = _from_pairs(stated)
-    text, layer = _without_layer(_COORDINATE.sub(" ", own))
+    text, layer = without_layer(_COORDINATE.sub(" ", own))
     layer = layer or listed_layer
     named = _exact(text.strip(" ,;.-"))
     if named is not None:
         return Structure(named[0], layer or named[1], stated)
     found = _mentions(text)
     deepest = _deepest(found.regions)
-    layer = _one_layer(layer, found.layer)
+    layer = only_layer(layer, found.layer)
     if deepest is None or found.is_unsure:
         candidates = tuple(dict.fromkeys([*found.regions, *found.open_regions]))
         return Structure(UNKNOWN if found.is_empty else own, layer, stated, candidates)
@@ -202,7 +195,7 @@ def _acronym(word: str) -> tuple[str, str] | None:
         return None if known is None else (known, "")
     match = _SUFFIX.fullmatch(word)
     if match is not None and set(lineage(match[1])) & set(_LAYERED):
-        return match[1], _layer(match[2], in_acronym=True)
+        return match[1], layer_of(match[2], in_acronym=True)
     return None
 
 
@@ -213,32 +206,7 @@ def _from_pairs(text: str) -> tuple[str, str]:
         return text, ""
     areas = [value for key, value in pairs if key.endswith(_AREA_KEYS) and value.casefold() not in UNSTATED]
     layers = [value for key, value in pairs if key.endswith("layer") and value.casefold() not in UNSTATED]
-    return (", ".join(areas), _layer(layers[0]) if len(layers) == 1 else "") if areas else (text, "")
-
-
-def _without_layer(text: str) -> tuple[str, str]:
-    """Return a text without what it says about layers, and the layer where it is one."""
-    found = [_layer(match["layer"]) for match in _LAYER_WORDS.finditer(text)]
-    rest = _LAYER_WORDS.sub(" ", text)
-    found += [_layer(match[1]) for match in _BARE_LAYER.finditer(rest)]
-    rest = _BARE_LAYER.sub(" ", rest)
-    return " ".join(rest.split()), found[0] if len(set(found)) == 1 else ""
-
-
-def _layer(words: str, *, in_acronym: bool = False) -> str:
-    """Return a layer as the framework numbers it, or an empty text for several and for none of them."""
-    plain = re.sub(r"\s*(?:[-&+,/]|and)\s*", "/", words.strip(), flags=re.IGNORECASE)
-    parts = [_ROMAN.get(part.upper(), part.casefold()) for part in plain.split("/")]
-    joined = "/".join(parts)
-    if joined in LAYERS or (in_acronym and joined in ("2", "3")):
-        return joined
-    # Layer 2 and layer 3 alone are parts of 2/3; 5a and 5b are not told apart there.
-    return {"2": "2/3", "3": "2/3", "23": "2/3", "5a": "5", "5b": "5"}.get(joined, "")
-
-
-def _one_layer(*layers: str) -> str:
-    found = {layer for layer in layers if layer}
-    return found.pop() if len(found) == 1 else ""
+    return (", ".join(areas), layer_of(layers[0]) if len(layers) == 1 else "") if areas else (text, "")
 
 
 def _mentions(text: str) -> _Found:
@@ -295,7 +263,7 @@ def _mentions(text: str) -> _Found:
         tuple(dict.fromkeys(option for options in open_regions for option in options)),
         unsure,
         empty,
-        _one_layer(*layers),
+        only_layer(*layers),
     )
 
 
