@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -13,7 +14,30 @@ from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import issue
 
 
-def assets_at(address: Address, archive: Archive) -> list[Asset]:
+MANY_PARTS = 8
+"""Parts of one version that are asked for one by one; for more, all of it is listed once."""
+
+
+class Listings:
+    """What archives hold, asked for part by part, and at once where many parts of one version are wanted."""
+
+    def __init__(self) -> None:
+        self._n_parts: Counter[object] = Counter()
+        self._all: dict[object, list[Asset]] = {}
+
+    def assets(self, archive: Archive, address: Address, *, glob: str = "", prefix: str = "") -> list[Asset]:
+        """Return at least the assets that `Archive.assets` returns."""
+        version = archive.instance, address.dandiset, address.version
+        if version not in self._all and (glob or prefix):
+            self._n_parts[version] += 1
+            if self._n_parts[version] <= MANY_PARTS:
+                return archive.assets(address.dandiset, address.version, glob=glob, prefix=prefix)
+        if version not in self._all:
+            self._all[version] = archive.assets(address.dandiset, address.version)
+        return self._all[version]
+
+
+def assets_at(address: Address, archive: Archive, listings: Listings) -> list[Asset]:
     """Return the NWB files that an address names, by path; assets that are Zarr stand among them.
 
     Raises
@@ -32,16 +56,16 @@ def assets_at(address: Address, archive: Archive) -> list[Asset]:
         return _checked([asset], asset.path, [asset])
     path = address.path
     if has_pattern(path):
-        found = archive.assets(address.dandiset, address.version, glob=wider_pattern(path))
+        found = listings.assets(archive, address, glob=wider_pattern(path))
         found = [each for each in found if matches_pattern(each.path, path)]
     elif address.is_prefix or path.endswith("/") or not path:
-        found = archive.assets(address.dandiset, address.version, prefix=path)
+        found = listings.assets(archive, address, prefix=path)
         found = [each for each in found if each.path.startswith(path)]
     else:
-        found = archive.assets(address.dandiset, address.version, prefix=path)
+        found = listings.assets(archive, address, prefix=path)
         exact = [each for each in found if each.path == path]
         found = exact or [each for each in found if each.path.startswith(f"{path}/")]
-    everything = found or archive.assets(address.dandiset, address.version)
+    everything = found or listings.assets(archive, address)
     return _checked(found, path, everything)
 
 

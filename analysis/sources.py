@@ -22,7 +22,7 @@ from nwbswitch.analysis.archive_instances import (
     plain_url,
     require_safe,
 )
-from nwbswitch.analysis.archive_sources import assets_at
+from nwbswitch.analysis.archive_sources import Listings, assets_at
 from nwbswitch.analysis.dandi_addresses import Address, parse_address
 from nwbswitch.analysis.local_sources import is_zarr, local_paths, same_file, unreadable_zarr
 from nwbswitch.schemas.errors import InputFileError, IssuesError
@@ -98,9 +98,10 @@ def find_sources(
     items = [given] if isinstance(given, str | Path) else list(given)
     issues: list[Issue] = []
     found: dict[object, Source] = {}
+    listings = Listings()
     for item in items:
         try:
-            for source in _sources_of(item, instance):
+            for source in _sources_of(item, instance, listings):
                 found.setdefault(_identity(source), source)
         except IssuesError as error:
             issues += error.issues
@@ -191,7 +192,7 @@ def file_stamp(path: Path | str) -> FileStamp | None:
 _DIGESTS: dict[FileStamp, str] = {}
 
 
-def _sources_of(item: Path | str, instance: str) -> Iterator[Source]:
+def _sources_of(item: Path | str, instance: str, listings: Listings) -> Iterator[Source]:
     if isinstance(item, Path) or os.path.lexists(item):
         yield from _local(item)
         return
@@ -203,7 +204,7 @@ def _sources_of(item: Path | str, instance: str) -> Iterator[Source]:
     archives = [instance_of(instance)] if "://" in instance else []
     address = parse_address(text, archives=archives)
     if address is not None:
-        yield from _in_archive(address, instance)
+        yield from _in_archive(address, instance, listings)
     elif text.lower().startswith(("https://", "http://")):
         yield _at_url(text)
     elif "://" in text:
@@ -221,9 +222,9 @@ def _local(item: Path | str) -> Iterator[Source]:
         yield Source(name=str(path), path=path, size=size, is_zarr=is_zarr(path))
 
 
-def _in_archive(address: Address, instance: str) -> Iterator[Source]:
+def _in_archive(address: Address, instance: str, listings: Listings) -> Iterator[Source]:
     archive = shared_archive(address.archive or instance_of(instance))
-    for asset in assets_at(address, archive):
+    for asset in assets_at(address, archive, listings):
         yield asset_source(asset, archive.instance)
 
 

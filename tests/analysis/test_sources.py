@@ -98,6 +98,14 @@ def test_names_of_assets_find_them_again(server: ArchiveServer) -> None:
     assert by_id[0].digest == found[0].digest
 
 
+def test_many_parts_of_a_dandiset_are_found_with_few_requests(server: ArchiveServer) -> None:
+    for number in range(40):
+        server.add_asset("000125", f"sub-{number:02}/x.nwb", b"%d" % number)
+    given = [f"dandi:000125@draft/sub-{number:02}/x.nwb" for number in range(40)]
+    assert names(server, *given) == given
+    assert server.count() <= 2 * 9
+
+
 def test_an_asset_source_says_which_content_it_is(server: ArchiveServer) -> None:
     source = find_sources(f"dandi:000123/{M1[0]}", instance=server.api_url)[0]
     stored = server.dandisets["000123"].draft.assets[0]
