@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from nwbswitch.schemas.drug_reading import cues
-from nwbswitch.schemas.drug_reading.kinds import Kind
+from nwbswitch.schemas.drug_reading.kinds import VOLATILE, Kind
 from nwbswitch.schemas.drug_reading.lexicon import NameSpan
 from nwbswitch.schemas.drug_reading.moments import Clock, Moment, find_moments
 from nwbswitch.schemas.drug_reading.quantities import Measure, Quantity, find_quantities, find_tuples
@@ -53,9 +53,11 @@ _FILLER = re.compile(
 )
 _BEHIND = re.compile(r"[ _-]?[^\w\s;.)]{0,2}\s?(?:[\w/.-]{1,16}[ ,:]\s?){0,3}[(\[~]?", re.IGNORECASE)
 _JOINED = re.compile(r"\s?(?:/|\+|-|,|&|and|plus|,\s?and|combined with|mixed with)\s?", re.IGNORECASE)
-_NEAR_ROUTE = re.compile(r"inj|infus|administ|gavage|deliver", re.IGNORECASE)
+_LIST_JOINT = re.compile(r"\s?(?:and|/|,|or|,\s?and)\s?")
+_SYNONYM = re.compile(r"(?: \w{2,16}){0,2}\s?[(=,]\s?")
+_NEAR_ROUTE = re.compile(r"inj|infus|administ|gavage|deliver|route", re.IGNORECASE)
 _GIVING = re.compile(r"inj|admin|infus|dos|treat|drug|deliver|applic|gavage", re.IGNORECASE)
-_VOLATILE = frozenset(("isoflurane", "sevoflurane", "halothane", "desflurane", "enflurane", "nitrous oxide"))
+_AND = re.compile(r"\b(?:and|or|but)\s$|an(?:a)?esth", re.IGNORECASE)
 _MERGED = re.compile(r"[\s(:=,/-]{0,3}(?:[0-9.,]{1,5}\s?%?\s?)?(?:in|of|solution|control)?[\s(:]{0,2}")
 
 
@@ -103,7 +105,9 @@ def _merged(text: str, found: list[Found]) -> list[Found]:
     merged: list[Found] = []
     for each in found:
         last = merged[-1] if merged else None
-        if last is not None and _is_one_control(text, last, each):
+        if last is not None and _is_synonym(text, last, each):
+            last.name = replace(last.name, end=each.name.end)
+        elif last is not None and _is_one_control(text, last, each):
             last.parts.append(each.name)
             last.name = replace(last.name, end=each.name.end)
             if each.name.known.name == "vehicle":
@@ -112,6 +116,12 @@ def _merged(text: str, found: list[Found]) -> list[Found]:
         else:
             merged.append(each)
     return merged
+
+
+def _is_synonym(text: str, first: Found, second: Found) -> bool:
+    """Return whether a bracket or a sign of equality repeats a name, as in ``clozapine N-oxide (CNO``."""
+    gap = text[first.name.end : second.name.start]
+    return first.name.known == second.name.known and bool(_SYNONYM.fullmatch(gap))
 
 
 def _is_one_control(text: str, first: Found, second: Found) -> bool:
@@ -142,6 +152,7 @@ def _owner(text: str, owners: Sequence[Found], start: int, end: int, *, comes_fi
 def _give_quantities(
     text: str, owners: Sequence[Found], quantities: Sequence[Quantity], loose: Loose
 ) -> None:
+    quantities = _listed(text, quantities)
     doses = [each for each in quantities if each.measure is not Measure.VOLUME]
     first = bool(doses and owners) and doses[0].start < owners[0].name.start
     for each in quantities:
@@ -150,6 +161,10 @@ def _give_quantities(
             for one, value in zip(shared, each.values, strict=True):
                 one.quantities.append(replace(each, values=(value,)))
             continue
+        if len(owners) > 1 and re.match(r"[ ,]{0,2}each\b", text[each.end : each.end + 8]):
+            for one in owners:
+                one.quantities.append(each)
+            continue
         owner = _owner(text, owners, each.start, each.end, comes_first=first)
         if owner is None:
             loose.quantities.append(each)
@@ -157,11 +172,25 @@ def _give_quantities(
             owner.quantities.append(each)
 
 
+def _listed(text: str, quantities: Sequence[Quantity]) -> list[Quantity]:
+    """Return the quantities with ``(1 uM and 100 uM)`` in brackets as one list."""
+    found: list[Quantity] = []
+    for each in quantities:
+        last = found[-1] if found else None
+        if last is not None and last.unit == each.unit and each.value is not None and not last.is_range:
+            opened = text[: last.start].rfind("(") > text[: last.start].rfind(")")
+            if opened and _LIST_JOINT.fullmatch(text[last.end : each.start]):
+                found[-1] = replace(last, end=each.end, values=(*last.values, *each.values))
+                continue
+        found.append(each)
+    return found
+
+
 def _accepts(text: str, owner: Found, each: Quantity) -> bool:
     """Return whether a quantity of this kind says anything of this substance."""
     if each.measure is not Measure.PERCENT:
         return True
-    if owner.name.known.name in _VOLATILE:
+    if owner.name.known.name in VOLATILE:
         return not re.search(r"\b(?:O2|oxygen|air|CO2|carbogen)\b", text[each.end : each.end + 8])
     gap = (
         text[each.end : owner.name.start]
@@ -201,7 +230,7 @@ def _give_routes(
             owner.routes.append(each)
     if len(counted) == 1:
         for one in owners:
-            if not one.routes:
+            if not one.routes and one.name.known.name not in VOLATILE:
                 one.routes.append(counted[0])
 
 
@@ -220,7 +249,8 @@ def _give_moments(text: str, owners: Sequence[Found], moments: Sequence[Moment],
         anchor = _anchor(text, owners, each)
         before = [one for one in owners if one.name.end <= each.start and one is not anchor]
         subject = before[-1] if before else None
-        if subject is not None and cues.RECORDING.search(text[subject.name.end : each.start]):
+        gap = text[subject.name.end : each.start] if subject is not None else ""
+        if cues.RECORDING.search(gap) or _AND.search(gap):
             subject = None
         if anchor is not None and subject is not None and subject.name.known != anchor.name.known:
             subject.moments.append(each)
@@ -229,6 +259,11 @@ def _give_moments(text: str, owners: Sequence[Found], moments: Sequence[Moment],
         elif anchor is not None:
             if each.clock is Clock.SINCE:
                 anchor.moments.append(each)
+        elif each.clock is Clock.DAY:
+            for one in owners:
+                if 0 <= one.name.start - each.end <= 20:
+                    one.moments.append(each)
+                    break
         elif each.clock is not Clock.UNTIL:
             owner = _owner(text, owners, each.start, each.end, comes_first=first)
             told = each.clock is not Clock.SINCE or bool(_GIVING.search(text[each.anchor : each.end]))

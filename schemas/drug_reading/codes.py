@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from nwbswitch.schemas.drug_reading.kinds import Known
+from nwbswitch.schemas.drug_reading.kinds import Kind, Known
 from nwbswitch.schemas.drug_reading.names import known_spellings
 
 
@@ -94,6 +96,16 @@ UNSURE: dict[str, tuple[str, ...]] = {
     "CTRL": ("saline", "vehicle"),
 }
 """Codes with several meanings, or with another meaning than a drug."""
+
+
+NO_CODES: Mapping[str, Known] = MappingProxyType({})
+"""No codes of a lab's own."""
+
+
+def own_codes(codes: Mapping[str, str]) -> dict[str, Known]:
+    """Return a lab's own codes in lower case with the substances they stand for."""
+    spoken = {word.casefold(): known for word, known in known_spellings().items()}
+    return {code.casefold(): spoken.get(word.casefold(), Known(word, Kind.DRUG)) for code, word in codes.items()}
 
 
 def find_code(word: str) -> Code | None:

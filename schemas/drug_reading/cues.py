@@ -15,7 +15,7 @@ _HERE = r"[\"'(\[]{0,2}$"
 
 NEGATED_BEFORE = _compiled(
     r"(?:\b(?:no|not|without|w/o|never|non|absence of|lack of|instead of|rather than|free of|neither|nor|omitting"
-    rf"|did not receive|not given|not injected with|excluding|un)[ _-]){_FEW}{_HERE}"
+    rf"|did not receive|not given|not injected with|excluding|off|un)[ _-](?!-)){_FEW}{_HERE}"
 )
 NEGATED_AFTER = _compiled(
     r"^[ _]?(?:-free\b|free\b(?! (?:base|acid))|-?na(?:i|ï)ve\b|was not|were not|wasn't|not (?:given|injected|administered)"
@@ -41,9 +41,9 @@ TOPIC_BEFORE = _compiled(
 )
 TOPIC_AFTER = _compiled(
     r"^[ -](?:receptors?|transporters?|sensitive|like|binding|resistant|abuse|addiction|use disorder|models?|seeking"
-    r"|craving|withdrawal|dependen\w{1,4}|preference|paired|odou?r|reward|tolerance|self-administ\w{1,8}(?= (?:task|model))"
+    r"|craving|precipitated|evoked|elicited|mediated|associated|conditioned|na(?:i|ï)ve|withdrawal|dependen\w{1,4}|preference|paired|odou?r|reward|tolerance|self-administ\w{1,8}(?= (?:task|model))"
     r"|antagonis\w{1,3}|agonis\w{1,3}|neurons?|release|levels?|signal(?:l?ing)?|depletion|sensors?|concentration in"
-    r"|hypothesis|synthesis|uptake|producing|synapses?|induced (?!by))"
+    r"|hypothesis|synthesis|uptake|producing|synapses?|effects?\b(?! of)|induced (?!by))"
 )
 GIVEN_NEAR = _compiled(
     r"\b(?:inject\w{0,8}|inj\b|administ\w{1,10}|infus\w{1,6}|received?|receiving|given|gave|treated|treatment|dosed?|dosing"
@@ -51,8 +51,8 @@ GIVEN_NEAR = _compiled(
     r"|perfus\w{1,4}|superfus\w{1,4}|bath|exposed to|drug|condition|session|day|group|trial|dose|ingest\w{1,4})\b"
 )
 STRICT_BEFORE = _compiled(
-    r"\b(?:inject(?:ed|ion|ions|ing)?|infus(?:ed|ion|ions|ing)|administ\w{1,10}|microinject\w{0,4}|received?|gavaged?"
-    r"|bath[- ]appl\w{1,8}|puff(?:ed|s|ing)? (?:of )?|iontophor\w{1,8}|applied|application|treated)"
+    r"\b(?:inject(?:ed|ion|ions|ing)?|infus(?:ed|ion|ions|ing)|administ\w{1,10}|microinject\w{0,4}|gavaged?"
+    r"|bath[- ]appl\w{1,8}|puff(?:ed|s|ing)? (?:of )?|iontophor\w{1,8}|applied|application)"
     rf"(?: (?:i\.?p\.?|s\.?c\.?|i\.?v\.?|intraperitoneally|subcutaneously))?(?: (?:of|with|by))?[ ]{_FEW}{_HERE}"
 )
 STRICT_AFTER = _compiled(
@@ -64,13 +64,17 @@ SURGERY = _compiled(
     r"|post-?operat\w{2,6}|pre-?operat\w{2,6}|peri-?operat\w{2,6}|scalp|skull|incision|dental (?:cement|acrylic)|sutured?"
     r"|eye ointment|window implantation|anim?als? recovered|for recovery|electrode placement|trepan\w{1,6}|burr ?hole)\b"
 )
+SURGICAL_ACT = _compiled(
+    r"\b(?:before|prior to|during|for|after|following) (?:the |each |every |an? )?(?:\w{1,16} )?(?:surg\w{2,8}|craniotom\w{1,3}"
+    r"|implantation|operation|window)"
+)
 RECORDING = _compiled(
     r"\b(?:record(?:ed|ings?)|imag(?:ed|ing)|acquired|experiments?|sessions?|measure(?:d|ments?)|data were|scan(?:ned|ning)"
     r"|EEG|LFP|throughout|stimulation|wakefulness|awake)\b"
 )
 PERFUSION = _compiled(
     r"\b(?:transcardial\w{0,3}|perfus(?:ed|ion)|sacrific\w{1,4}|euthan\w{1,6}|decapitat\w{1,4}|histolog\w{1,5}|fixed|paraformaldehyde"
-    r"|PFA|rinsed?|flush\w{0,4}|cleaned|immers\w{1,4}|irrigat\w{1,4}|filled|refill\w{0,4}|moist\w{0,6}|hydrat\w{1,4}|dehydrat\w{1,4}"
+    r"|PFA|rinsed?|flush\w{0,4}|cleaned|immers\w{1,4}|irrigat\w{1,4}|filled|refill\w{0,4}|moist\w{0,6}|gauze|soaked|sponge|gel ?foam|hydrat\w{1,4}|dehydrat\w{1,4}"
     r"|covered|chamber|swabs?|lick\w{0,4}|reward\w{0,4}|drop(?:let)?s?|washed with|bathed|bathing|water[- ](?:restrict|depriv)\w{1,5})\b"
 )
 ANAESTHESIA = _compiled(
@@ -87,7 +91,7 @@ SOLUTION = _compiled(
 )
 SOLVENT_BEFORE = _compiled(
     r"(?:\b(?:dissolved|diluted|suspended|prepared|made(?: up)?|mixed|dilution|solution|made fresh) (?:in|with|into|using)"
-    r"|(?<=[0-9a-z%)]) ?\b(?:in|into)\b|\bvehicle ?[:=]|\bvehicle (?:was|is|of|solution)|\bsolvent ?[:=])"
+    r"|(?<=[0-9a-z%)(]) ?\b(?:in|into)\b|\bvehicle ?[:=]|\bvehicle (?:was|is|of|solution)|\bsolvent ?[:=])"
     r"\s{0,2}(?:(?:a|sterile|normal|physiological|isotonic|warm|the|[0-9.,]{1,5} ?%|ascorbate|bacteriostatic)[ -])*[\"'(\[]{0,2}$"
 )
 SOLVENT_MORE = _compiled(r"^\s?(?:,|and|\+|/|in|with|-)?\s?(?:[0-9.,]{1,5} ?%\s?)?(?:of |in |sterile )*$")
@@ -109,6 +113,7 @@ ACUTE = _compiled(r"\b(?:acute(?:ly)?|single (?:dose|injection)|today|this sessi
 OR_BETWEEN = _compiled(
     r"\b(?:or|vs|versus|either|compared (?:to|with)|in contrast to|while controls?|whereas|and/or)\b|^\s?/\s?$"
 )
+OR_BEFORE = _compiled(r"\b(?:or|vs\.?|versus|and/or)\s(?:[\w.%]{1,16}\s)?$")
 GROUPS = _compiled(
     r"\b(?:groups?|cohorts?|counter-?balanced|cross-?over|(?:alternat\w{1,5}|separate|different|subsequent|other) (?:days|sessions"
     r"|recordings)|randomi[sz]ed|randomly|pseudo-?random\w{0,2}|half of|others|respectively|sessions|control (?:mice|rats|animals)"
@@ -135,7 +140,7 @@ UNNAMED = _compiled(
     r"|treatment|compound|challenge)(?:s|[0-9]{1,2})?\b"
 )
 OTHER_GIVING = _compiled(
-    r"virus|viral|\bAAV|vector|current|tracer|\bdye|bead|microspher|rabies|lentivir|retrovir|cholera|dextran|fluoro|indicator"
+    r"virus|cisterna|viral|\bAAV|vector|current|tracer|\bdye|bead|microspher|rabies|lentivir|retrovir|cholera|dextran|fluoro|indicator"
     r"|gcamp|reward|juice|sucrose|\bair\b|pulse|\bstep|needle|pump|\bSCI\b|light|laser|contrast|plasmid|electroporat|antibod"
     r"|radiat|\bcells?\b|\bpA\b|\bnA\b|cre\b|trypsin|syringe|error|gene|water|\bfood|capacit|noise|spike|charge|ramp|chirp|motor"
     r"|stem|lick|odou?r|sound|shock|heat|thermal|electric|ultraso|magnet|blood|glue|oil|foot|marker|ringer|photo|opto|helium|fluid"

@@ -74,6 +74,8 @@ class Mention:
     why: MentionReason
     place: str
     quote: str
+    times_s: tuple[float, ...] = ()
+    """When it was given, s on the session clock, to half a day where the file gives dates."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nwbswitch.schemas.drug_reading import cues
 from nwbswitch.schemas.drug_reading.claims import Claim, Stance
-from nwbswitch.schemas.drug_reading.codes import find_code
+from nwbswitch.schemas.drug_reading.codes import NO_CODES, find_code
 from nwbswitch.schemas.drug_reading.evidence import MentionReason
 from nwbswitch.schemas.drug_reading.kinds import TESTED, Kind, Known
 from nwbswitch.schemas.drug_reading.lexicon import find_names
@@ -29,15 +29,20 @@ _UNIT = re.compile(r"(?:mg|ug|g|ng)(?:kg|_?per_?kg|/kg|-kg| kg)?|mpk", re.IGNORE
 _TUPLE_NEAR = 24
 
 
-def read_identifier(text: str, place: str, scope: Scope) -> list[Claim]:
-    """Return what the tokens of an identifier say of substances; a number is a dose only with reason."""
+def read_identifier(
+    text: str, place: str, scope: Scope, *, own: Mapping[str, Known] = NO_CODES
+) -> list[Claim]:
+    """Return what the tokens of an identifier say of substances; a number is a dose only with reason.
+
+    ``own`` holds the lab's own codes in lower case.
+    """
     whole = plain(text[:_LONGEST])
     if place == FILE_NAME:
         whole = _ANIMAL.sub("", re.split(r"[/\\]", whole)[-1])
         whole = re.sub(r"\.nwb$", "", whole, flags=re.IGNORECASE)
-    words = _words(whole)
+    words = _words(whole, own)
     joined = " ".join(words)
-    named = _named(joined, words)
+    named = _named(joined, words, own)
     claims = []
     for position, known, candidates in named:
         claim = Claim(
@@ -68,13 +73,13 @@ def read_identifier(text: str, place: str, scope: Scope) -> list[Claim]:
     return claims
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str, own: Mapping[str, Known]) -> list[str]:
     """Return the words of an identifier: runs of letters cut at capitals, numbers, nothing between."""
     found: list[str] = []
     for chunk in _CHUNK.findall(text):
         if not chunk[0].isalnum():
             continue
-        if not chunk[0].isalpha() or find_code(chunk) is not None or find_names(chunk):
+        if not chunk[0].isalpha() or chunk.casefold() in own or find_code(chunk) is not None or find_names(chunk):
             found.append(chunk)
         else:
             found += _CAMEL.findall(chunk)
@@ -85,7 +90,7 @@ _Named = tuple[tuple[int, int], Known | None, tuple[Known, ...]]
 """Words from and to, the substance, or what the code may stand for."""
 
 
-def _named(joined: str, words: Sequence[str]) -> list[_Named]:
+def _named(joined: str, words: Sequence[str], own: Mapping[str, Known]) -> list[_Named]:
     starts = [0]
     for word in words:
         starts.append(starts[-1] + len(word) + 1)
@@ -96,10 +101,13 @@ def _named(joined: str, words: Sequence[str]) -> list[_Named]:
             continue
         first = next(index for index, start in enumerate(starts) if start >= name.start)
         last = next(index for index, start in enumerate(starts) if start > name.end)
-        if not taken & set(range(first, last)):
+        if not taken & set(range(first, last)) or (found and found[-1][0] == (first, last)):
             taken |= set(range(first, last))
             found.append(((first, last), name.known, ()))
     for index, word in enumerate(words):
+        if word.casefold() in own and index not in taken:
+            taken.add(index)
+            found.append(((index, index + 1), own[word.casefold()], ()))
         code = find_code(word) if index not in taken and len(word) > 1 else None
         if code is None or (not code.sure and not word.isupper()):
             continue
@@ -107,7 +115,7 @@ def _named(joined: str, words: Sequence[str]) -> list[_Named]:
             found.append(((index, index + 1), code.candidates[0], ()))
         else:
             found.append(((index, index + 1), None, code.candidates))
-    return sorted(found)
+    return sorted(found, key=lambda each: each[0])
 
 
 def _dose(whole: str, words: Sequence[str], position: tuple[int, int], known: Known | None) -> list[Quantity]:

@@ -11,6 +11,7 @@ from nwbswitch.schemas.drug_reading.claims import Claim, Stance
 from nwbswitch.schemas.drug_reading.evidence import MentionReason
 from nwbswitch.schemas.drug_reading.kinds import TESTED, Kind, Known
 from nwbswitch.schemas.drug_reading.places import Scope
+from nwbswitch.schemas.substances import find_substance
 
 _OF_SESSION = (
     Scope.PHARMACOLOGY, Scope.SESSION, Scope.IDENTIFIER, Scope.NAME, Scope.ANIMAL, Scope.SLICES,
@@ -91,7 +92,8 @@ def joined(claims: Sequence[Claim]) -> Joined:
     if has_test or found.open or found.conflicts or found.nothing:
         found.mentioned += rest
     else:
-        found.open += _first_of_each(each for each in rest if _is_tested(each))
+        found.open += _first_of_each(each for each in rest if _is_tested(each) and each.scope is not Scope.NAME)
+        found.mentioned += [each for each in rest if each.scope is Scope.NAME]
     return found
 
 
@@ -101,7 +103,10 @@ def _is_beside(each: Claim) -> bool:
 
 
 def _is_tested(each: Claim) -> bool:
-    return each.known is not None and each.known.kind in (Kind.DRUG, Kind.LIGAND, Kind.BLOCKER)
+    kinds = (Kind.DRUG, Kind.LIGAND, Kind.BLOCKER)
+    if each.known is None or each.known.kind not in kinds:
+        return False
+    return not each.word.isupper() or find_substance(each.word) is not None
 
 
 def _first_of_each(claims: Iterable[Claim]) -> list[Claim]:
@@ -270,6 +275,7 @@ def role_in(treatment: Treatment, treatments: Sequence[Treatment]) -> Role:
     ]
     if kind is Kind.LIGAND and any(each.known.kind is Kind.DRUG for each in drugs):
         return Role.ACTUATOR_LIGAND
-    if kind is Kind.BLOCKER and any(each.known.kind is not Kind.BLOCKER for each in drugs):
+    anaesthetised = any(each.role is Role.ANAESTHETIC for each in treatments)
+    if kind is Kind.BLOCKER and (drugs or anaesthetised):
         return Role.ANTAGONIST
     return Role.TEST

@@ -31,6 +31,9 @@ class Kind(StrEnum):
 TESTED = frozenset((Kind.DRUG, Kind.LIGAND, Kind.BLOCKER, Kind.ENDOGENOUS))
 """Kinds whose effect an experiment may test."""
 
+VOLATILE = frozenset(("isoflurane", "sevoflurane", "halothane", "desflurane", "enflurane", "nitrous oxide"))
+"""Inhaled, and dosed in %."""
+
 
 @dataclass(frozen=True, slots=True)
 class Known:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from nwbswitch.schemas.drug_reading import cues
 from nwbswitch.schemas.drug_reading.claims import Claim, Stance
+from nwbswitch.schemas.drug_reading.codes import NO_CODES
 from nwbswitch.schemas.drug_reading.evidence import Statement
 from nwbswitch.schemas.drug_reading.identifiers import read_identifier
-from nwbswitch.schemas.drug_reading.kinds import Kind
+from nwbswitch.schemas.drug_reading.kinds import Kind, Known
 from nwbswitch.schemas.drug_reading.places import Scope
 from nwbswitch.schemas.drug_reading.plain_text import plain, spaced
 from nwbswitch.schemas.drug_reading.prose import read_prose
@@ -23,15 +25,17 @@ _TABLE = re.compile(
 _SHORT = 60
 
 
-def read_label(statement: Statement) -> list[Claim]:
+def read_label(statement: Statement, *, own: Mapping[str, Known] = NO_CODES) -> list[Claim]:
     """Return what the name of an object, a label or a row of a table says of substances."""
     text, place = statement.text, statement.place
     is_table = bool(_TABLE.search(text[:400]))
     scope = Scope.PHARMACOLOGY if is_table else Scope.NAME
-    claims = read_prose(text, place, scope, is_table=is_table)
+    claims = read_prose(
+        text, place, scope, own=own, is_table=is_table, is_timed=bool(statement.times_s)
+    )
     named = [each for each in claims if each.known is not None or each.stance is Stance.NOTHING]
     if not named and (len(text) < _SHORT or is_table):
-        coded = read_identifier(_values(text) if is_table else text, place, scope)
+        coded = read_identifier(_values(text) if is_table else text, place, scope, own=own)
         claims = coded or claims
     for each in claims:
         if each.stance is Stance.GIVEN:

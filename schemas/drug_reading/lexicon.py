@@ -81,6 +81,8 @@ def _stands_at(phrase: _Phrase, pieces: Sequence[tuple[int, int, str]], place: i
 def _is_apart(text: str, start: int, end: int) -> bool:
     before = text[start - 1] if start else " "
     after = text[end] if end < len(text) else " "
+    if re.match(r"\s?[:(]?\s?(?:https?|10\.[0-9])|\.org|\.gov", text[end : end + 8]):
+        return False
     possessive = before == "'" and start > 1 and text[start - 2].isalnum()
     return not (before.isalnum() or after.isalnum() or possessive)
 
@@ -94,7 +96,8 @@ def _index() -> dict[str, tuple[_Phrase, ...]]:
         words[word] = tuple(Known(name, Kind.ANAESTHETIC) for name in names)
     for word, known in words.items():
         pieces = tuple(_PIECE.findall(word))
-        phrase = _Phrase(tuple(map(str.casefold, pieces)), pieces if _is_code(word) else (), known)
+        exact = pieces if len(pieces) == 1 and _is_code(pieces[0]) else ()
+        phrase = _Phrase(tuple(map(str.casefold, pieces)), exact, known)
         found.setdefault(phrase.pieces[0], []).append(phrase)
     return {
         first: tuple(sorted(phrases, key=lambda each: -len(each.pieces))) for first, phrases in found.items()

@@ -55,6 +55,16 @@ _GIVING = (
 )
 _WORDS = r"(?:[a-z.()]{1,18}[ -]){0,3}?"
 
+_IN_WORDS = {
+    "a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
+    "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "fifteen": "15", "twenty": "20", "thirty": "30",
+    "forty": "40", "sixty": "60", "ninety": "90", "half an": "0.5",
+}  # fmt: skip
+_COUNTED = re.compile(
+    rf"\b(?:half an|{'|'.join(word for word in _IN_WORDS if ' ' not in word)})(?=[ -](?:seconds?|min|minutes?|hours?|h|days?"
+    r"|weeks?|months?)\b)",
+    re.IGNORECASE,
+)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PLACED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
@@ -105,7 +115,13 @@ _HALF_DAY_S = 43_200.0
 
 def find_moments(text: str) -> list[Moment]:
     """Return the times in a plain text, in order; a bare span of time only where a word places it."""
-    return [moment for match in _MOMENT.finditer(text) for moment in _read(text, match)]
+    counted = _COUNTED.sub(_in_digits, text)
+    return [moment for match in _MOMENT.finditer(counted) for moment in _read(counted, match)]
+
+
+def _in_digits(match: re.Match[str]) -> str:
+    """Return a number in words as digits of the same length."""
+    return _IN_WORDS.get(" ".join(match.group().casefold().split()), "").rjust(len(match.group()))
 
 
 def _read(text: str, match: re.Match[str]) -> Iterator[Moment]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 MAX_CHARACTERS = 100_000
 """Of a longer text the beginning is read."""
 _QUOTE = 140
+_BRACKET = 200
 
 
 def _lookalikes() -> dict[int, str]:
@@ -60,13 +61,19 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Yield start and end of each sentence of a plain text; a semicolon ends one too."""
     start = 0
     for match in _BREAK.finditer(text):
-        if match.group() == "." and not _ends_sentence(text, match.start()):
+        mark, place = match.group(), match.start()
+        if (mark == "." and not _ends_sentence(text, place)) or (mark == ";" and _is_in_brackets(text, start, place)):
             continue
         if text[start : match.start()].strip():
             yield start, match.start()
         start = match.end()
     if text[start:].strip():
         yield start, len(text)
+
+
+def _is_in_brackets(text: str, start: int, place: int) -> bool:
+    near = max(start, place - _BRACKET)
+    return text.count("(", near, place) > text.count(")", near, place)
 
 
 def _ends_sentence(text: str, dot: int) -> bool:

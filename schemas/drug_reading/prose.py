@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nwbswitch.schemas.drug_log import Role
 from nwbswitch.schemas.drug_reading import cues
 from nwbswitch.schemas.drug_reading.attributes import Found, Loose, read_sentence
 from nwbswitch.schemas.drug_reading.claims import Claim, Stance
-from nwbswitch.schemas.drug_reading.codes import find_code
+from nwbswitch.schemas.drug_reading.codes import NO_CODES, find_code
 from nwbswitch.schemas.drug_reading.evidence import MentionReason
 from nwbswitch.schemas.drug_reading.kinds import TESTED, Kind, Known
 from nwbswitch.schemas.drug_reading.lexicon import NameSpan, find_names
@@ -23,6 +23,7 @@ from nwbswitch.schemas.substance import Stereochemistry
 from nwbswitch.schemas.substances import find_substance, salt_name
 
 _CODE = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]{1,6}(?![\w-])")
+_TOKEN = re.compile(r"[^\W_][\w-]{0,30}")
 _SALT = re.compile(
     r"[ -](hydrochloride|HCl|hydrobromide|HBr|maleate|tartrate|sulfate|sulphate|citrate|fumarate)\b", re.I
 )
@@ -38,7 +39,15 @@ _COMMON = frozenset(
 )
 
 
-def read_prose(text: str, place: str, scope: Scope, *, is_table: bool = False) -> list[Claim]:
+def read_prose(
+    text: str,
+    place: str,
+    scope: Scope,
+    *,
+    own: Mapping[str, Known] = NO_CODES,
+    is_table: bool = False,
+    is_timed: bool = False,
+) -> list[Claim]:
     """Return what a text says of substances, sentence by sentence.
 
     Parameters
@@ -49,18 +58,24 @@ def read_prose(text: str, place: str, scope: Scope, *, is_table: bool = False) -
         Where it stands.
     scope : Scope
         What texts of that place are about.
+    own : mapping
+        The lab's own codes in lower case, and what they stand for.
     is_table : bool
         Whether it is a row of a table about drugs, in which numbers in brackets are doses.
+    is_timed : bool
+        Whether the file gives times for what is named.
     """
     whole = spaced(plain(text)) if scope is Scope.NAME or len(text) < _SHORT else plain(text)
     if scope is Scope.VIRUS or cues.EMPTY.match(whole[:40]):
         return []
     names = find_names(whole)
     gives = cues.UNNAMED.search(whole) is not None
-    names = _with_codes(whole, names, scope, gives or is_table)
+    names = _with_codes(whole, names, scope, gives or is_table, own)
     if not names and not gives and scope is not Scope.PHARMACOLOGY and not cues.NOTHING_GIVEN.search(whole):
         return []
-    setting = Setting(scope, bool(cues.SURGERY.search(whole)), len(whole.split()), place.endswith("keywords"))
+    setting = Setting(
+        scope, bool(cues.SURGERY.search(whole)), len(whole.split()), place.endswith("keywords"), is_timed
+    )
     claims: list[Claim] = []
     loose: list[tuple[str, Loose]] = []
     for start, end in sentences(whole):
@@ -69,7 +84,7 @@ def read_prose(text: str, place: str, scope: Scope, *, is_table: bool = False) -
         found, rest = read_sentence(part, mine, with_tuples=is_table or len(part) < 120)
         claims += _claims(part, found, place, setting)
         loose.append((part, rest))
-    _give_loose(claims, loose)
+    _give_loose(claims, loose, is_table=is_table)
     _mark_options(whole, claims, setting)
     claims += _without_names(loose, claims, place, setting)
     return claims
@@ -79,8 +94,18 @@ def _moved(name: NameSpan, start: int) -> NameSpan:
     return replace(name, start=name.start - start, end=name.end - start)
 
 
-def _with_codes(text: str, names: list[NameSpan], scope: Scope, gives: bool) -> list[NameSpan]:
-    """Add sure codes in capitals, where a text is short or speaks of giving."""
+def _with_codes(
+    text: str, names: list[NameSpan], scope: Scope, gives: bool, own: Mapping[str, Known]
+) -> list[NameSpan]:
+    """Add sure codes in capitals where a text is short or speaks of giving, and the lab's own everywhere."""
+    if own:
+        taken = {(each.start, each.end) for each in names}
+        mine = [
+            NameSpan(match.start(), match.end(), own[match.group().casefold()], is_code=True)
+            for match in _TOKEN.finditer(text)
+            if match.group().casefold() in own and match.span() not in taken
+        ]
+        names = sorted([*names, *mine], key=lambda each: each.start)
     if scope in (Scope.STUDY, Scope.SURGERY, Scope.SLICES) or not (gives or len(text) < 80):
         return names
     taken = [(each.start, each.end) for each in names]
@@ -94,13 +119,16 @@ def _with_codes(text: str, names: list[NameSpan], scope: Scope, gives: bool) -> 
 
 
 def _claims(text: str, found: Sequence[Found], place: str, setting: Setting) -> list[Claim]:
-    claims = []
+    claims: list[Claim] = []
     for each in found:
         role = role_of(text, found, each)
-        judgement = judge(text, found, each, role, setting)
+        follows = bool(claims) and claims[-1].stance is Stance.GIVEN
+        judgement = judge(text, found, each, role, setting, follows_given=follows)
         if judgement is None:
             continue
         stance, why = judgement
+        if stance is Stance.GIVEN and claims and claims[-1].why is MentionReason.CHRONIC and not each.moments:
+            stance, why = Stance.ASIDE, MentionReason.CHRONIC
         claims.append(_claim(text, each, place, setting, stance, why, role))
     options = _options(text, found)
     for claim in claims:
@@ -178,6 +206,10 @@ def _options(text: str, found: Sequence[Found]) -> set[str]:
             and one.name.known != other.name.known
         ):
             options |= {one.name.known.name, other.name.known.name}
+    for each in tested:
+        control = each.name.known.kind is Kind.CONTROL
+        if control and cues.OR_BEFORE.search(text[max(0, each.name.start - 40) : each.name.start]):
+            options.add(each.name.known.name)
     return options
 
 
@@ -206,7 +238,7 @@ def _mark_options(text: str, claims: list[Claim], setting: Setting) -> None:
             each.stance, each.why = Stance.OPTION, MentionReason.ALTERNATIVE
 
 
-def _give_loose(claims: list[Claim], loose: Sequence[tuple[str, Loose]]) -> None:
+def _give_loose(claims: list[Claim], loose: Sequence[tuple[str, Loose]], *, is_table: bool) -> None:
     """Give doses and times of sentences without a name to the only substance of the text."""
     given = [each for each in claims if each.stance is Stance.GIVEN and each.known is not None]
     tested = [each for each in given if each.known is not None and each.known.kind in (*TESTED, Kind.CONTROL)]
@@ -214,7 +246,8 @@ def _give_loose(claims: list[Claim], loose: Sequence[tuple[str, Loose]]) -> None
         return
     claim = tested[-1]
     for text, rest in loose:
-        if cues.SURGERY.search(text) or not (cues.UNNAMED.search(text) or cues.LIST_WORD.search(text)):
+        is_about = is_table or cues.UNNAMED.search(text) or cues.LIST_WORD.search(text)
+        if cues.SURGERY.search(text) or not is_about:
             continue
         if cues.OTHER_GIVING.search(text):
             continue
@@ -237,7 +270,8 @@ def _without_names(
         return found
     named = [each for each in claims if each.stance is not Stance.ASIDE]
     for text, rest in loose:
-        if not named and cues.NOTHING_GIVEN.search(text):
+        nothing = cues.NOTHING_GIVEN.search(text) and not cues.SURGERY.search(text)
+        if not named and nothing and not cues.OTHER_GIVING.search(text):
             found.append(Claim(place, setting.scope, quote(text), None, Stance.NOTHING))
         elif not named and not claims and _gives_unnamed(text, rest, setting):
             claim = Claim(place, setting.scope, quote(text), None, Stance.GIVEN)
@@ -254,10 +288,10 @@ def _gives_unnamed(text: str, rest: Loose, setting: Setting) -> bool:
     if cues.OTHER_GIVING.search(text) or cues.SURGERY.search(text) or setting.is_surgical:
         return False
     if setting.scope is Scope.NAME:
-        return bool(cues.UNNAMED.search(text))
+        return setting.is_timed and bool(cues.UNNAMED.search(text))
     dosed = any(each.unit.endswith("/kg") for each in rest.quantities)
     if setting.scope is Scope.PHARMACOLOGY:
-        return True
+        return not cues.SOLUTION.search(text) and "mM" not in text
     return bool(cues.UNNAMED.search(text) and rest.moments) or dosed
 
 

@@ -64,7 +64,7 @@ _UNIT = (
     rf"|(?P<mass>{_MASS}|{_AMOUNT}|iu)"
 )
 _QUANTITY = re.compile(
-    rf"(?<![\w.,/])(?<![0-9]\s)(?P<numbers>{_NUMBERS})\s{{0,2}}[\])]?\s{{0,2}}[(-]?(?:{_UNIT})(?![a-z0-9]|\s?/\s?[0-9])",
+    rf"(?<![\w.,/])(?P<numbers>{_NUMBERS})\s{{0,2}}[\])]?\s{{0,2}}[(-]?(?:{_UNIT})(?![a-z0-9]|\s?/\s?[0-9])",
     re.IGNORECASE,
 )
 _UNIT_FIRST = re.compile(
@@ -76,6 +76,7 @@ _BARE = re.compile(
     rf"(?P<numbers>{_NUMBERS})(?![\w%]|\s?[a-z%])",
     re.IGNORECASE,
 )
+_NUMBER_BEFORE = re.compile(r"(?:^|[\s(,;])[0-9.,]+\s$")
 _PAIR = re.compile(r"(?<=[0-9])(\s{0,2}(?:-|\bto\b)\s{0,2})(?=[0-9])")
 
 _NUMERATORS = {
@@ -163,7 +164,7 @@ def _with_units(text: str, pattern: re.Pattern[str]) -> Iterator[Quantity]:
         kind = next(name for name in _MEASURES if match[name])
         unit = _ucum(kind, match[kind])
         numbers = _numbers(match["numbers"])
-        if unit is None or numbers is None:
+        if unit is None or numbers is None or _NUMBER_BEFORE.search(text, max(0, match.start() - 12), match.start()):
             continue
         measure = Measure.RATE if kind == "per_weight" and match["weight_rate"] else _MEASURES[kind]
         yield Quantity(match.start(), match.end(), *numbers, unit, measure)

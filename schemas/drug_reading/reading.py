@@ -25,19 +25,27 @@ from nwbswitch.schemas.drug_reading.findings import (
     is_chronic,
     open_issue,
 )
+from nwbswitch.schemas.drug_reading.codes import own_codes
 from nwbswitch.schemas.drug_reading.identifiers import read_identifier
 from nwbswitch.schemas.drug_reading.joining import Joined, Treatment, joined
+from nwbswitch.schemas.drug_reading.kinds import Known
 from nwbswitch.schemas.drug_reading.labels import read_label
 from nwbswitch.schemas.drug_reading.places import Scope, scope_of
 from nwbswitch.schemas.drug_reading.plain_text import MAX_CHARACTERS, quote
 from nwbswitch.schemas.drug_reading.prose import read_prose
 from nwbswitch.schemas.drug_reading.rows import Row, rows_of
-from nwbswitch.schemas.drug_reading.values import Values, values_of
+from nwbswitch.schemas.drug_reading.values import Values, times_told, values_of
 from nwbswitch.schemas.issues import Issue, Place, issue
+
+_SHORT = 60
 
 
 def read_drugs(
-    statements: Sequence[Statement], *, name: str, session_start: datetime | None = None
+    statements: Sequence[Statement],
+    *,
+    name: str,
+    session_start: datetime | None = None,
+    codes: Mapping[str, str] | None = None,
 ) -> DrugReading:
     """Return what was given in a session, value by value with its evidence.
 
@@ -52,8 +60,10 @@ def read_drugs(
         The source's name, for findings.
     session_start : datetime, optional
         Turns dates and times of day into seconds on the session clock.
+    codes : mapping, optional
+        The lab's own codes and the substances they stand for, e.g. ``{"RSK": "ketamine"}``.
     """
-    claims = _claims(statements)
+    claims = _claims(statements, own_codes(codes or {}))
     found = joined(claims)
     _time_the_untimed(found)
     values = [values_of(each, session_start=session_start) for each in found.treatments]
@@ -72,11 +82,11 @@ def read_drugs(
         administrations=tuple(row.administration for row in rows),
         evidence=(*(each for row in rows for each in row.evidence), *_open_evidence(found)),
         issues=tuple(issues),
-        mentions=_mentions(found),
+        mentions=_mentions(found, session_start),
     )
 
 
-def _claims(statements: Sequence[Statement]) -> list[Claim]:
+def _claims(statements: Sequence[Statement], own: Mapping[str, Known]) -> list[Claim]:
     """Read every statement; equal texts of a scope are read once."""
     found: list[Claim] = []
     known: dict[tuple[Scope, str, tuple[float, ...]], list[Claim]] = {}
@@ -84,19 +94,20 @@ def _claims(statements: Sequence[Statement]) -> list[Claim]:
         scope = scope_of(each.place)
         key = (scope, each.text, each.times_s)
         if key not in known:
-            known[key] = _read(each, scope)
+            known[key] = _read(each, scope, own)
         found += [replace(claim, place=each.place) for claim in known[key]]
     return found
 
 
-def _read(statement: Statement, scope: Scope) -> list[Claim]:
+def _read(statement: Statement, scope: Scope, own: Mapping[str, Known]) -> list[Claim]:
+    text, place = statement.text, statement.place
     if scope in (Scope.IDENTIFIER, Scope.HINT):
-        return read_identifier(statement.text, statement.place, scope)
+        return read_identifier(text, place, scope, own=own)
     if scope is Scope.NAME:
-        return read_label(statement)
-    claims = read_prose(statement.text, statement.place, scope)
-    if not claims and scope in (Scope.SESSION, Scope.PHARMACOLOGY) and len(statement.text) < 60:
-        claims = [each for each in read_identifier(statement.text, statement.place, scope) if each.candidates]
+        return read_label(statement, own=own)
+    claims = read_prose(text, place, scope, own=own)
+    if not claims and scope in (Scope.SESSION, Scope.PHARMACOLOGY) and len(text) < _SHORT:
+        claims = [each for each in read_identifier(text, place, scope) if each.candidates]
     return claims
 
 
@@ -143,7 +154,7 @@ def _distinct(found: Joined) -> list:  # type: ignore[type-arg]
     seen = set()
     distinct = []
     for each in found.conflicts:
-        key = (each.first.place, each.second.place)
+        key = frozenset((each.first.place, each.second.place))
         if key not in seen:
             seen.add(key)
             distinct.append(each)
@@ -163,10 +174,13 @@ def _open_evidence(found: Joined) -> list[Evidence]:
     return evidence
 
 
-def _mentions(found: Joined) -> tuple[Mention, ...]:
-    mentions = [
-        Mention(each.known.name, each.why or MentionReason.TOPIC, each.place, quote(each.quote))
-        for each in (*found.mentioned, *found.open)
-        if each.known is not None
-    ]
-    return tuple(dict.fromkeys(mentions))
+def _mentions(found: Joined, session_start: datetime | None) -> tuple[Mention, ...]:
+    mentions: dict[tuple[str, MentionReason, str], Mention] = {}
+    for each in (*found.mentioned, *found.open):
+        if each.known is None:
+            continue
+        why = each.why or MentionReason.TOPIC
+        times = times_told(each, session_start=session_start)
+        mention = Mention(each.known.name, why, each.place, quote(each.quote), times)
+        mentions.setdefault((mention.substance, why, mention.place), mention)
+    return tuple(mentions.values())

@@ -11,14 +11,13 @@ from nwbswitch.schemas.drug_log import Administration, ControlKind, MissingReaso
 from nwbswitch.schemas.drug_reading.claims import Claim
 from nwbswitch.schemas.drug_reading.evidence import Confidence, Evidence
 from nwbswitch.schemas.drug_reading.joining import Treatment, role_in
-from nwbswitch.schemas.drug_reading.kinds import Kind
+from nwbswitch.schemas.drug_reading.kinds import VOLATILE, Kind
 from nwbswitch.schemas.drug_reading.moments import Clock
 from nwbswitch.schemas.drug_reading.plain_text import quote
-from nwbswitch.schemas.drug_reading.values import Time, Value, Values
+from nwbswitch.schemas.drug_reading.values import Amount, Time, Value, Values
 from nwbswitch.schemas.substance import Stereochemistry
 
 UNKNOWN_TIME: MissingReason = "not recorded"
-_VOLATILE = frozenset(("isoflurane", "sevoflurane", "halothane", "desflurane", "enflurane", "nitrous oxide"))
 _STORED_NAME = {"sham injection": "sham"}
 _CONTROL_KINDS = {"saline": ControlKind.SALINE, "sham injection": ControlKind.SHAM}
 
@@ -72,7 +71,7 @@ def _relative(treatment: Treatment, starts: dict[str, float | None]) -> list[Tim
 
 def _rows(treatment: Treatment, value: Values, role: Role) -> Iterator[Row]:
     times: list[Time | None] = [*value.times] or [None]
-    doses = value.dose
+    doses = value.doses
     matched = len(doses) == len(times) or len(doses) == 1
     for position, time in enumerate(times):
         dose = doses[position if len(doses) == len(times) else 0] if doses and matched else None
@@ -80,7 +79,7 @@ def _rows(treatment: Treatment, value: Values, role: Role) -> Iterator[Row]:
 
 
 def _row(
-    treatment: Treatment, value: Values, role: Role, time: Time | None, dose: tuple[Value, str] | None
+    treatment: Treatment, value: Values, role: Role, time: Time | None, dose: Amount | None
 ) -> Row:
     fields: dict[str, Any] = {}
     evidence: list[Evidence] = []
@@ -103,17 +102,17 @@ def _row(
     if is_control:
         put("control_kind", named, _CONTROL_KINDS.get(known.name, ControlKind.VEHICLE))
     if dose is not None:
-        put("dose", dose[0])
-        if dose[1]:
-            put("dose_unit", dose[0], dose[1])
+        put("dose", dose.number)
+        if dose.unit is not None:
+            put("dose_unit", dose.unit)
         else:
             lacks.append("dose_unit")
     elif not is_control:
         missing["dose"] = "not recorded"
         lacks.append("dose")
         if value.dose_options is not None:
-            options, unit = value.dose_options
-            words = f"{options.value} {unit}".strip()
+            options, unit = value.dose_options.number, value.dose_options.unit
+            words = f"{options.value} {unit.value if unit is not None else ''}".strip()
             fields["notes"] = f"Dose in the file: {words}."
             evidence.append(
                 Evidence(-1, "dose", words, options.place, quote(options.quote), Confidence.UNRESOLVED)
@@ -121,16 +120,16 @@ def _row(
     else:
         missing["dose"] = "not applicable"
     if value.concentration is not None:
-        put("concentration", value.concentration[0])
-        put("concentration_unit", value.concentration[0], value.concentration[1])
+        put("concentration", value.concentration.number)
+        put("concentration_unit", value.concentration.unit or value.concentration.number)
     if value.rate is not None:
-        put("infusion_rate", value.rate[0])
-        put("infusion_rate_unit", value.rate[0], value.rate[1])
+        put("infusion_rate", value.rate.number)
+        put("infusion_rate_unit", value.rate.unit or value.rate.number)
     if value.volume_ml is not None:
         put("volume_ml", value.volume_ml)
     for name, each in value.texts.items():
         put(name, each, Stereochemistry(str(each.value)) if name == "stereochemistry" else str(each.value))
-    if known.name in _VOLATILE and "route" not in fields:
+    if known.name in VOLATILE and "route" not in fields:
         put("route", replace(named, confidence=Confidence.INFERRED), "inhaled")
     if time is not None:
         put("timestamp_s", time.start)

@@ -29,7 +29,9 @@ _SEDATIVES = frozenset(
         "diazepam",
     )
 )
+_PERIOPERATIVE = frozenset(("dexamethasone", "atropine", "atipamezole"))
 _SHORT_WORDS = 8
+_IN_MILLIMOLAR = re.compile(r"\b(?:in|containing) \(?mM\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,34 @@ class Setting:
     n_words: int
     """Words of the statement."""
     is_keywords: bool = False
+    is_timed: bool = False
+    """Whether the file gives times for it."""
 
 
 Judgement = tuple[Stance, MentionReason | None] | None
 """Stance and reason; None for a word that says nothing of drugs."""
 
 
-def judge(text: str, found: Sequence[Found], each: Found, role: Role | None, setting: Setting) -> Judgement:
-    """Return what a sentence says about one of its substances."""
+def judge(
+    text: str,
+    found: Sequence[Found],
+    each: Found,
+    role: Role | None,
+    setting: Setting,
+    *,
+    follows_given: bool,
+) -> Judgement:
+    """Return what a sentence says about one of its substances.
+
+    ``follows_given`` tells that the substance before it in the sentence was given.
+    """
     name, kind = each.name, each.name.known.kind
     left, right = left_of(text, found, each), text[name.end : name.end + _WINDOW]
+    ingredient = _as_ingredient(text, each, left, right)
+    if ingredient is None and kind in (Kind.ENDOGENOUS, Kind.SOLUTE) and not _is_strict(text, each, left, right):
+        return None
     steps = (
-        _as_ingredient(text, each, left, right),
+        ingredient,
         _as_negated(each, left, right),
         _as_other_use(text, each, role, setting),
         _as_topic(each, left, right),
@@ -61,8 +79,8 @@ def judge(text: str, found: Sequence[Found], each: Found, role: Role | None, set
     for judgement in steps:
         if judgement is not None:
             return None if judgement[1] is MentionReason.SOLUTION and kind is not Kind.CONTROL else judgement
-    if kind in (Kind.ENDOGENOUS, Kind.SOLUTE) and not _is_strict(text, each, left, right):
-        return None
+    if follows_given and not setting.is_keywords:
+        return Stance.GIVEN, None
     return _as_given(text, each, left, right, setting)
 
 
@@ -106,6 +124,8 @@ def _as_ingredient(text: str, each: Found, left: str, right: str) -> Judgement:
             return aside
         if cues.SOLUTION.search(text) or cues.PERFUSION.search(text):
             return aside
+    if _IN_MILLIMOLAR.search(text) and {quantity.unit for quantity in each.quantities} <= {"mmol/L"}:
+        return aside
     return None
 
 
@@ -149,7 +169,9 @@ def _is_surgical(text: str, each: Found, role: Role | None, setting: Setting) ->
         return bool(surgery) or (setting.is_surgical and not recording)
     if each.name.known.kind in (Kind.CONTROL, Kind.SOLUTE):
         return bool(surgery) and not cues.GROUP_AFTER.match(text[each.name.end :])
-    return bool(surgery) and not recording and min(surgery) < _WINDOW and not each.moments
+    if each.name.known.name in _PERIOPERATIVE:
+        return bool(surgery) or setting.is_surgical
+    return bool(cues.SURGICAL_ACT.search(text)) and not recording
 
 
 def _distances(text: str, each: Found, cue: re.Pattern[str]) -> list[int]:
@@ -181,8 +203,10 @@ def _as_given(text: str, each: Found, left: str, right: str, setting: Setting) -
     given, topic = (Stance.GIVEN, None), (Stance.TOPIC, MentionReason.TOPIC)
     stated = each.has_dose or bool(each.moments)
     match setting.scope:
-        case Scope.PHARMACOLOGY | Scope.NAME | Scope.IDENTIFIER | Scope.HINT:
+        case Scope.PHARMACOLOGY:
             return given
+        case Scope.NAME:
+            return given if setting.is_timed or cues.GIVEN_NEAR.search(text) else topic
         case Scope.SLICES:
             return given if each.has_dose else None
         case Scope.STUDY:
@@ -196,4 +220,5 @@ def _as_given(text: str, each: Found, left: str, right: str, setting: Setting) -
             if stated or setting.n_words <= _SHORT_WORDS or each.name.known.kind is Kind.ANAESTHETIC:
                 return given
             said = cues.GIVEN_NEAR.search(text) or cues.AFTER_BEFORE.search(left)
+            said = said or (each.name.known.kind is Kind.CONTROL and right.startswith(" control"))
             return given if said else topic

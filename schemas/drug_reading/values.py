@@ -9,7 +9,7 @@ from datetime import datetime
 from nwbswitch.schemas.drug_reading.claims import Claim
 from nwbswitch.schemas.drug_reading.evidence import Confidence
 from nwbswitch.schemas.drug_reading.joining import Treatment
-from nwbswitch.schemas.drug_reading.kinds import Kind
+from nwbswitch.schemas.drug_reading.kinds import VOLATILE, Kind
 from nwbswitch.schemas.drug_reading.moments import Clock, Moment
 from nwbswitch.schemas.drug_reading.quantities import Measure, Quantity
 from nwbswitch.schemas.units import convert
@@ -48,17 +48,25 @@ class Time:
     duration: Value | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number and its unit, which may stand in different places."""
+
+    number: Value
+    unit: Value | None = None
+
+
 @dataclass(slots=True)
 class Values:
     """What is known of one treatment."""
 
-    dose: list[tuple[Value, str]] = field(default_factory=list)
-    """Doses with their units; several where the text lists several."""
-    dose_options: tuple[Value, str] | None = None
+    doses: list[Amount] = field(default_factory=list)
+    """Several where the text lists several."""
+    dose_options: Amount | None = None
     """A range or list that gives no single dose."""
-    concentration: tuple[Value, str] | None = None
+    concentration: Amount | None = None
     volume_ml: Value | None = None
-    rate: tuple[Value, str] | None = None
+    rate: Amount | None = None
     texts: dict[str, Value] = field(default_factory=dict)
     """Route, salt, vehicle and other words by field."""
     times: list[Time] = field(default_factory=list)
@@ -73,7 +81,7 @@ def values_of(treatment: Treatment, *, session_start: datetime | None) -> Values
         stated = _quantities(treatment.claims, kind) or _quantities(treatment.details, kind)
         if len({(each.values, each.unit) for _, each in stated}) == 1 and stated[0][1].value is not None:
             claim, quantity = stated[0]
-            setattr(found, name, (_value(claim, quantity.value or 0.0, quantity.words), quantity.unit))
+            setattr(found, name, _amount(claim, quantity, quantity.value or 0.0))
     volumes = [(claim, each) for claim, each in _quantities(treatment.claims, Measure.VOLUME) if each.value]
     if len({each.value for _, each in volumes}) == 1:
         claim, quantity = volumes[0]
@@ -89,13 +97,26 @@ def _value(claim: Claim, value: float | str, words: str = "", *, inferred: bool 
     return Value(value, words or str(value), claim.place, claim.quote, confidence)
 
 
+def _amount(
+    claim: Claim, quantity: Quantity, value: float | str, *, unit_of: Claim | None = None, inferred: bool = False
+) -> Amount:
+    """Return a number with the unit of the quantity, which may be read from another claim."""
+    number = _value(claim, value, quantity.words, inferred=inferred)
+    if not quantity.unit:
+        return Amount(number)
+    return Amount(number, _value(unit_of or claim, quantity.unit, inferred=inferred))
+
+
 def _quantities(claims: Sequence[Claim], measure: Measure) -> list[tuple[Claim, Quantity]]:
     return [(claim, each) for claim in claims for each in claim.quantities if each.measure is measure]
 
 
 def _doses(claims: Sequence[Claim], kind: Kind) -> list[tuple[Claim, Quantity]]:
     found = _quantities(claims, Measure.DOSE)
-    return found + _quantities(claims, Measure.PERCENT) if kind is Kind.ANAESTHETIC else found
+    inhaled = kind is Kind.ANAESTHETIC or any(
+        each.known is not None and each.known.name in VOLATILE for each in claims
+    )
+    return found + _quantities(claims, Measure.PERCENT) if inhaled else found
 
 
 def _read_doses(treatment: Treatment, found: Values) -> None:
@@ -118,19 +139,18 @@ def _read_doses(treatment: Treatment, found: Values) -> None:
         if not _agree(quantity, other):
             if claim is base:
                 words = ", ".join(each.words for one, each in stated if one is base)
-                found.dose_options = (_value(base, words), quantity.unit)
+                found.dose_options = _amount(base, quantity, words)
             else:
                 first = _value(base, quantity.words, f"{quantity.words} {quantity.unit}".strip())
                 second = _value(claim, other.words, f"{other.words} {other.unit}".strip())
                 found.clashes.append(Clash("dose", first, second))
             return
     if quantity.value is None:
-        found.dose_options = (_value(base, quantity.words), quantity.unit)
+        found.dose_options = _amount(base, quantity, quantity.words)
         if not quantity.is_range:
-            found.dose = [(_value(base, each, f"{each:g}"), quantity.unit) for each in quantity.values]
+            found.doses = [_amount(base, quantity, each) for each in quantity.values]
         return
-    inferred = not mine
-    found.dose = [(_value(base, quantity.value, quantity.words, inferred=inferred), quantity.unit)]
+    found.doses = [_amount(base, quantity, quantity.value, inferred=not mine)]
 
 
 def _read_bare(
@@ -140,13 +160,11 @@ def _read_bare(
     claim, quantity = bare
     for other_claim, other in with_unit:
         if set(quantity.values) <= set(other.values):
-            value = quantity.value if quantity.value is not None else quantity.words
-            stated = _value(claim, value, quantity.words, inferred=True)
-            if quantity.value is not None:
-                found.dose = [(stated, other.unit)]
-            else:
-                found.dose_options = (stated, other.unit)
-                found.dose = [(_value(claim, each, f"{each:g}"), other.unit) for each in quantity.values]
+            found.doses = [
+                _amount(claim, other, each, unit_of=other_claim, inferred=True) for each in quantity.values
+            ]
+            if quantity.value is None:
+                found.dose_options = _amount(claim, other, quantity.words, unit_of=other_claim, inferred=True)
             return
         first = _value(claim, quantity.words)
         second = _value(other_claim, other.words, f"{other.words} {other.unit}")
@@ -278,6 +296,12 @@ def _on_session_clock(moment: Moment, session_start: datetime | None) -> tuple[f
             return (later,) if abs(later) <= _DAY_S / 2 else ()
         case _:
             return ()
+
+
+def times_told(claim: Claim, *, session_start: datetime | None) -> tuple[float, ...]:
+    """Return the times that the words of one claim give, s on the session clock."""
+    found = [_on_session_clock(each, session_start) for each in claim.moments if each.start not in claim.anchors]
+    return tuple(sorted({second for each in found for second in each}))
 
 
 def _naive(moment: datetime) -> float:
