@@ -13,7 +13,6 @@ from nwbswitch.analysis.path_patterns import has_pattern, matches_pattern, wider
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import issue
 
-
 MANY_PARTS = 8
 """Parts of one version that are asked for one by one; for more, all of it is listed once."""
 
