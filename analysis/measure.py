@@ -1,28 +1,36 @@
-"""The cells table: every accepted neuron of NWB files in every block of every analysis window."""
+"""The cells table: every accepted neuron of NWB recordings, near or far, in every block of every window."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.clock_tables import (
-    doubts,
-    readable_clocks,
-    refuse_other_clocks,
-    session_frame,
-    write_clocks_file,
+from nwbswitch.analysis.access.byte_cache import CacheSettings, user_cache
+from nwbswitch.analysis.activity.recipe import CalciumModel, Recipe
+from nwbswitch.analysis.cells_file import (
+    PARTS_SUFFIX,
+    Parts,
+    one_of_each,
+    read_record,
+    session_tables,
+    stored_issues,
+    write_cells,
 )
-from nwbswitch.analysis.plane_activity import Recipe, measure_plane
+from nwbswitch.analysis.clock_tables import refuse_other_clocks, write_clocks_file
 from nwbswitch.analysis.results_folder import CLOCKS_FILE
+from nwbswitch.analysis.session_cells import MeasureSession, Modality, SessionFacts, Unmeasured
+from nwbswitch.analysis.sources import Source, find_sources, with_digest
 from nwbswitch.schemas.clock_table import CLOCKS
-from nwbswitch.schemas.drug_log import Administration, arm_name, deciding_row
 from nwbswitch.schemas.errors import (
     ExistingOutputError,
     InputFileError,
@@ -30,33 +38,48 @@ from nwbswitch.schemas.errors import (
     NwbswitchError,
     UnsafeFileError,
 )
-from nwbswitch.schemas.file_guard import open_hdf5
-from nwbswitch.schemas.files import replaced, require_writable, sha256_file
-from nwbswitch.schemas.issues import Issue, Place, Severity, has_errors, issue
+from nwbswitch.schemas.files import require_writable
+from nwbswitch.schemas.issues import Issue, Place, has_errors, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
+from nwbswitch.schemas.overrides import Overrides, load_overrides
 from nwbswitch.schemas.provenance import record, same_work
 from nwbswitch.schemas.tables import CELLS
 
-if TYPE_CHECKING:
-    from datetime import datetime
+__all__ = ["MeasureResult", "measure", "read_record"]
 
-METADATA_KEY = b"nwbswitch"
-"""Key of our record in the Parquet file's metadata."""
-MAX_FALSE_PER_MIN = 0.05
-"""Crossings of the mirrored trace per neuron and minute above which a session is reported."""
 Sources = Path | str | Sequence[Path | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much was measured; a neuron counts in each recording session."""
+
+    blocks: int = 0
+    neurons: int = 0
+    sessions: int = 0
+    animals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MeasureResult:
     """The cells table and what was found on the way."""
 
-    cells: pd.DataFrame
-    """Columns of `nwbswitch.schemas.tables.CELLS`."""
     issues: tuple[Issue, ...] = ()
     out: Path | None = None
     clocks: pd.DataFrame | None = None
     """Columns of `nwbswitch.schemas.clock_table.CLOCKS`; None when no source holds a clock table."""
+    counts: Counts = Counts()
+    held: pd.DataFrame | None = field(default=None, repr=False)
+    """The table itself when it was not written to ``out``."""
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """The table, with the columns of `nwbswitch.schemas.tables.CELLS`; read anew from ``out``."""
+        if self.held is not None or self.out is None:
+            return self.held if self.held is not None else pd.DataFrame()
+        from nwbswitch.analysis.table_file import read_table
+
+        return CELLS.checked(read_table(self.out), file=self.out)
 
     @property
     def ok(self) -> bool:
@@ -65,33 +88,16 @@ class MeasureResult:
 
     def summary(self) -> str:
         """Return what was measured in one line."""
-        animals = ["dataset", "animal"]
-        n_animals = len(self.cells[animals].drop_duplicates())
-        sessions = self.cells[[*animals, "session"]].drop_duplicates()
-        neurons = self.cells[[*animals, "session", "plane", "neuron"]].drop_duplicates()
+        n = self.counts
         where = f" in {self.out}" if self.out else ""
         return (
-            f"{len(self.cells)} blocks of {len(neurons)} neurons in {len(sessions)} recording sessions "
-            f"of {n_animals} animals (a neuron counts in each session){where}"
+            f"{n.blocks} blocks of {n.neurons} neurons in {_several(n.sessions, 'recording session')} "
+            f"of {_several(n.animals, 'animal')} (a neuron counts in each session){where}"
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Input:
-    path: Path
-    name: str
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What one file gave: rows without arm and order, which need the other sessions."""
-
-    rows: pd.DataFrame
-    start_time: datetime
-    administrations: tuple[Administration, ...]
-    issues: tuple[Issue, ...]
-    clocks: pd.DataFrame
+def _several(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def measure(
@@ -100,7 +106,15 @@ def measure(
     out: Path | str | None = None,
     block_s: float = 30.0,
     threshold_sd: float = 3.0,
-    neuropil_coefficient: float = 0.7,
+    neuropil_coefficient: float | Literal["fit"] = 0.7,
+    events: Literal["crossing", "deconvolution"] = "crossing",
+    spikes: Literal["counted", "as_calcium"] = "counted",
+    calcium: CalciumModel | None = None,
+    max_shift_um: float = 5.0,
+    modality: Modality = "all",
+    overrides: Overrides | Path | str | None = None,
+    instance: str = "dandi",
+    cache: CacheSettings | None = None,
     workers: int = 1,
     executor: Executor | None = None,
     overwrite: bool = False,
@@ -108,15 +122,19 @@ def measure(
     """Measure the activity of every accepted neuron, block by block.
 
     An event is an upward crossing of ``threshold_sd`` times the neuron's noise in its baseline window, see
-    `nwbswitch.analysis.events`; without a window ``baseline`` the noise is that of ``pseudo_baseline``.
+    `nwbswitch.analysis.activity`; without a window ``baseline`` the noise is that of ``pseudo_baseline``.
     Blocks count from the start of their window; one with less than half a block of valid frames is left
     out, others keep their exposure. A session that cannot be measured is reported and does not stop the
     others. What sources say of their clocks is gathered in ``clock_alignment.csv`` beside ``out``.
 
+    One session at a time is in memory. Sessions that are done wait in ``<out>.parts``, where the same
+    command finds them after an interruption; the folder goes when the table is written.
+
     Parameters
     ----------
     sources
-        NWB files, or folders that hold them at any depth.
+        Files, folders at any depth, globs, ``dandi:ID[@version][/path]`` and URLs, see
+        `nwbswitch.analysis.sources.find_sources`.
     out
         Parquet file to write, with parameters and provenance in its metadata.
     block_s
@@ -124,9 +142,26 @@ def measure(
     threshold_sd
         Level of an event in standard deviations of the baseline noise.
     neuropil_coefficient
-        Share of the neuropil's fluctuation that is subtracted; not used where a file holds dF/F only.
+        Share of the neuropil's fluctuation that is subtracted, or ``fit``; not used where a file holds dF/F
+        only, or says that it is subtracted already.
+    events
+        Whether events are crossings of the level, or jumps of deconvolved traces.
+    spikes
+        Whether spikes count as they are, or as what calcium imaging would have shown of them.
+    calcium
+        The imaging that ``as_calcium`` stands for; by default GCaMP6s under a resonant scanner.
+    max_shift_um
+        Frames that motion correction moved further than this are left out, um.
+    modality
+        ``calcium``, ``spikes``, or ``all`` that a recording holds.
+    overrides
+        What files leave open, such as windows or drugs: see `nwbswitch.schemas.overrides`.
+    instance
+        Archive that ``dandi:`` means: a name that the DANDI client knows, or the URL of its API.
+    cache
+        Where bytes of far files are kept; by default in the user's cache folder.
     workers
-        Processes.
+        Processes. For far files more than there are cores pays, since they wait for the network.
     executor
         Any executor, in place of own processes.
     overwrite
@@ -139,19 +174,30 @@ def measure(
     IssuesError
         If no session at all could be measured.
     InputFileError
-        If ``sources`` name no NWB file.
+        If ``sources`` name no NWB file, or an override is not as it must be.
     """
-    recipe = Recipe(block_s, threshold_sd, neuropil_coefficient)
+    recipe = Recipe(
+        block_s=block_s,
+        threshold_sd=threshold_sd,
+        neuropil_coefficient=neuropil_coefficient,
+        events=events,
+        spikes=spikes,
+        calcium=calcium or CalciumModel(),
+        max_shift_um=max_shift_um,
+    )
     target = _target(out)
-    inputs = _inputs(sources)
+    settled = load_overrides(overrides) if isinstance(overrides, Path | str) else overrides
+    inputs = [with_digest(each) for each in find_sources(sources, instance=instance)]
+    names = _short_names(inputs)
+    stated = {each.name: settled.for_source(each.name).digest for each in inputs} if settled else {}
     work = record(
         command="measure",
         parameters={
-            "block_s": block_s,
-            "threshold_sd": threshold_sd,
-            "neuropil_coefficient": neuropil_coefficient,
+            **recipe.as_dict(),
+            "modality": modality,
+            "overrides": {names[name]: digest for name, digest in stated.items()},
         },
-        inputs={each.name: each.digest for each in inputs},
+        inputs={names[each.name]: each.digest for each in inputs},
         seed=None,
     )
     if target is not None and target.exists() and not overwrite:
@@ -160,81 +206,30 @@ def measure(
         require_writable(target)
         if not overwrite:
             refuse_other_clocks(target.parent, [each.digest for each in inputs])
-    outcomes = run_jobs(
-        _MeasureSession(recipe),
-        inputs,
-        label="measure",
-        workers=workers,
-        executor=executor,
-        describe=lambda each: each.name,
-    )
-    sessions, issues = _sorted_out(outcomes)
-    if not sessions:
-        raise IssuesError(issues)
-    cells = CELLS.checked(_with_arm_and_order(sessions))
-    clocks = _gathered(session.clocks for session in sessions)
-    if target is not None:
-        _write(target, cells, issues, clocks, work)
-    return MeasureResult(cells, tuple(issues), target, clocks)
-
-
-@dataclass(frozen=True, slots=True)
-class _RawFile:
-    """A file of raw movies, whose companion holds what is measured."""
-
-    issues: tuple[Issue, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _MeasureSession:
-    recipe: Recipe
-
-    def __call__(self, source: _Input) -> _Session | _RawFile:
-        try:
-            return self._measured(source)
-        except IssuesError as error:
-            if [each.code for each in error.issues] == ["raw-file"]:
-                return _RawFile(tuple(error.issues))
-            raise
-
-    def _measured(self, source: _Input) -> _Session:
-        from nwbswitch.analysis.load import open_recording
-
-        with open_recording(source.path, digest=source.digest) as recording:
-            issues = list(recording.issues)
-            tables = [measure_plane(recording, plane, self.recipe, issues) for plane in recording.planes]
-            rows = pd.concat(tables, ignore_index=True)
-            if rows.empty:
-                problem = "No accepted neuron has valid frames in any analysis window."
-                raise IssuesError([issue("no-activity", problem, place=Place(source.path))])
-            _check_false_events(rows, source.path, issues)
-            frame_s = min(1 / plane.rate_hz for plane in recording.planes)
-        with open_hdf5(source.path) as nwb:
-            qualities = readable_clocks(nwb, str(source.path), issues)
-        clocks = session_frame(
-            qualities,
-            frame_s=frame_s,
-            session={name: str(rows[name].iloc[0]) for name in _SESSION},
+    with _parts(target, work, stated) as parts:
+        done = {each: parts.facts(each) for each in inputs}
+        outcomes = run_jobs(
+            MeasureSession(recipe, modality, settled, cache or user_cache()),
+            [each for each in inputs if done[each] is None],
+            label="measure",
+            workers=workers,
+            executor=executor,
+            describe=lambda each: each.name,
+            receive=lambda outcome: _put_away(outcome, parts),
         )
-        issues += doubts(clocks)
-        return _Session(rows, recording.start_time, recording.administrations, tuple(issues), clocks)
+        measured, issues = _sorted_out(inputs, outcomes, parts)
+        issues += settled.unmatched(each.name for each in inputs) if settled else []
+        if not measured:
+            raise IssuesError(issues)
+        return _joined(parts, measured, issues, target, work)
 
 
-_SESSION = ("dataset", "animal", "session", "source", "source_digest")
-
-
-def _gathered(tables: Iterable[pd.DataFrame]) -> pd.DataFrame | None:
-    """Return the clocks of all sessions, or None where no session says anything of them."""
-    known = [table for table in tables if len(table)]
-    return pd.concat(known, ignore_index=True) if known else None
-
-
-def _check_false_events(rows: pd.DataFrame, path: Path, issues: list[Issue]) -> None:
-    per_min = 60 * rows["n_negative"].sum() / rows["exposure_s"].sum()
-    if per_min > MAX_FALSE_PER_MIN:
-        problem = f"The mirrored traces cross the level {per_min:.3f} times per neuron and minute."
-        remedy = "Look for motion and for neuropil in the traces, or raise threshold_sd."
-        issues.append(issue("false-events", problem, place=Place(path), remedy=remedy))
+def _short_names(inputs: Sequence[Source]) -> dict[str, str]:
+    """Return each name relative to the folder that holds all files, so that the folder may be moved."""
+    paths = {each.name: each.path.absolute() for each in inputs if each.path is not None}
+    shared = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
+    far = {each.name: each.name for each in inputs if each.path is None}
+    return far | {name: path.relative_to(shared).as_posix() for name, path in paths.items()}
 
 
 def _target(out: Path | str | None) -> Path | None:
@@ -246,61 +241,55 @@ def _target(out: Path | str | None) -> Path | None:
     return target
 
 
-def _inputs(sources: Sources) -> list[_Input]:
-    """Return every NWB file once, named relative to the folder it was found in."""
-    given = [sources] if isinstance(sources, Path | str) else list(sources)
-    found: dict[Path, tuple[Path, str]] = {}
-    for source in map(Path, given):
-        if source.is_dir():
-            files = [path for path in sorted(source.rglob("*.nwb")) if not path.name.startswith(".")]
-            if not files:
-                raise InputFileError(source, "holds no NWB file.", "Convert a study into it first.")
-            for path in files:
-                found.setdefault(path.resolve(), (path, path.relative_to(source).as_posix()))
-        elif source.exists():
-            found.setdefault(source.resolve(), (source, source.name))
-        else:
-            raise InputFileError(source, "is not there.", "Give NWB files or folders that hold them.")
-    if not found:
-        raise InputFileError(Path(), "no source was given.", "Give NWB files or folders that hold them.")
-    names = [name for _, name in found.values()]
-    return [
-        _Input(path, name if names.count(name) == 1 else path.as_posix(), sha256_file(path))
-        for path, name in found.values()
-    ]
+@contextmanager
+def _parts(target: Path | None, work: dict[str, Any], stated: dict[str, str]) -> Iterator[Parts]:
+    """Yield the folder of measured sessions; it stays when the work is interrupted."""
+    recipe = {name: value for name, value in work["parameters"].items() if name != "overrides"}
+    known = json.dumps([recipe, work["nwbswitch"]], sort_keys=True)
+    if target is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Parts(Path(temporary), known, stated)
+        return
+    folder = target.with_name(target.name + PARTS_SUFFIX)
+    yield Parts(folder, known, stated)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+_Job = Outcome[Source, bytes | Unmeasured]
+
+
+def _put_away(outcome: _Job, parts: Parts) -> _Job:
+    if isinstance(outcome.value, bytes):
+        parts.put(outcome.item, outcome.value)
+        return Outcome(outcome.item)
+    return outcome
 
 
 def _sorted_out(
-    outcomes: Sequence[Outcome[_Input, _Session | _RawFile]],
-) -> tuple[list[_Session], list[Issue]]:
-    """Return the sessions that could be measured, each recording once, and every finding."""
-    sessions: list[_Session] = []
+    inputs: Sequence[Source], outcomes: Sequence[_Job], parts: Parts
+) -> tuple[list[tuple[Source, SessionFacts]], list[Issue]]:
+    """Return the sessions that could be measured, each recording once, and every finding, in order."""
+    by_source = {outcome.item: outcome for outcome in outcomes}
+    measured: list[tuple[Source, SessionFacts]] = []
     issues: list[Issue] = []
-    seen: dict[tuple[str, str, str], str] = {}
-    for outcome in outcomes:
-        session = outcome.value
-        if session is None:
+    for source in inputs:
+        outcome = by_source.get(source)
+        if outcome is not None and outcome.error is not None:
             issues += _reasons(outcome)
-            continue
-        if isinstance(session, _RawFile):
-            issues += session.issues
-            continue
-        first = session.rows.iloc[0]
-        key = (str(first["dataset"]), str(first["animal"]), str(first["session"]))
-        if key in seen:
-            problem = f"Session {'/'.join(key)} was measured from {seen[key]} already."
-            place, remedy = Place(outcome.item.path), "Give one file per recording session."
-            issues.append(issue("duplicate-id", problem, place=place, remedy=remedy))
-            continue
-        seen[key] = outcome.item.name
-        sessions.append(session)
-        issues += session.issues
-    return sessions, issues
+        elif outcome is not None and isinstance(outcome.value, Unmeasured):
+            issues += outcome.value.issues
+        else:
+            facts = parts.facts(source)
+            assert facts is not None
+            measured.append((source, facts))
+            issues += facts.issues
+    kept, twice = one_of_each(measured)
+    return kept, [*issues, *twice]
 
 
-def _reasons(outcome: Outcome[_Input, _Session | _RawFile]) -> list[Issue]:
+def _reasons(outcome: _Job) -> list[Issue]:
     """Return why a session could not be measured; an error that is no fault of the file is raised."""
-    error, place = outcome.error, Place(outcome.item.path)
+    error, place = outcome.error, Place(outcome.item.name)
     match error:
         case IssuesError():
             return list(error.issues)
@@ -315,45 +304,41 @@ def _reasons(outcome: Outcome[_Input, _Session | _RawFile]) -> list[Issue]:
     raise error
 
 
-def _with_arm_and_order(sessions: Sequence[_Session]) -> pd.DataFrame:
-    """Return all rows with the arm (with its dose where a dataset has several) and the order of sessions."""
-    doses: dict[tuple[str, str], set[float | None]] = {}
-    starts: dict[tuple[str, str], list[datetime]] = {}
-    for session in sessions:
-        first = session.rows.iloc[0]
-        starts.setdefault((first["dataset"], first["animal"]), []).append(session.start_time)
-        row = deciding_row(session.administrations)
-        if row is not None:
-            doses.setdefault((first["dataset"], row.substance.lower()), set()).add(row.dose)
-    tables = []
-    for session in sessions:
-        first = session.rows.iloc[0]
-        row = deciding_row(session.administrations)
-        several = row is not None and len(doses[first["dataset"], row.substance.lower()]) > 1
-        earlier = [start < session.start_time for start in starts[first["dataset"], first["animal"]]]
-        arm = arm_name(session.administrations, with_dose=several)
-        tables.append(session.rows.assign(arm=arm, order=1 + int(np.sum(earlier))))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _write(
-    target: Path,
-    cells: pd.DataFrame,
+def _joined(
+    parts: Parts,
+    measured: Sequence[tuple[Source, SessionFacts]],
     issues: Sequence[Issue],
-    clocks: pd.DataFrame | None,
+    target: Path | None,
     work: dict[str, Any],
-) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.Table.from_pandas(cells, preserve_index=False)
-    ours: dict[str, Any] = {"provenance": work, "issues": [each.as_dict() for each in issues]}
+) -> MeasureResult:
+    facts = [each for _, each in measured]
+    counts = Counts(
+        sum(each.n_rows for each in facts),
+        sum(each.n_neurons for each in facts),
+        len(facts),
+        len({(each.dataset, each.animal) for each in facts}),
+    )
+    clocks = _clocks(row for each in facts for row in each.clocks)
+    tables = session_tables(parts, measured)
+    if target is None:
+        held = pd.concat(list(tables), ignore_index=True)
+        return MeasureResult(tuple(issues), None, clocks, counts, held)
+    ours: dict[str, Any] = {
+        "provenance": work,
+        "issues": [each.as_dict() for each in issues],
+        "counts": asdict(counts),
+    }
     if clocks is not None:
         ours["clocks"] = json.loads(clocks.to_json(orient="records", double_precision=15))
-    metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(ours).encode()}
-    with replaced(target) as partial:
-        pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+    write_cells(target, tables, ours)
     write_clocks_file(clocks, target.parent)
+    return MeasureResult(tuple(issues), target, clocks, counts)
+
+
+def _clocks(rows: Iterable[dict[str, Any]]) -> pd.DataFrame | None:
+    """Return the clocks of all sessions, or None where no session says anything of them."""
+    known = list(rows)
+    return CLOCKS.checked(pd.DataFrame(known)) if known else None
 
 
 def _finished(target: Path, work: dict[str, Any]) -> MeasureResult:
@@ -364,36 +349,13 @@ def _finished(target: Path, work: dict[str, Any]) -> MeasureResult:
     ExistingOutputError
         If it did not.
     """
-    from nwbswitch.analysis.table_file import read_table
-
     ours = read_record(target)
     if not same_work(ours.get("provenance", {}), work):
         raise ExistingOutputError(
             f"{target} was made from other inputs or parameters. Choose another name or give --overwrite."
         )
-    issues = tuple(_issue(each) for each in ours.get("issues", []))
     held = ours.get("clocks")
     clocks = CLOCKS.checked(pd.DataFrame(held), file=target) if held else None
     if clocks is not None and not (target.parent / CLOCKS_FILE).exists():
         write_clocks_file(clocks, target.parent)
-    return MeasureResult(CELLS.checked(read_table(target), file=target), issues, target, clocks)
-
-
-def read_record(path: Path | str) -> dict[str, Any]:
-    """Return what a cells file says of its making: ``provenance`` and ``issues``, or nothing."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-        value = json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
-        raise InputFileError(path, f"is no Parquet file of ours ({str(error)[:200]}).") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _issue(stored: dict[str, Any]) -> Issue:
-    file = stored.get("file")
-    place = Place(Path(file) if file else None, stored.get("line"), stored.get("item", ""))
-    severity = Severity(stored["severity"])
-    return Issue(stored["code"], severity, stored["message"], place, stored.get("remedy", ""))
+    return MeasureResult(stored_issues(ours), target, clocks, Counts(**ours.get("counts", {})))

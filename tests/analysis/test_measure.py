@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis import plane_activity
+from nwbswitch.analysis.activity.recipe import Recipe
 from nwbswitch.analysis.measure import measure, read_record
 from nwbswitch.analysis.table_file import read_table
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError
+from nwbswitch.schemas.issues import Severity
 from nwbswitch.schemas.tables import CELLS
 
 BLOCK_S = 20.0
@@ -35,7 +36,8 @@ def one(nwb_files, traces, tmp_path) -> Path:
 
 
 def _codes(issues) -> list[str]:
-    return [each.code for each in issues]
+    """Return the codes of findings; notes say what a file does not state."""
+    return [each.code for each in issues if each.severity is not Severity.NOTE]
 
 
 def test_the_table_is_a_cells_table_with_one_row_per_neuron_and_block(one):
@@ -88,7 +90,7 @@ def test_unit_and_order_of_frames_do_not_matter(nwb_files, traces, tmp_path, sca
     plain = measure(nwb_files.write_nwb(tmp_path / "a.nwb", {"F": traces}), block_s=BLOCK_S).cells
     other = measure(nwb_files.write_nwb(tmp_path / "b.nwb", {"F": traces}, **scale), block_s=BLOCK_S).cells
     assert plain["n_events"].tolist() == other["n_events"].tolist()
-    np.testing.assert_allclose(plain["noise"], other["noise"])
+    np.testing.assert_allclose(plain["noise"], other["noise"], rtol=1e-4)
 
 
 def test_neuropil_is_taken_out(nwb_files, traces, tmp_path):
@@ -181,15 +183,8 @@ def test_neurons_without_noise_or_positive_rest_are_left_out_and_counted(nwb_fil
     result = measure(nwb_files.write_nwb(tmp_path / "a.nwb", {"F": odd}), block_s=BLOCK_S)
     assert set(result.cells["neuron"]) == {0}
     assert _codes(result.issues) == ["neuron-left-out"]
-    assert "3 accepted neurons" in str(result.issues[0])
+    assert any("3 accepted neurons" in str(each) for each in result.issues)
     assert result.ok
-
-
-def test_slabs_give_what_the_whole_gives(one, monkeypatch):
-    whole = measure(one, block_s=BLOCK_S).cells
-    monkeypatch.setattr(plane_activity, "SLAB_VALUES", 1250)
-    monkeypatch.setattr(plane_activity, "READ_BYTES", 2 * 8 * 1250)
-    pd.testing.assert_frame_equal(measure(one, block_s=BLOCK_S).cells, whole)
 
 
 def test_dips_raise_the_alarm(nwb_files, tmp_path):
@@ -298,7 +293,8 @@ def test_the_file_says_how_it_was_made(study, tmp_path):
     measure(study, out=out, block_s=BLOCK_S)
     made = read_record(out)["provenance"]
     assert made["command"] == "measure"
-    assert made["parameters"] == {"block_s": BLOCK_S, "threshold_sd": 3.0, "neuropil_coefficient": 0.7}
+    recipe = Recipe(block_s=BLOCK_S).as_dict()
+    assert made["parameters"] == {**recipe, "modality": "all", "overrides": {}}
     assert sorted(made["inputs"])[0] == "sub-m1/sub-m1_ses-d1.nwb"
     assert len(made["inputs"]) == 4
     json.dumps(made)
@@ -326,9 +322,10 @@ def test_wrong_arguments_are_value_errors(one, wrong):
 
 
 def test_sources_that_hold_nothing_are_named(tmp_path):
-    with pytest.raises(InputFileError, match="holds no NWB file"):
-        measure(tmp_path)
-    with pytest.raises(InputFileError, match="is not there"):
-        measure(tmp_path / "none.nwb")
-    with pytest.raises(InputFileError, match="no source"):
-        measure([])
+    for wrong, words in (
+        (tmp_path, "holds no NWB file"),
+        (tmp_path / "none.nwb", "none.nwb"),
+        ([], "No source"),
+    ):
+        with pytest.raises(IssuesError, match=words):
+            measure(wrong)

@@ -1,0 +1,152 @@
+"""The cells table on disk: sessions put away one by one as they are measured, then joined into one file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nwbswitch.analysis.session_cells import SessionFacts, read_facts
+from nwbswitch.analysis.sources import Source
+from nwbswitch.schemas.drug_log import arm_name, deciding_row
+from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.issues import Issue, Place, Severity, issue
+from nwbswitch.schemas.tables import CELLS
+
+METADATA_KEY = b"nwbswitch"
+"""Key of our record in the Parquet file's metadata."""
+PARTS_SUFFIX = ".parts"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A folder with one file per measured session, named by what the session's rows depend on."""
+
+    folder: Path
+    parameters: str
+    """Recipe and version, in one text."""
+    stated: Mapping[str, str]
+    """Digest of the overrides of each source, by its name."""
+
+    def path(self, source: Source) -> Path:
+        """Return where the session of a source is, or will be."""
+        own = (source.asset_id, source.digest, source.version, self.stated.get(source.name, ""))
+        known = "\n".join((source.name, *own, self.parameters))
+        return self.folder / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.parquet"
+
+    def put(self, source: Source, content: bytes) -> None:
+        """Keep a measured session."""
+        with replaced(self.path(source)) as partial:
+            partial.write_bytes(content)
+
+    def facts(self, source: Source) -> SessionFacts | None:
+        """Return the facts of a session that is there; a damaged one is not."""
+        path = self.path(source)
+        try:
+            return read_facts(path) if path.exists() else None
+        except InputFileError:
+            return None
+
+
+def one_of_each(
+    measured: Sequence[tuple[Source, SessionFacts]],
+) -> tuple[list[tuple[Source, SessionFacts]], list[Issue]]:
+    """Return each recording session once, and a finding for every source that holds one again."""
+    kept: dict[tuple[str, str, str], tuple[Source, SessionFacts]] = {}
+    found: list[Issue] = []
+    for source, facts in measured:
+        if facts.identity in kept:
+            first = kept[facts.identity][0].name
+            problem = f"Session {'/'.join(facts.identity)} was measured from {first} already."
+            remedy = "Give one file per recording session."
+            found.append(issue("duplicate-id", problem, place=Place(source.name), remedy=remedy))
+            continue
+        kept[facts.identity] = (source, facts)
+    return list(kept.values()), found
+
+
+@dataclass(frozen=True, slots=True)
+class ArmAndOrder:
+    """What the rows of a session get from the other sessions."""
+
+    arm: str
+    order: int
+
+
+def arms_and_orders(sessions: Sequence[SessionFacts]) -> list[ArmAndOrder]:
+    """Return the arm of each session, with its dose where a dataset has several, and its rank."""
+    doses: dict[tuple[str, str], set[float | None]] = {}
+    starts: dict[tuple[str, str], list[datetime]] = {}
+    for facts in sessions:
+        starts.setdefault((facts.dataset, facts.animal), []).append(facts.start_time)
+        row = deciding_row(facts.administrations)
+        if row is not None:
+            doses.setdefault((facts.dataset, row.substance.lower()), set()).add(row.dose)
+    found = []
+    for facts in sessions:
+        row = deciding_row(facts.administrations)
+        several = row is not None and len(doses[facts.dataset, row.substance.lower()]) > 1
+        earlier = [start < facts.start_time for start in starts[facts.dataset, facts.animal]]
+        found.append(ArmAndOrder(arm_name(facts.administrations, with_dose=several), 1 + sum(earlier)))
+    return found
+
+
+def session_tables(parts: Parts, kept: Sequence[tuple[Source, SessionFacts]]) -> Iterator[pd.DataFrame]:
+    """Yield the finished rows of one session after the other, so that one at a time is in memory."""
+    given = arms_and_orders([facts for _, facts in kept])
+    for (source, _), each in zip(kept, given, strict=True):
+        rows = pd.read_parquet(parts.path(source))
+        yield CELLS.checked(rows.assign(arm=each.arm, order=each.order))
+
+
+def write_cells(target: Path, tables: Iterator[pd.DataFrame], record: dict[str, Any]) -> None:
+    """Write the tables of all sessions into one Parquet file, a row group or more per session."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replaced(target) as partial:
+        writer: pq.ParquetWriter | None = None
+        try:
+            for frame in tables:
+                if writer is None:
+                    schema = pa.Schema.from_pandas(frame, preserve_index=False)
+                    writer = pq.ParquetWriter(partial, schema, compression="zstd")
+                writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
+            if writer is not None:
+                writer.add_key_value_metadata({METADATA_KEY: json.dumps(record).encode()})
+        finally:
+            if writer is not None:
+                writer.close()
+
+
+def read_record(path: Path | str) -> dict[str, Any]:
+    """Return what a cells file says of its making: ``provenance`` and ``issues``, or nothing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            metadata: dict[bytes, bytes] = file.metadata.metadata or {}
+        value = json.loads(metadata.get(METADATA_KEY, b"{}"))
+    except (OSError, ValueError, pa.ArrowInvalid) as error:
+        raise InputFileError(path, f"is no Parquet file of ours ({str(error)[:200]}).") from error
+    return value if isinstance(value, dict) else {}
+
+
+def stored_issues(record: dict[str, Any]) -> tuple[Issue, ...]:
+    """Return the findings that a cells file keeps."""
+    return tuple(_issue(each) for each in record.get("issues", []))
+
+
+def _issue(stored: dict[str, Any]) -> Issue:
+    file = stored.get("file")
+    place = Place(Path(file) if file else None, stored.get("line"), stored.get("item", ""))
+    severity = Severity(stored["severity"])
+    return Issue(stored["code"], severity, stored["message"], place, stored.get("remedy", ""))
