@@ -321,9 +321,9 @@ def _asset(found: dict[str, Any], dandiset: Dandiset | None, version: VersionFac
         modified=datetime.fromisoformat(found["modified"]).astimezone(UTC),
         is_zarr=found.get("zarr") is not None,
         is_open=is_open,
-        content_type=str(metadata.get("encodingFormat", "")),
-        etag=str(digests.get("dandi:dandi-etag", "")),
-        sha256=str(digests.get("dandi:sha2-256", "")),
+        content_type=str(metadata.get("encodingFormat") or ""),
+        etag=str(digests.get("dandi:dandi-etag") or ""),
+        sha256=str(digests.get("dandi:sha2-256") or ""),
         content_url=str(urls[0]) if urls and found.get("zarr") is None else "",
         facts=asset_facts(metadata),
     )
