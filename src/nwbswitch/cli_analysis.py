@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
 from nwbswitch.cli_options import (
+    FOLDER,
     INPUT,
     OUTPUT,
-    PATH,
     emit,
     json_option,
     overwrite_option,
@@ -23,8 +23,10 @@ from nwbswitch.cli_options import (
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from nwbswitch.analysis.access.byte_cache import CacheSettings
     from nwbswitch.analysis.meta import Test as MetaTest
     from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
+    from nwbswitch.analysis.session_cells import Modality
 
 _TAU2 = ("ee", "dl", "pm", "reml", "ml", "he", "hs", "sj", "eb")
 
@@ -34,25 +36,87 @@ _ROWS_OF_ONE_ARM = (
 )
 
 
+def _cache(folder: Path | None, gb: float) -> CacheSettings | None:
+    from nwbswitch.analysis.access.byte_cache import CacheSettings, user_cache
+
+    usual = user_cache()
+    if folder is None and usual is None:
+        return None
+    return CacheSettings(folder or cast("CacheSettings", usual).folder, int(gb * 1e9))
+
+
+def _coefficient(context: click.Context, option: click.Parameter, given: str) -> float | Literal["fit"]:
+    if given == "fit":
+        return "fit"
+    try:
+        return float(given)
+    except ValueError as error:
+        raise click.BadParameter("expected a number from 0 to 1, or fit") from error
+
+
 @click.command()
-@click.argument("sources", type=PATH, nargs=-1, required=True)
+@click.argument("sources", nargs=-1, required=True)
 @click.option("-o", "--out", type=OUTPUT, required=True, help="Cells table to write (.parquet).")
+@click.option("--overrides", type=INPUT, help="What files leave open, such as windows and drugs (.yaml).")
+@click.option("--modality", type=click.Choice(("all", "calcium", "spikes")), default="all", show_default=True)
 @click.option("--block-s", type=click.FloatRange(min=0, min_open=True), default=30.0, show_default=True)
 @click.option("--threshold-sd", type=click.FloatRange(min=0, min_open=True), default=3.0, show_default=True)
-@click.option("--neuropil-coefficient", type=click.FloatRange(0, 1), default=0.7, show_default=True)
+@click.option(
+    "--neuropil-coefficient", callback=_coefficient, default="0.7", show_default=True, metavar="NUMBER|fit"
+)
+@click.option(
+    "--events", type=click.Choice(("crossing", "deconvolution")), default="crossing", show_default=True
+)
+@click.option(
+    "--spikes",
+    type=click.Choice(("counted", "as_calcium")),
+    default="counted",
+    show_default=True,
+    help="Count spikes, or the events that calcium imaging would have shown of them.",
+)
+@click.option(
+    "--max-shift-um",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Leave frames out that motion moved further than this.",
+)
+@click.option(
+    "--instance", default="dandi", show_default=True, metavar="NAME|URL", help="The archive of dandi:ID."
+)
+@click.option("--cache", type=FOLDER, help="Where bytes of far files are kept; default: the user's cache.")
+@click.option(
+    "--cache-gb",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="Largest size of the cache; 0 for none.",
+)
 @parallel
 @overwrite_option
 def measure(
-    sources: tuple[Path, ...],
+    sources: tuple[str, ...],
     out: Path,
+    overrides: Path | None,
+    modality: Modality,
     block_s: float,
     threshold_sd: float,
-    neuropil_coefficient: float,
+    neuropil_coefficient: float | Literal["fit"],
+    events: Literal["crossing", "deconvolution"],
+    spikes: Literal["counted", "as_calcium"],
+    max_shift_um: float,
+    instance: str,
+    cache: Path | None,
+    cache_gb: float,
     workers: int,
     executor: Executor | None,
     overwrite: bool,
 ) -> int:
-    """Measure every neuron of NWB files in every analysis window; one row per neuron and block."""
+    """Measure every neuron of NWB recordings in every analysis window; one row per neuron and block.
+
+    SOURCES are files, folders, patterns, dandi:001326@draft, dandi:001326@0.240101.1234/sub-*/*.nwb, or
+    addresses (https://...).
+    """
     from nwbswitch.analysis.measure import measure as run_measure
 
     with wrong_argument_is_wrong_usage():
@@ -62,6 +126,13 @@ def measure(
             block_s=block_s,
             threshold_sd=threshold_sd,
             neuropil_coefficient=neuropil_coefficient,
+            events=events,
+            spikes=spikes,
+            max_shift_um=max_shift_um,
+            modality=modality,
+            overrides=overrides,
+            instance=instance,
+            cache=_cache(cache, cache_gb),
             workers=workers,
             executor=executor,
             overwrite=overwrite,

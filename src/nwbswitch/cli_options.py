@@ -75,9 +75,13 @@ def emit(value: dict[str, Any], as_json: bool, text: str, issues: Iterable[Issue
 
 
 def report_issues(issues: Iterable[Issue]) -> None:
-    """Print findings on standard error."""
+    """Print findings on standard error; what is said of many places alike is said once."""
+    alike: dict[tuple[str, str, str], list[Issue]] = {}
     for each in issues:
-        click.echo(str(each), err=True)
+        alike.setdefault((each.code, each.message, each.place.item), []).append(each)
+    for first, *others in alike.values():
+        more = f" (and {len(others)} more alike)" if others else ""
+        click.echo(f"{first}{more}", err=True)
 
 
 def say(line: str) -> None:
