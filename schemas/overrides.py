@@ -137,6 +137,9 @@ class Override(_Part):
         None, description="What was given, in place of all that the file says."
     )
     control: Control | None = Field(None, description="A session without a drug.")
+    drug_codes: dict[str, str] = Field(
+        {}, description="The lab's own codes and the substances they stand for, e.g. RSK: ketamine."
+    )
     cell_type: str | None = Field(None, description="Cell type of all neurons, from the vocabulary.")
     region: str | None = Field(None, min_length=1, description="Region of all neurons, Allen acronym.")
     layer: str | None = Field(None, min_length=1, description="Cortical layer of all neurons, e.g. 2/3.")

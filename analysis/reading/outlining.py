@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from nwbswitch.analysis.clock_tables import readable_clocks
+from nwbswitch.analysis.nwb_tables import read_administrations
+from nwbswitch.analysis.reading.drug_places import drug_statements
 from nwbswitch.analysis.reading.outline import Outline, Plane, Points, SubjectFacts, WindowSpan
 from nwbswitch.analysis.reading.planes import FoundPlanes, read_planes
 from nwbswitch.analysis.reading.points import find_points
@@ -17,6 +20,7 @@ from nwbswitch.analysis.reading.subjects import read_subject
 from nwbswitch.analysis.reading.windows import check_overlap, read_windows
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.drug_reading.evidence import Confidence, DrugReading, Evidence
+from nwbswitch.schemas.drug_reading.reading import read_drugs
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue
 from nwbswitch.schemas.nwb_text import COMPANION_PREFIX, DATASET_PREFIX, SIMULATED, texts
@@ -65,7 +69,7 @@ def _outline(nwb: h5py.File, name: str, override: Override) -> Outline:
     keywords = texts(dataset_at(nwb, "general/keywords"))
     subject = _subject(nwb, name, override, found)
     start_time = _start_time(nwb, name, override, found)
-    drugs = _drugs(nwb, name, override)
+    drugs = _drugs(nwb, name, override, start_time)
     found += drugs.issues
     activity: list[Issue] = []
     traced = read_planes(nwb, name=name, override=override, found=activity)
@@ -139,18 +143,18 @@ def _start_time(nwb: h5py.File, name: str, override: Override, found: list[Issue
     return start if start.tzinfo else start.replace(tzinfo=UTC)
 
 
-def _drugs(nwb: h5py.File, name: str, override: Override) -> DrugReading:
+def _drugs(nwb: h5py.File, name: str, override: Override, start_time: datetime) -> DrugReading:
     """Return what was given: as stated, else as our drug log has it, else as read from anywhere."""
     rows = override.stated_administrations()
     if rows is not None:
         nothing = [] if override.control is not None else _no_drugs(rows, name)
         return DrugReading(rows, _stated_evidence(rows), tuple(nothing))
-    from pathlib import Path
-
-    from nwbswitch.analysis.nwb_tables import read_administrations
-
     rows = read_administrations(nwb, Path(name))
-    return DrugReading(rows, (), tuple(_no_drugs(rows, name)))
+    if rows:
+        return DrugReading(rows, (), ())
+    statements = drug_statements(nwb, name=name)
+    read = read_drugs(statements, name=name, session_start=start_time, codes=override.drug_codes)
+    return read if read.issues else replace(read, issues=tuple(_no_drugs(read.administrations, name)))
 
 
 def _no_drugs(rows: tuple[Administration, ...], name: str) -> list[Issue]:
@@ -221,9 +225,6 @@ def _dataset(keywords: tuple[str, ...], name: str) -> str:
 
 def _folders(name: str) -> tuple[str, ...]:
     """Return the folders that a file is in."""
-    from pathlib import Path
-    from urllib.parse import unquote, urlsplit
-
     if "://" in name:
         address = urlsplit(name)
         return (address.netloc, *PurePosixPath(unquote(address.path)).parts[1:-1])
