@@ -32,8 +32,17 @@ def stored_array(dataset: h5py.Dataset) -> StoredArray:
     Raises
     ------
     InputFileError
-        For texts, compounds, references and datasets without any values.
+        For texts, compounds, references and datasets without any values, and where the file is damaged.
     """
+    try:
+        return _stored(dataset)
+    except (OSError, RuntimeError, ValueError, TypeError, OverflowError) as error:
+        raise InputFileError(
+            str(dataset.file.filename), f"is damaged in {dataset.name}: {str(error)[:200]}."
+        ) from error
+
+
+def _stored(dataset: h5py.Dataset) -> StoredArray:
     import h5py
 
     where = str(dataset.name)

@@ -328,13 +328,19 @@ def test_a_folder_that_cannot_be_made_is_gone_on_without(tmp_path: Path) -> None
     assert cache.size() == 0
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_gone_on_without(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    cache = ByteCache(tmp_path / "cache")
-    assert CachedBytes(Bytes(), cache, "k").read_many(RANGES) == expected(RANGES)
-    assert "denied" in cache.trouble
-    tmp_path.chmod(0o700)
+def test_a_disk_that_is_read_only_is_gone_on_without(
+    cache: ByteCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.keep_ranges("k", [(5, DATA[5:15])])
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "open", refuse)
+    source = Bytes()
+    assert CachedBytes(source, cache, "k").read_many(RANGES) == expected(RANGES)
+    assert (5, 10) not in source.asked
+    assert "Read-only" in cache.trouble
 
 
 def test_nobody_waits_long_for_another_process(cache: ByteCache, monkeypatch: pytest.MonkeyPatch) -> None:

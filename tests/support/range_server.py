@@ -363,10 +363,10 @@ class RangeServer:
         with self._lock:
             self._n_content += 1
             due = [action for number, action in self._due if number == self._n_content]
-            fault = self._faults.popleft() if self._faults else None
         for action in due:
             action()
-        return fault
+        with self._lock:
+            return self._faults.popleft() if self._faults else None
 
     def _find(self, name: str, signature: str | None) -> _Content | int:
         """Return content, or the status that says why not."""
