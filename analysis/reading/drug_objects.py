@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbswitch.analysis.reading.stored_values import dataset_at, neurodata_type, text_of
+from nwbswitch.analysis.reading.stored_values import dataset_at, neurodata_type, stated, text_of
 from nwbswitch.schemas.drug_reading.cues import UNNAMED
 from nwbswitch.schemas.drug_reading.evidence import Statement
 from nwbswitch.schemas.drug_reading.lexicon import find_names
@@ -60,7 +60,10 @@ def table_statements(table: h5py.Group) -> Iterator[Statement]:
     """Yield what a table says: its name and description with its times, its labels, rows about drugs."""
     place = str(table.name)
     title = spaced(place.rpartition("/")[2])
-    description = text_of(table.attrs.get("description"))
+    if neurodata_type(table) in ACTIVITY_TYPES:
+        yield Statement(place, title)
+        return
+    description = stated(table.attrs.get("description"))
     columns = _columns(table)
     n_rows = max((len(each) for each in columns.values()), default=0)
     starts, stops = _times(columns, n_rows)
@@ -85,7 +88,7 @@ def series_statements(series: h5py.Group) -> Iterator[Statement]:
         yield Statement(place, title)
         return
     starts, stops = _stamps(series)
-    description = text_of(series.attrs.get("description"))
+    description = stated(series.attrs.get("description"))
     if starts is None:
         yield Statement(place, title)
         return
@@ -107,10 +110,11 @@ def _columns(table: h5py.Group) -> dict[str, list[Any]]:
     """Return the columns with one plain value per row; of ragged texts each row's words, joined."""
     found: dict[str, list[Any]] = {}
     for name in list(table)[:256]:
-        if name == "id" or name.endswith("_index") or dataset_at(table, name) is None:
+        dataset = dataset_at(table, name)
+        if dataset is None or name.endswith("_index") or not _is_wanted(name, dataset):
             continue
         index = dataset_at(table, f"{name}_index")
-        values = _values(table[name])
+        values = _values(dataset)
         if values is None:
             continue
         if index is not None:
@@ -119,6 +123,16 @@ def _columns(table: h5py.Group) -> dict[str, list[Any]]:
         if values is not None:
             found[str(name)] = values
     return found
+
+
+def _is_wanted(name: str, dataset: h5py.Dataset) -> bool:
+    """Return whether a column holds times, labels or drugs; others are not read."""
+    import h5py
+
+    if name in _STARTS or name in _STOPS or _INJECTION_TIME.search(spaced(name)) or _is_about_drugs(name):
+        return True
+    is_text = dataset.dtype.kind in "SU" or h5py.check_string_dtype(dataset.dtype) is not None
+    return is_text and bool(_LABEL_COLUMN.search(name))
 
 
 def _values(dataset: h5py.Dataset) -> list[Any] | None:

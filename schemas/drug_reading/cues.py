@@ -139,6 +139,7 @@ UNNAMED = _compiled(
     r"\b(?:inject(?:ion|ions|ed|ing)?|inj|infusions?|infused|administrations?|administered|dos(?:e|ed|es|ing)|drugs?|bolus"
     r"|treatment|compound|challenge)(?:s|[0-9]{1,2})?\b"
 )
+EVENT = _compiled(r"\b(?:inject|inj\b|infus|administ|dos(?:e|ing)|bolus|gavage|deliver|puff|wash[ -]?in)")
 OTHER_GIVING = _compiled(
     r"virus|cisterna|viral|\bAAV|vector|current|tracer|\bdye|bead|microspher|rabies|lentivir|retrovir|cholera|dextran|fluoro|indicator"
     r"|gcamp|reward|juice|sucrose|\bair\b|pulse|\bstep|needle|pump|\bSCI\b|light|laser|contrast|plasmid|electroporat|antibod"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from nwbswitch.schemas.drug_log import Administration
@@ -39,7 +38,7 @@ def open_issue(claim: Claim, others: Sequence[Claim], *, name: str, rows: Sequen
         message = f"{claim.word!r} was given, which is no substance known here."
     else:
         message = "Something was given, and the file does not say what."
-    place = Place(Path(name), item=claim.place)
+    place = Place(name, item=claim.place)
     row = _entry_of_claim(claim)
     return issue(
         "drug-unresolved",
@@ -51,14 +50,14 @@ def open_issue(claim: Claim, others: Sequence[Claim], *, name: str, rows: Sequen
 
 def incomplete_issue(row: Row, *, name: str, rows: Sequence[Row]) -> Issue:
     """Return the finding that time or dose of an administration are not known."""
-    words = " and ".join(_FIELD_WORDS[each] for each in row.lacks)
+    words = " and ".join(_FIELD_WORDS[each] for each in row.open)
     claim = row.treatment.claims[0]
     given = row.administration
     noted = f" {given.notes}" if given.notes else ""
     return issue(
         "drug-incomplete",
         f"{given.substance} was given, but the file does not say {words}.{noted} It reads: {claim.quote!r}.",
-        place=Place(Path(name), item=claim.place),
+        place=Place(name, item=claim.place),
         remedy=_proposal(name, _entries(rows)),
     )
 
@@ -72,7 +71,7 @@ def conflict_issue(conflict: Conflict, *, name: str, rows: Sequence[Row]) -> Iss
     entry = _entry_of_claim(named[0]) | {"substance": FILL_IN, "timestamp_s": FILL_IN}
     for field in ("role", "control_kind", "dose", "dose_unit"):
         entry.pop(field, None)
-    place = Place(Path(name), item=f"{first.place}, {second.place}")
+    place = Place(name, item=f"{first.place}, {second.place}")
     return issue("drug-contradiction", message, place=place, remedy=_proposal(name, [*_entries(rows), entry]))
 
 
@@ -83,7 +82,7 @@ def clash_issue(clash: Clash, substance: str, *, name: str, rows: Sequence[Row])
         f"The {clash.field} of {substance} is {first.words} in {first.place} ({first.quote!r}) and "
         f"{second.words} in {second.place} ({second.quote!r}); neither was taken."
     )
-    place = Place(Path(name), item=f"{first.place}, {second.place}")
+    place = Place(name, item=f"{first.place}, {second.place}")
     return issue("drug-contradiction", message, place=place, remedy=_proposal(name, _entries(rows)))
 
 
@@ -94,7 +93,7 @@ def chronic_issue(claim: Claim, *, name: str, rows: Sequence[Row]) -> Issue:
     return issue(
         "drug-unresolved",
         f"{substance} was given over days, and the file does not say when. It reads: {claim.quote!r}.",
-        place=Place(Path(name), item=claim.place),
+        place=Place(name, item=claim.place),
         remedy=_proposal(name, [*_entries(rows), entry]),
     )
 
@@ -121,7 +120,10 @@ def _entry(row: Administration, lacks: Sequence[str]) -> dict[str, Any]:
     plain = row.model_dump(mode="json", exclude_defaults=True)
     entry = {key: plain[key] for key in _SHOWN if key in plain}
     entry["timestamp_s"] = row.timestamp_s
-    return {"timestamp_s": 0.0} | entry | dict.fromkeys(lacks, FILL_IN)
+    asked = dict.fromkeys(lacks, FILL_IN)
+    if "dose" in asked and "dose_unit" not in entry:
+        asked["dose_unit"] = FILL_IN
+    return {"timestamp_s": 0.0} | entry | asked
 
 
 def _entry_of_claim(claim: Claim) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _resolve_codes(claims: Sequence[Claim], found: Joined) -> None:
         fitting = [known for known in each.candidates if known.name in spoken]
         if len(fitting) == 1:
             each.known, each.is_inferred = fitting[0], True
-        elif each.quantities or each.times_s or each.scope is Scope.PHARMACOLOGY or unnamed:
+        elif each.quantities or each.times_s or each.scope in (Scope.PHARMACOLOGY, Scope.SESSION) or unnamed:
             found.open.append(each)
 
 

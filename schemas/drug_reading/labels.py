@@ -59,7 +59,7 @@ def _give_times(claim: Claim, statement: Statement) -> None:
     if cues.END_WORD.search(words) and not cues.START_WORD.search(words):
         claim.stops_s, claim.is_ongoing = times, True
         return
-    is_event = bool(cues.UNNAMED.search(words)) or not stops
+    is_event = bool(cues.EVENT.search(words) or cues.EVENT.search(spaced(statement.place))) or not stops
     if not is_event or len(times) > MAX_EVENTS:
         first = min(range(len(times)), key=times.__getitem__)
         times, stops = (times[first],), stops[first : first + 1]

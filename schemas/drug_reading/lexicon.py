@@ -14,6 +14,8 @@ from nwbswitch.schemas.drug_reading.names import known_spellings
 _PIECE = re.compile(r"[^\W\d_]+|\d+")
 _GAP = re.compile(r"[\s_]|-|,\s?|\)-?|\([+±-]\)-?|\s?-\s?")
 _LONGEST_CODE = 6
+_SERIES = re.compile(r"-[0-9]+(?![0-9.,]|\s?(?:[mun]g|%|[munp]M))")
+"""Makes another word of a code, as in ``KX-7``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def _stands_at(phrase: _Phrase, pieces: Sequence[tuple[int, int, str]], place: i
         if gap.isspace() and phrase.pieces[offset - 1] in ("s", "r"):
             return False
     if phrase.exact and any(pieces[place + offset][2] != word for offset, word in enumerate(phrase.exact)):
+        return False
+    if phrase.exact and _SERIES.match(text, pieces[last][1]):
         return False
     return _is_apart(text, pieces[place][0], pieces[last][1])
 

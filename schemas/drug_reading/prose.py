@@ -17,7 +17,7 @@ from nwbswitch.schemas.drug_reading.lexicon import NameSpan, find_names
 from nwbswitch.schemas.drug_reading.moments import Clock
 from nwbswitch.schemas.drug_reading.places import Scope
 from nwbswitch.schemas.drug_reading.plain_text import plain, quote, sentences, spaced
-from nwbswitch.schemas.drug_reading.quantities import Measure
+from nwbswitch.schemas.drug_reading.quantities import Measure, find_tuples
 from nwbswitch.schemas.drug_reading.stances import Setting, judge, role_of
 from nwbswitch.schemas.substance import Stereochemistry
 from nwbswitch.schemas.substances import find_substance, salt_name
@@ -68,6 +68,10 @@ def read_prose(
     whole = spaced(plain(text)) if scope is Scope.NAME or len(text) < _SHORT else plain(text)
     if scope is Scope.VIRUS or cues.EMPTY.match(whole[:40]):
         return []
+    if scope in (Scope.SESSION, Scope.NAME) and len(whole) < _SHORT:
+        doses = find_tuples(whole.strip())
+        if doses and doses[0].end - doses[0].start == len(whole.strip()):
+            return [Claim(place, scope, quote(whole), None, Stance.GIVEN, quantities=doses)]
     names = find_names(whole)
     gives = cues.UNNAMED.search(whole) is not None
     names = _with_codes(whole, names, scope, gives or is_table, own)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 from nwbswitch.schemas.drug_log import Role
 from nwbswitch.schemas.drug_reading.claims import Claim, Stance
@@ -73,7 +72,7 @@ def read_drugs(
         issue(
             "drug-unresolved",
             f"The text has {len(each.text):,} characters, of which the first {MAX_CHARACTERS:,} were read.",
-            place=Place(Path(name), item=each.place),
+            place=Place(name, item=each.place),
         )
         for each in statements
         if len(each.text) > MAX_CHARACTERS
@@ -120,7 +119,8 @@ def _time_the_untimed(found: Joined) -> None:
             tested[0].claims.append(replace(each, known=tested[0].known, is_inferred=True))
         return
     if not tested and not found.conflicts:
-        found.open += (timed or found.unnamed)[:1] if not found.open else []
+        telling = timed or [each for each in found.unnamed if each.has_given_word or each.word]
+        found.open += [] if found.open else telling[:1]
     elif len(tested) > 1 and any(not _has_time(each) for each in tested):
         found.open += timed[:1]
 
@@ -140,7 +140,14 @@ def _issues(found: Joined, values: Sequence[Values], rows: Sequence[Row], name: 
             issues.append(open_issue(each, offered if each.known else [each], name=name, rows=rows))
     for treatment, value in zip(found.treatments, values, strict=True):
         issues += [clash_issue(clash, treatment.known.name, name=name, rows=rows) for clash in value.clashes]
-    incomplete = {id(row.treatment): row for row in reversed(rows) if row.lacks}
+    clashing = {
+        (id(treatment), clash.field)
+        for treatment, value in zip(found.treatments, values, strict=True)
+        for clash in value.clashes
+    }
+    for row in rows:
+        row.open = [each for each in row.lacks if (id(row.treatment), each) not in clashing]
+    incomplete = {id(row.treatment): row for row in reversed(rows) if row.open}
     issues += [incomplete_issue(row, name=name, rows=rows) for row in incomplete.values()]
     chronic = {each.known: each for each in found.mentioned if is_chronic(each)}
     given = {each.known for each in found.treatments}

@@ -31,6 +31,8 @@ class Row:
     evidence: list[Evidence]
     lacks: list[str] = field(default_factory=list)
     """Fields that a comparison needs and the file does not settle."""
+    open: list[str] = field(default_factory=list)
+    """Those of them that no other finding is about."""
 
 
 def rows_of(treatments: Sequence[Treatment], values: Sequence[Values]) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nwbswitch.schemas.drug_reading.claims import Claim
@@ -94,7 +94,8 @@ def values_of(treatment: Treatment, *, session_start: datetime | None) -> Values
 
 def _value(claim: Claim, value: float | str, words: str = "", *, inferred: bool = False) -> Value:
     confidence = Confidence.INFERRED if claim.is_inferred or inferred else Confidence.READ
-    return Value(value, words or str(value), claim.place, claim.quote, confidence)
+    words = words or (f"{value:.10g}" if isinstance(value, float) else value)
+    return Value(value, words, claim.place, claim.quote, confidence)
 
 
 def _amount(
@@ -227,8 +228,8 @@ def _times(treatment: Treatment, found: Values, session_start: datetime | None) 
     for claim, starts, _ in told:
         for start in starts:
             if not any(_same(start, float(each.start.value)) for each in measured):
-                first = _value(claim, start, f"{start:g} s")
-                found.clashes.append(Clash("timestamp_s", first, measured[0].start))
+                first, second = _value(claim, start, f"{start:.10g} s"), measured[0].start
+                found.clashes.append(Clash("timestamp_s", first, replace(second, words=f"{second.words} s")))
                 return []
     return measured
 
@@ -274,8 +275,6 @@ def _told(treatment: Treatment, session_start: datetime | None) -> list[_Told]:
 
 
 def _inferred(claim: Claim) -> Claim:
-    from dataclasses import replace
-
     return replace(claim, is_inferred=True)
 
 
