@@ -113,6 +113,15 @@ def test_the_length_is_learnt_with_the_first_bytes(server: RangeServer) -> None:
     assert server.n_requests == 2
 
 
+def test_the_version_is_asked_for_once(server: RangeServer) -> None:
+    for size in (None, len(DATA)):
+        server.clear()
+        source = opened(server.add("a", DATA), size=size)
+        assert source.version == source.version == server.etag("a").strip('"')
+        assert server.n_requests == 1
+    assert opened(server.add("empty", b"")).size == 0
+
+
 def test_a_location_states_length_and_version(server: RangeServer) -> None:
     url = server.add("a", DATA)
     etag = server.etag("a").strip('"')

@@ -509,6 +509,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if not fault and isinstance(content.data, Path):
+            self._send_file(exchange, content.data, span[0], length)
+            return
         left = length
         if fault and trouble == Trouble.TRUNCATED:
             left = min(left, int(fault.number))
@@ -527,6 +530,13 @@ class _Handler(BaseHTTPRequestHandler):
                     time.sleep(0.05)
             return
         self.close_connection = True
+
+    def _send_file(self, exchange: Exchange, path: Path, start: int, length: int) -> None:
+        with path.open("rb") as stream:
+            try:
+                exchange.n_bytes += self.connection.sendfile(stream, start, length)
+            except ConnectionError:
+                self.close_connection = True
 
     def _reset(self, exchange: Exchange) -> None:
         exchange.status = 0

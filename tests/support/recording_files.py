@@ -1,4 +1,4 @@
-"""NWB files of one recording as different tools lay them out: contiguous, in the chunks of others, and in ours."""
+"""NWB files of one recording as different tools lay them out: without chunks, in others' and in ours."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ def make_traces(n_frames: int, n_rois: int, *, seed: int = 0) -> np.ndarray:
     return traces
 
 
-def make_nwbfile(traces: np.ndarray, *, rate_hz: float = 30.0, session: str = "s1", minutes: float = 10) -> Any:
+def make_nwbfile(
+    traces: np.ndarray, *, rate_hz: float = 30.0, session: str = "s1", minutes: float = 10, gap_s: float = 0
+) -> Any:
     """Return an NWBFile in memory: drug log, windows before and after, ROIs, F and neuropil.
 
-    The administration is in the middle of the recording; both windows are ``minutes`` long and lie around it.
+    The administration is in the middle of the recording; both windows are ``minutes`` long, one ends
+    ``gap_s`` before it and the other begins as long after it.
     """
     from hdmf.common import VectorData
     from pynwb import NWBFile
@@ -79,7 +82,7 @@ def make_nwbfile(traces: np.ndarray, *, rate_hz: float = 30.0, session: str = "s
     epochs = TimeIntervals(name="analysis_epochs", description="Analysis windows.")
     epochs.add_column("window", "Which window.")
     span_s = 60.0 * minutes
-    for window, start_s in (("baseline", middle_s - span_s), ("drug", middle_s)):
+    for window, start_s in (("baseline", middle_s - gap_s - span_s), ("drug", middle_s + gap_s)):
         epochs.add_interval(start_time=start_s, stop_time=start_s + span_s, window=window)
     nwb.add_time_intervals(epochs)
     values = {
