@@ -22,7 +22,7 @@ class Severity(StrEnum):
 class Place:
     """Where something is: a file or an address, a line (1-based) and an item inside (``sessions[3].dose``)."""
 
-    file: Path | str | None = None
+    file: str | Path | None = None
     line: int | None = None
     item: str = ""
 

@@ -108,7 +108,7 @@ def _groups(nwb: h5py.File) -> Iterator[h5py.Group]:
             if node is None:
                 continue
             yield node
-            if depth < MAX_NESTING and "colnames" not in node.attrs and "data" not in node:
+            if depth < MAX_NESTING and "colnames" not in node.attrs and dataset_at(node, "data") is None:
                 yield from inside(node, depth + 1)
 
     for top in TOPS:

@@ -101,9 +101,13 @@ def meaning_of(words: Words) -> Meaning:
 
 
 def own_name(path: str, suffix: str) -> str:
-    """Return the last name of a path without the suffix of its plane, whose words mean nothing."""
+    """Return the last name of a path without the suffix of its plane, whose words mean nothing.
+
+    Only the second channel of Suite2p has planes of its own, and says so in their names.
+    """
     last = path.rpartition("/")[2]
-    kept = last[: -len(suffix)] if suffix and last.casefold().endswith(suffix.casefold()) else last
+    is_suffix = bool(suffix) and last.casefold().endswith(suffix.casefold())
+    kept = last[: -len(suffix)] if is_suffix and "chan2" not in suffix.casefold() else last
     return kept or last
 
 

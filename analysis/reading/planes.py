@@ -354,6 +354,7 @@ class _OneSegmentation:
                 problem = "It is not the only deconvolved series of these ROIs, or has other frames."
                 self.reading.find("activity-left-out", problem, one.series.path)
             return None
+        self.reading.found += fitting[0].problems
         assert fitting[0].layout is not None
         return trace_of(fitting[0].series, fitting[0].layout, ActivityKind.DECONVOLVED)
 

@@ -177,7 +177,8 @@ def _rois(group: h5py.Group) -> h5py.Dataset | None:
 
 
 def _is_leaf(node: h5py.Group) -> bool:
-    return "colnames" in node.attrs or "data" in node or "timestamps" in node
+    held = (dataset_at(node, name) for name in ("data", "timestamps"))
+    return "colnames" in node.attrs or any(each is not None for each in held)
 
 
 def _is_segmentation(table: Any) -> bool:
