@@ -146,7 +146,6 @@ def stored_issues(record: dict[str, Any]) -> tuple[Issue, ...]:
 
 
 def _issue(stored: dict[str, Any]) -> Issue:
-    file = stored.get("file")
-    place = Place(Path(file) if file else None, stored.get("line"), stored.get("item", ""))
+    place = Place(stored.get("file") or None, stored.get("line"), stored.get("item", ""))
     severity = Severity(stored["severity"])
     return Issue(stored["code"], severity, stored["message"], place, stored.get("remedy", ""))

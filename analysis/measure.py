@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -47,6 +47,10 @@ from nwbswitch.schemas.tables import CELLS
 
 __all__ = ["MeasureResult", "measure", "read_record"]
 
+AT_ONCE = 8
+"""Sources whose digests are found out at the same time."""
+QUIET_BYTES = 10 << 30
+"""Files of less than this together are read so soon that nobody needs to be told."""
 Sources = Path | str | Sequence[Path | str]
 
 
@@ -187,7 +191,7 @@ def measure(
     )
     target = _target(out)
     settled = load_overrides(overrides) if isinstance(overrides, Path | str) else overrides
-    inputs = [with_digest(each) for each in find_sources(sources, instance=instance)]
+    inputs = _identified(find_sources(sources, instance=instance))
     names = _short_names(inputs)
     stated = {each.name: settled.for_source(each.name).digest for each in inputs} if settled else {}
     work = record(
@@ -222,6 +226,21 @@ def measure(
         if not measured:
             raise IssuesError(issues)
         return _joined(parts, measured, issues, target, work)
+
+
+def _identified(sources: Sequence[Source]) -> list[Source]:
+    """Return the sources with their digests; one that cannot be had is found out when it is measured."""
+    large = sum(each.size or 0 for each in sources if not each.digest) > QUIET_BYTES
+    with ThreadPoolExecutor(AT_ONCE) as executor:
+        outcomes = run_jobs(
+            with_digest,
+            sources,
+            label="identify",
+            executor=executor,
+            describe=lambda each: each.name,
+            quiet=not large,
+        )
+    return [outcome.value or outcome.item for outcome in outcomes]
 
 
 def _short_names(inputs: Sequence[Source]) -> dict[str, str]:

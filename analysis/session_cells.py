@@ -103,6 +103,7 @@ def _rows(recording: Recording, recipe: Recipe, modality: Modality, found: list[
         raise IssuesError([*found, issue("no-activity", problem, place=Place(name))])
     _check_false_events(rows, name, found)
     return rows.assign(
+        object_path=rows["object_path"].str.removesuffix("/data"),
         dataset=outline.dataset,
         animal=outline.subject.subject_id,
         session=outline.session_id,

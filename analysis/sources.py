@@ -35,6 +35,8 @@ FORMS = (
 )
 PUBLIC_BUCKETS = {"dandiarchive": "https://dandiarchive.s3.amazonaws.com"}
 """Buckets that everybody may read, and where."""
+OF_SERVER = "version:"
+"""Before digests of addresses."""
 FileStamp = tuple[str, int, int]
 """Absolute path, size in bytes and time of the last change, ns."""
 
@@ -175,7 +177,7 @@ def digest_of(source: Source, *, before: Callable[[int], None] = lambda n_bytes:
         return _DIGESTS[stamp]
     far = HttpBytes(_place(source), name=source.name, size=source.size)
     try:
-        return f"version:{far.version}"
+        return f"{OF_SERVER}{far.version}"
     finally:
         far.close()
 
@@ -268,15 +270,17 @@ class FixedPlace:
     """A file at an address that was given."""
 
     url: str = field(repr=False)
+    version: str = ""
+    """What its server called it when it was identified; another version is refused."""
 
     def __call__(self, renew: bool) -> Location:
         """Return the place; there is no other one when it was refused."""
-        return Location(self.url)
+        return Location(self.url, etag=self.version)
 
 
 def _place(source: Source) -> Callable[[bool], Location]:
     if source.instance is None:
-        return FixedPlace(source.url)
+        return FixedPlace(source.url, source.digest.removeprefix(OF_SERVER))
     return AssetPlace(source.instance, source.asset_id, source.size, source.etag, source.url)
 
 

@@ -50,7 +50,7 @@ def overrides_for(names: list[str]) -> dict[str, object]:
 def main() -> None:
     """Print one row per count of sessions."""
     from range_server import served_folder
-    from recording_files import make_traces, write_recording
+    from recording_files import make_nwbfile, make_traces, write_recording
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, nargs="+", default=[25, 50, 100, 200])
@@ -60,7 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "files")
         files.mkdir()
-        first = write_recording(Path(folder, "first.nwb"), make_traces(36_000, given.neurons), layout="nwbswitch")
+        first = write_recording(
+            Path(folder, "first.nwb"), make_nwbfile(make_traces(36_000, given.neurons)), "nwbswitch"
+        )
         names = [f"session{number:03d}.nwb" for number in range(max(given.sessions))]
         for name in names:
             os.link(first, files / name)

@@ -21,15 +21,15 @@ class NwbswitchError(Exception):
 
 
 class InputFileError(NwbswitchError):
-    """A file that cannot be used. The message begins with its path."""
+    """A file that cannot be used. The message begins with its path, or its address."""
 
     def __init__(self, path: Path | str, problem: str, remedy: str = "") -> None:
-        self.path = Path(path)
+        self.path = path if isinstance(path, str) and "://" in path else Path(path)
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{path}: {problem}" + (f" {remedy}" if remedy else ""))
 
-    def __reduce__(self) -> tuple[type[InputFileError], tuple[Path, str, str]]:
+    def __reduce__(self) -> tuple[type[InputFileError], tuple[Path | str, str, str]]:
         return type(self), (self.path, self.problem, self.remedy)
 
 

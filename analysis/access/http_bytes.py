@@ -355,7 +355,8 @@ class HttpBytes:
         with self._turn:
             wanted = self._route.location.etag if self._route else ""
             if not self._version:
-                if wanted and version.etag and plain_tag(version.etag) != plain_tag(wanted):
+                stated = version.modified if " " in wanted else plain_tag(version.etag)
+                if wanted and stated and stated != plain_tag(wanted):
                     raise _changed()
                 self._version = version
             elif not self._version.same(version):

@@ -22,7 +22,8 @@ class Location:
     size: int | None = None
     """Bytes, when known beforehand; another length is refused."""
     etag: str = ""
-    """Of the wanted version, when known beforehand; another one is refused."""
+    """Of the wanted version, when known beforehand, or its date where the server has no ETags; another one
+    is refused."""
 
 
 @dataclass(frozen=True, slots=True)
