@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from nwbswitch.analysis.clock_tables import readable_clocks
-from nwbswitch.analysis.nwb_tables import read_administrations
+from nwbswitch.analysis.reading.drug_log_table import read_drug_log
 from nwbswitch.analysis.reading.drug_places import drug_statements
 from nwbswitch.analysis.reading.outline import Outline, Plane, Points, SubjectFacts, WindowSpan
 from nwbswitch.analysis.reading.planes import FoundPlanes, read_planes
@@ -21,7 +21,7 @@ from nwbswitch.analysis.reading.windows import check_overlap, read_windows
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.drug_reading.evidence import Confidence, DrugReading, Evidence
 from nwbswitch.schemas.drug_reading.reading import read_drugs
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue
 from nwbswitch.schemas.nwb_text import COMPANION_PREFIX, DATASET_PREFIX, SIMULATED, texts
 from nwbswitch.schemas.overrides import FILL_IN, Override, proposal
@@ -149,11 +149,13 @@ def _drugs(nwb: h5py.File, name: str, override: Override, start_time: datetime) 
     if rows is not None:
         nothing = [] if override.control is not None else _no_drugs(rows, name)
         return DrugReading(rows, _stated_evidence(rows), tuple(nothing))
-    rows = read_administrations(nwb, Path(name))
-    if rows:
-        return DrugReading(rows, (), ())
-    statements = drug_statements(nwb, name=name)
-    read = read_drugs(statements, name=name, session_start=start_time, codes=override.drug_codes)
+    try:
+        read = read_drug_log(nwb, name)
+    except IssuesError as error:
+        return DrugReading((), (), error.issues)
+    if read is None:
+        statements = drug_statements(nwb, name=name)
+        read = read_drugs(statements, name=name, session_start=start_time, codes=override.drug_codes)
     return read if read.issues else replace(read, issues=tuple(_no_drugs(read.administrations, name)))
 
 

@@ -113,6 +113,28 @@ def test_accepted_rois_by_a_stated_column(tmp_path):
     assert read(path, stated).planes[0].neurons.accepted == (True, False, True)
 
 
+def test_a_mistake_in_our_own_drug_log_is_an_error_until_it_is_settled(nwb_files, tmp_path):
+    traces = {"RoiResponseSeries": nwb_files.make_traces(3, n_frames=1300)}
+    path = nwb_files.write_nwb(tmp_path / "a.nwb", traces, drugs=[nwb_files.KETAMINE | {"role": "poison"}])
+    assert codes(read(path), "error") == ["bad-cell"]
+    assert codes(read(path, {"administrations": [{"timestamp_s": 150, "substance": "ketamine"}]})) == []
+
+
+def test_drugs_are_read_wherever_the_file_speaks_of_them(path):
+    with h5py.File(path, "r+") as nwb:
+        nwb["general/pharmacology"] = "Ketamine 10 mg/kg i.p. 600 s after the start of the session."
+    outline = read(path)
+    assert [(row.substance, row.dose, row.route) for row in outline.administrations] == [
+        ("ketamine", 10.0, "i.p.")
+    ]
+    assert {each.place for each in outline.evidence} == {"/general/pharmacology"}
+    coded = {"drug_codes": {"RSK": "ketamine"}}
+    with h5py.File(path, "r+") as nwb:
+        del nwb["general/pharmacology"], nwb["general/session_id"]
+        nwb["general/session_id"] = "day1_RSK"
+    assert [row.substance for row in read(path, coded).administrations] == ["ketamine"]
+
+
 def test_a_session_in_which_nothing_was_given_is_stated(path):
     assert codes(read(path)) == ["no-drug-log"]
     assert codes(read(path, {"control": {"kind": "none"}})) == []
