@@ -12,33 +12,31 @@ from nwbswitch.analysis.catalogue.mentions import TextMention
 from nwbswitch.analysis.catalogue.modalities import Modality
 from nwbswitch.analysis.catalogue.readiness import (
     Readiness,
+    Reason,
     arm_readiness,
     reason,
     recording_readiness,
 )
-from nwbswitch.analysis.catalogue.recordings import AskedVersion, Recording
+from nwbswitch.analysis.catalogue.recordings import Recording
+from nwbswitch.analysis.catalogue.versions import AskedVersion
 from nwbswitch.schemas.drug_log import Role
-from nwbswitch.schemas.drug_reading.evidence import Confidence
+from nwbswitch.schemas.drug_reading.evidence import Confidence, MentionReason
+from nwbswitch.schemas.vocabularies import canonical
+
+OPEN = frozenset((MentionReason.TOPIC, MentionReason.ALTERNATIVE, MentionReason.CONTRADICTED))
+"""Reasons for which a drug that a file names may have been given all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A recording and one administration of the drug in it, or the archive's words where there is none."""
+    """A recording and one administration of the drug in it, or words that say that there may be one."""
 
     recording: Recording
     drug: str
     given: Given | None
-    mention: TextMention | None
-    """Given where ``given`` is not."""
+    evidence: str
+    """Where the drug is named, and in which words."""
     readiness: Readiness
-
-    @property
-    def evidence(self) -> str:
-        """Where the drug is named, and in which words."""
-        if self.given is not None:
-            return _cited(self.given.place, self.given.quote)
-        assert self.mention is not None
-        return _cited(f"archive, {self.mention.place}", self.mention.quote)
 
     @property
     def confidence(self) -> Confidence:
@@ -111,7 +109,7 @@ def answer(filters: Filters, versions: Sequence[AskedVersion], recordings: Seque
     """
     held: dict[str, list[Recording]] = {each.dandiset: [] for each in versions}
     for each in recordings:
-        held[each.asset.dandiset].append(each)
+        held[each.dandiset].append(each)
     asked: dict[str, list[AskedVersion]] = {}
     for version in versions:
         asked.setdefault(version.dandiset, []).append(version)
@@ -164,65 +162,69 @@ def _hits(
     unstated: Counter[str],
 ) -> list[Hit]:
     facts = recording.facts
-    if facts is None:
-        why = reason("not-read", recording.refused or _unread(recording))
-        return _named_only(filters, recording, recording.mentions, Readiness((why,)), unstated)
-    named = [each for each in facts.given if each.substance in filters.drug.all]
-    if not named and facts.unresolved:
-        why = reason("drug-unresolved", f"something was given, it is not settled what: {facts.unresolved[0]}")
-        mentions = recording.mentions or of_dandiset
-        return _named_only(filters, recording, mentions, Readiness((why,)), unstated)
-    if not named and _otherwise(filters, recording):
+    given = [] if facts is None else [each for each in facts.given if each.substance in filters.drug.all]
+    open_words = {} if given else _open_words(filters, recording, of_dandiset)
+    if not (given or open_words) or not _may_have(filters, recording, unstated):
         return []
-    if not named:
-        why = reason("drug-not-in-file")
-        return _named_only(filters, recording, recording.mentions, Readiness((why,)), unstated)
-    if not _states_what_is_asked(filters, recording, unstated):
+    if facts is not None and given:
+        siblings = [each.facts for each in others if each.facts is not None and each.row != recording.row]
+        return [
+            Hit(
+                recording,
+                each.substance,
+                each,
+                cited(each.place, each.quote),
+                recording_readiness(facts, each, others=siblings, animal=recording.animal),
+            )
+            for each in given
+            if _taken(filters, each, unstated)
+        ]
+    if filters.route is not None or filters.asks_dose:
+        unstated["route" if filters.route is not None else "dose in mg/kg"] += 1
         return []
-    siblings = [each.facts for each in others if each.facts is not None and each.row != recording.row]
     return [
-        Hit(
-            recording,
-            each.substance,
-            each,
-            None,
-            recording_readiness(facts, each, others=siblings, animal=recording.animal),
-        )
-        for each in named
-        if _taken(filters, each, unstated)
+        Hit(recording, name, None, evidence, Readiness((why,)))
+        for name, (evidence, why) in sorted(open_words.items())
     ]
 
 
+def _open_words(
+    filters: Filters, recording: Recording, of_dandiset: Sequence[TextMention]
+) -> dict[str, tuple[str, Reason]]:
+    """Return names of the drug that a file may hold, each with where it is said and why it is not settled."""
+    archived = {
+        each.substance: cited(f"archive, {each.place}", each.quote) for each in reversed(recording.mentions)
+    }
+    facts = recording.facts
+    if facts is None:
+        return {name: (words, reason("not-read", _unread(recording))) for name, words in archived.items()}
+    named = [each for each in facts.named if each.substance in filters.drug.all]
+    found: dict[str, tuple[str, Reason]] = {}
+    for each in named:
+        if each.why in OPEN or each.why is MentionReason.CHRONIC:
+            code = "drug-unresolved" if each.why in OPEN else "chronic"
+            found.setdefault(each.substance, (cited(each.place, each.quote), reason(code, each.why.value)))
+    if named:
+        return found
+    if facts.unresolved:
+        of_text = {each.substance: cited(f"dandiset, {each.place}", each.quote) for each in of_dandiset}
+        why = reason("drug-unresolved", f"something was given, it is not settled what: {facts.unresolved[0]}")
+        return {name: (words, why) for name, words in (archived or of_text).items()}
+    return {name: (words, reason("drug-not-in-file")) for name, words in archived.items()}
+
+
 def _unread(recording: Recording) -> str:
-    return (
-        "stored as Zarr, which is not read here" if recording.asset.is_zarr else "it was not looked into yet"
-    )
+    if recording.is_zarr:
+        return "stored as Zarr, which is not read here"
+    return recording.refused or "it was not looked into yet"
 
 
-def _named_only(
-    filters: Filters,
-    recording: Recording,
-    mentions: Sequence[TextMention],
-    readiness: Readiness,
-    unstated: Counter[str],
-) -> list[Hit]:
-    """Return a file of which only the archive's texts name the drug, once for each name of it."""
-    if not mentions:
-        return []
-    if recording.facts is not None and not _states_what_is_asked(filters, recording, unstated):
-        return []
-    if filters.route is not None or filters.asks_dose:
-        unstated["route or dose"] += 1
-        return []
-    first = {each.substance: each for each in reversed(mentions)}
-    return [Hit(recording, name, None, first[name], readiness) for name in sorted(first)]
-
-
-def _states_what_is_asked(filters: Filters, recording: Recording, unstated: Counter[str]) -> bool:
-    """Return whether a file that was read is of the species, modality and region that are asked for."""
+def _may_have(filters: Filters, recording: Recording, unstated: Counter[str]) -> bool:
+    """Return whether a file is of the species, modality and region that are asked for, if it was read."""
     from nwbswitch.analysis.reading.regions import within
 
-    assert recording.facts is not None
+    if recording.facts is None:
+        return True
     species = recording.facts.species or recording.species
     if filters.species is not None and species != filters.species:
         unstated["species"] += not species
@@ -231,10 +233,10 @@ def _states_what_is_asked(filters: Filters, recording: Recording, unstated: Coun
     if filters.modality is not None and filters.modality not in held:
         unstated["modality"] += not held
         return False
-    if filters.region is not None and not any(
-        within(each, filters.region) for each in recording.facts.regions
-    ):
-        unstated["region"] += not recording.facts.regions
+    regions = recording.facts.regions
+    if filters.region is not None and not any(within(each, filters.region) for each in regions):
+        # Words of a lab's own may mean the region all the same.
+        unstated["region"] += not any(canonical("regions", each) for each in regions)
         return False
     return True
 
@@ -269,8 +271,7 @@ def _arms(
         arms.append(
             Arm(
                 dandiset=versions[0].dandiset,
-                versions=tuple(dict.fromkeys(each.recording.asset.version for each in own))
-                or (versions[0].label,),
+                versions=tuple(dict.fromkeys(each.recording.version for each in own)) or (versions[0].label,),
                 name=versions[0].name,
                 drug=name,
                 hits=own,
@@ -290,24 +291,30 @@ def _names_drug(filters: Filters, recording: Recording) -> bool:
 
 
 def _otherwise(filters: Filters, recording: Recording) -> tuple[str, ...]:
-    """Return why a file names the drug without it being given, where it was not given."""
+    """Return why a file names the drug without it being given, where nothing else is said."""
     if recording.facts is None or _names_drug(filters, recording):
         return ()
-    named = (each.why for each in recording.facts.named if each.substance in filters.drug.all)
-    return tuple(dict.fromkeys(named))
+    named = [each for each in recording.facts.named if each.substance in filters.drug.all]
+    if any(each.why in OPEN or each.why is MentionReason.CHRONIC for each in named):
+        return ()
+    return tuple(dict.fromkeys(each.why.value for each in named))
 
 
 def _controls(filters: Filters, held: Iterable[Recording]) -> tuple[tuple[str, int], ...]:
     animals: dict[str, set[str]] = {}
     for recording in held:
-        if recording.facts is None or not _states_what_is_asked(filters, recording, Counter()):
+        if recording.facts is None or not _may_have(filters, recording, Counter()):
             continue
         for given in recording.facts.given:
+            found = animals.setdefault(given.substance, set())
             control = given.is_control or given.role is Role.VEHICLE
-            if control and recording_readiness(recording.facts, given, animal=recording.animal).estimable:
-                animals.setdefault(given.substance, set()).add(recording.animal)
-    return tuple((name, len(found)) for name, found in sorted(animals.items()))
+            if not control or recording.animal in found:
+                continue
+            if recording_readiness(recording.facts, given, animal=recording.animal).estimable:
+                found.add(recording.animal)
+    return tuple((name, len(found)) for name, found in sorted(animals.items()) if found)
 
 
-def _cited(place: str, quote: str) -> str:
+def cited(place: str, quote: str) -> str:
+    """Return words with the place where they stand."""
     return f"{place}: {quote}" if place else quote

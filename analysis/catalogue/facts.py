@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from nwbswitch.schemas.drug_log import Role
-from nwbswitch.schemas.drug_reading.evidence import Confidence, Evidence
+from nwbswitch.schemas.drug_reading.evidence import Confidence, Evidence, MentionReason
+from nwbswitch.schemas.drug_reading.names import known_spellings
 from nwbswitch.schemas.epochs import Window
 from nwbswitch.schemas.issues import Severity
 
@@ -73,7 +74,9 @@ class Named:
     """A substance that the file names, and why it does not count as given."""
 
     substance: str
-    why: str
+    why: MentionReason
+    place: str
+    quote: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,12 @@ class RecordingFacts:
     """What the file leaves open and has to be settled before anything is measured."""
     is_simulated: bool = False
 
+    @property
+    def substances(self) -> tuple[str, ...]:
+        """All that it names, given or not, each once."""
+        given, named = (each.substance for each in self.given), (each.substance for each in self.named)
+        return tuple(dict.fromkeys((*given, *named)))
+
 
 FACTS: TypeAdapter[RecordingFacts] = TypeAdapter(RecordingFacts)
 """Reads and writes facts as JSON."""
@@ -119,8 +128,8 @@ def facts_of(outline: Outline) -> RecordingFacts:
             for position, row in enumerate(outline.administrations)
         ),
         windows=tuple(Span(each.window, each.start_s, each.stop_s) for each in outline.windows),
-        unresolved=tuple(each.quote for each in outline.evidence if each.confidence is Confidence.UNRESOLVED),
-        named=tuple(dict.fromkeys(Named(each.substance, each.why.value) for each in outline.mentions)),
+        unresolved=tuple(each.quote for each in outline.evidence if _is_nameless(each)),
+        named=tuple(Named(each.substance, each.why, each.place, each.quote) for each in outline.mentions),
         unsettled=tuple(
             each.message
             for each in outline.issues
@@ -128,6 +137,12 @@ def facts_of(outline: Outline) -> RecordingFacts:
         ),
         is_simulated=outline.simulated,
     )
+
+
+def _is_nameless(evidence: Evidence) -> bool:
+    """Return whether something was given of which no known name is stated."""
+    is_open = evidence.field == "substance" and evidence.confidence is Confidence.UNRESOLVED
+    return is_open and not any(each.name == evidence.value for each in known_spellings().values())
 
 
 def _of_plane(plane: Plane) -> Activity:

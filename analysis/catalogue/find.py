@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from nwbswitch.analysis.access.byte_cache import user_cache
 from nwbswitch.analysis.archive import Archive
 from nwbswitch.analysis.archive_instances import Instance, instance_of
 from nwbswitch.analysis.catalogue.answers import answer
@@ -18,16 +19,17 @@ from nwbswitch.analysis.catalogue.filters import Filters, read_filters
 from nwbswitch.analysis.catalogue.find_result import FindResult
 from nwbswitch.analysis.catalogue.harvest import update_assets, update_dandisets
 from nwbswitch.analysis.catalogue.next_steps import next_step
-from nwbswitch.analysis.catalogue.recordings import (
+from nwbswitch.analysis.catalogue.recordings import count_files, recordings_of, waiting_files
+from nwbswitch.analysis.catalogue.scans import READER, forget_scans, plan, scan_files, scan_tasks
+from nwbswitch.analysis.catalogue.species import require_species
+from nwbswitch.analysis.catalogue.store import Catalogue, default_catalogue, require_catalogue
+from nwbswitch.analysis.catalogue.versions import (
+    AskedVersion,
     asked_versions,
     count_dandisets,
     count_undescribed,
     known_species,
-    recordings_of,
 )
-from nwbswitch.analysis.catalogue.scans import READER, forget_scans, plan, scan_files, scan_tasks
-from nwbswitch.analysis.catalogue.species import require_species
-from nwbswitch.analysis.catalogue.store import Catalogue, default_catalogue, require_catalogue
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.files import replaced, require_writable
 from nwbswitch.schemas.issues import Issue, Place, issue
@@ -180,19 +182,25 @@ def _look(
             problem = f"{error.problem} The answer is as of {when[:16].replace('T', ' ')} UTC."
             remedy = "With --offline the archive is not asked."
             return [issue("archive-silent", problem, place=Place(item=instance.api_url), remedy=remedy)]
-        candidates = [each for each in asked_versions(held, row, filters, deep=deep) if each.is_candidate]
+        candidates = _candidates(asked_versions(held, row, filters), deep=deep)
         rows = [each.row for each in candidates]
         issues += update_assets(held, archive, listing, rows, quiet=reading.quiet)
     if reading.dry_run:
         return issues
-    recordings = recordings_of(held, candidates, filters, reader=READER)
+    # Its files may name the drug where the texts of the dandiset do not.
+    candidates = _candidates(asked_versions(held, row, filters), deep=deep)
     if reading.rescan:
-        forget_scans(held, recordings)
-        recordings = recordings_of(held, candidates, filters, reader=READER)
-    tasks = scan_tasks(recordings, instance)[: reading.limit]
+        forget_scans(held, candidates)
+    waiting = waiting_files(held, candidates, filters, reader=READER)
+    tasks = scan_tasks(waiting, instance, cache=user_cache())[: reading.limit]
     return issues + scan_files(
         held, tasks, workers=reading.workers, executor=reading.executor, quiet=reading.quiet
     )
+
+
+def _candidates(versions: Sequence[AskedVersion], *, deep: bool) -> list[AskedVersion]:
+    """Return the versions whose files are looked into."""
+    return [each for each in versions if each.speaks or deep]
 
 
 def _answer(
@@ -205,12 +213,12 @@ def _answer(
     issues: Sequence[Issue],
     asked: str,
 ) -> FindResult:
-    versions = asked_versions(held, row, filters, deep=deep)
-    candidates = [each for each in versions if each.is_candidate]
-    recordings = recordings_of(held, candidates, filters, reader=READER)
-    answers = answer(filters, candidates, recordings)
+    versions = asked_versions(held, row, filters)
+    candidates = _candidates(versions, deep=deep)
+    speaking = [each for each in candidates if each.speaks]
+    answers = answer(filters, speaking, recordings_of(held, speaking, filters, reader=READER))
+    counts = count_files(held, candidates, filters, reader=READER)
     n_dandisets, listed_at = count_dandisets(held, row)
-    waiting = len(scan_tasks(recordings, instance))
     coverage = Coverage(
         archive=instance.api_url,
         listed_at=listed_at,
@@ -219,11 +227,11 @@ def _answer(
         n_looked_into=len({each.dandiset for each in candidates}),
         n_undescribed=count_undescribed(held, row),
         n_unlisted=sum(not each.is_listed for each in candidates),
-        n_files=len(recordings),
-        n_read=sum(each.facts is not None for each in recordings),
-        n_refused=sum(bool(each.refused) for each in recordings),
-        n_zarr=sum(each.asset.is_zarr for each in recordings),
-        waiting=plan(held, waiting),
+        n_files=counts.n_files,
+        n_read=counts.n_read,
+        n_refused=counts.n_refused,
+        n_zarr=counts.n_zarr,
+        waiting=plan(held, counts.n_files - counts.n_read - counts.n_refused - counts.n_zarr),
         unstated=answers.unstated,
         named_otherwise=answers.named_otherwise,
     )

@@ -84,10 +84,10 @@ class FindResult:
 def _asset_row(hit: Hit) -> dict[str, Any]:
     recording, given, facts = hit.recording, hit.given, hit.recording.facts
     values = (
-        recording.asset.dandiset,
-        recording.asset.version,
-        recording.asset.path,
-        recording.asset.asset_id,
+        recording.dandiset,
+        recording.version,
+        recording.path,
+        recording.asset_id,
         hit.drug,
         given.role.value if given else "",
         given.dose if given else None,

@@ -88,9 +88,9 @@ def _recording(hit: Hit) -> list[str]:
         parts += [f"{given.dose:g} {given.dose_unit}".strip()] if given.dose is not None else []
         parts += [given.route] if given.route else []
         parts += [f"at {given.time_s:.0f} s"] if given.time_s is not None else []
-    place = f"{recording.asset.dandiset}@{recording.asset.version}"
+    place = f"{recording.dandiset}@{recording.version}"
     lines = [
-        _wrapped(f"{place}  {recording.asset.path}", indent=""),
+        _wrapped(f"{place}  {recording.path}", indent=""),
         _wrapped(f"{' '.join(parts)}; {neurons(facts)} neurons" if facts else " ".join(parts)),
         _wrapped(f"{hit.evidence} ({hit.confidence.value})"),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Modality(StrEnum):
@@ -73,6 +74,7 @@ def to_words(modalities: Iterable[Modality]) -> str:
     return " ".join(each.value for each in Modality if each in held)
 
 
+@lru_cache(maxsize=256)
 def from_words(words: str) -> frozenset[Modality]:
     """Return the modalities that `to_words` wrote."""
     return frozenset(Modality(each) for each in words.split())

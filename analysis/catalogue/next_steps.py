@@ -40,7 +40,7 @@ def next_step(arm: Arm, *, instance: str) -> NextStep:
     overrides = _overrides(usable, asked)
     if not usable and not asked:
         return NextStep("", "")
-    versions = {each.recording.asset.version for each in usable or asked}
+    versions = {each.recording.version for each in usable or asked}
     sources = " ".join(f"dandi:{arm.dandiset}@{version}" for version in sorted(versions))
     parts = ["nwbswitch measure", sources, f"-o {arm.dandiset}.parquet"]
     if instance != "dandi":
@@ -95,5 +95,5 @@ def _entry(hit: Hit) -> dict[str, Any]:
         stated |= {"dose": given.dose, "dose_unit": given.dose_unit}
     if given is not None and given.route:
         stated["route"] = given.route
-    name = f"{hit.recording.asset.dandiset}@{hit.recording.asset.version}/{hit.recording.asset.path}"
+    name = f"{hit.recording.dandiset}@{hit.recording.version}/{hit.recording.path}"
     return {"match": f"*{glob.escape(name)}", "administrations": [stated]}

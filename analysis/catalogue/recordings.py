@@ -1,34 +1,37 @@
-"""Which dandisets a question is about, and the recordings in them, as the catalogue has them."""
+"""The files of dandisets that a question is about, as the catalogue has them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from nwbswitch.analysis.archive_facts import DRAFT, Asset
+from nwbswitch.analysis.archive_facts import Asset
 from nwbswitch.analysis.catalogue.facts import FACTS, RecordingFacts
 from nwbswitch.analysis.catalogue.filters import Filters
 from nwbswitch.analysis.catalogue.mentions import TextMention
 from nwbswitch.analysis.catalogue.modalities import Modality, from_words
 from nwbswitch.analysis.catalogue.store import Catalogue
+from nwbswitch.analysis.catalogue.versions import AskedVersion
 
+_FROM_CHOSEN = """
+FROM (
+    SELECT asset.id AS chosen, version.id AS version, min(label = 'draft')
+    FROM membership JOIN version ON version.id = membership.version JOIN asset ON asset.id = membership.asset
+    WHERE membership.version IN (SELECT value FROM json_each(?1)) AND created >= ?2
+        AND (?3 = '' OR asset.species = '' OR asset.species = ?3)
+        AND (?4 = '' OR asset.modalities = '' OR instr(asset.modalities, ?4))
+    GROUP BY version.dandiset, asset.path
+)
+JOIN asset ON asset.id = chosen
+LEFT JOIN scan ON scan.content = asset.content AND scan.path = asset.path AND scan.reader = ?5
+"""
+"""Files that may have what is asked for, once for each path of a dandiset.
 
-@dataclass(frozen=True, slots=True)
-class AskedVersion:
-    """A version of a dandiset that passes what is asked for, as far as the archive describes it."""
-
-    row: int
-    dandiset: str
-    label: str
-    name: str
-    is_listed: bool
-    """Whether its files are in the catalogue as they are now."""
-    mentions: tuple[TextMention, ...]
-    """Where its texts name the drug."""
-    is_candidate: bool
-    """Whether anything says that it may hold the drug."""
+Of a path that both the published version and the draft hold, the published file is taken: of the row with
+the least value of ``min()`` SQLite takes the other columns too. No name of a modality is part of another.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,13 @@ class Recording:
     """One file of a dandiset, and what is known of it."""
 
     row: int
-    asset: Asset
-    """Without the facts of its metadata."""
-    content: str
+    dandiset: str
+    version: str
+    asset_id: str
+    path: str
+    is_zarr: bool
     subject_id: str
+    """This and the next three as the archive states them."""
     species: str
     session_id: str
     modalities: frozenset[Modality]
@@ -51,189 +57,166 @@ class Recording:
     """Why it could not be read; empty when it was, or was not tried."""
 
     @property
-    def is_tried(self) -> bool:
-        """Whether it was read or refused."""
-        return self.facts is not None or bool(self.refused)
-
-    @property
     def animal(self) -> str:
         """As the file states it, or else the archive."""
         return (self.facts.subject_id if self.facts else "") or self.subject_id
 
 
-def count_dandisets(catalogue: Catalogue, instance: int) -> tuple[int, str]:
-    """Return how many dandisets the catalogue holds of an archive, and when they were listed last."""
-    return (
-        int(catalogue.rows("SELECT count(*) FROM dandiset WHERE instance = ?", (instance,))[0][0]),
-        str(catalogue.rows("SELECT listed_at FROM instance WHERE id = ?", (instance,))[0][0]),
-    )
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that was not read yet."""
+
+    content: str
+    asset: Asset
+    """Without the facts of its metadata."""
+    is_named: bool
+    """Whether the archive's texts about it name the drug."""
 
 
-def count_undescribed(catalogue: Catalogue, instance: int) -> int:
-    """Return how many dandisets the archive has listed and never described."""
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Files that may have what is asked for beside the drug."""
+
+    n_files: int
+    n_read: int
+    n_refused: int
+    n_zarr: int
+
+
+def count_files(
+    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, reader: str
+) -> Counts:
+    """Return how many files there are, and what became of them."""
+    row = catalogue.rows(
+        "SELECT count(*), coalesce(sum(scan.refused = ''), 0), coalesce(sum(scan.refused != ''), 0), "
+        f"coalesce(sum(is_zarr), 0) {_FROM_CHOSEN}",
+        _values(versions, filters, reader),
+    )[0]
+    return Counts(*row)
+
+
+def waiting_files(
+    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, reader: str
+) -> list[Waiting]:
+    """Return the files that were not tried yet, those first that the archive names after the drug."""
+    labels = {each.row: each for each in versions}
     rows = catalogue.rows(
-        "SELECT count(*) FROM dandiset WHERE instance = ? "
-        "AND id NOT IN (SELECT dandiset FROM version WHERE described != '')",
-        (instance,),
+        "SELECT version, asset.content, asset_id, asset.path, size_bytes, created, modified, "  # noqa: S608
+        "is_open, etag, sha256, content_url, EXISTS (SELECT 1 FROM asset_mention WHERE asset = chosen "
+        f"AND substance IN (SELECT value FROM json_each(?6))) {_FROM_CHOSEN} "
+        "WHERE scan.id IS NULL AND NOT is_zarr",
+        (*_values(versions, filters, reader), json.dumps(filters.drug.all)),
     )
-    return int(rows[0][0])
-
-
-def known_species(catalogue: Catalogue) -> list[str]:
-    """Return the Latin names of all species in the catalogue."""
-    rows = catalogue.rows("SELECT DISTINCT value FROM version, json_each(version.species)")
-    return [str(name) for (name,) in rows]
-
-
-def asked_versions(
-    catalogue: Catalogue, instance: int, filters: Filters, *, deep: bool
-) -> list[AskedVersion]:
-    """Return the versions that pass, by dandiset, the published one before the draft.
-
-    What a version does not say of itself (its species, say) does not exclude it. A version is a candidate
-    when a text of its dandiset names the drug, a file is known to hold it, or it was asked for by number.
-    """
-    names = json.dumps(filters.drug.all)
-    rows = catalogue.rows(
-        "SELECT version.id, identifier, label, name, listed = modified, species, modalities, modified "
-        "FROM version JOIN dandiset ON dandiset.id = version.dandiset "
-        "WHERE instance = ? AND described != '' ORDER BY identifier, label = 'draft'",
-        (instance,),
-    )
-    passing = [row for row in rows if _passes(filters, *row[1:2], *row[5:])]
-    found = _version_mentions(catalogue, names)
-    holding = _holding(catalogue, instance, names)
-    asked = frozenset(filters.dandisets)
-    named = {row[1] for row in passing if found.get(row[0]) or row[0] in holding or row[1] in asked}
-    return [
-        AskedVersion(
-            row, identifier, label, name, bool(listed), found.get(row, ()), deep or identifier in named
-        )
-        for row, identifier, label, name, listed, *_ in passing
-    ]
-
-
-def _passes(filters: Filters, identifier: str, species: str, modalities: str, modified: str) -> bool:
-    stated = json.loads(species)
-    return (
-        (not filters.dandisets or identifier in filters.dandisets)
-        and (filters.species is None or not stated or filters.species in stated)
-        and (filters.modality is None or not modalities or filters.modality in from_words(modalities))
-        and modified >= filters.since
-    )
-
-
-def _version_mentions(catalogue: Catalogue, names: str) -> dict[int, tuple[TextMention, ...]]:
-    rows = catalogue.rows(
-        "SELECT version, substance, place, quote FROM version_mention "
-        "WHERE substance IN (SELECT value FROM json_each(?))",
-        (names,),
-    )
-    found: dict[int, list[TextMention]] = {}
-    for version, *mention in rows:
-        found.setdefault(version, []).append(TextMention(*mention))
-    return {version: tuple(each) for version, each in found.items()}
-
-
-def _holding(catalogue: Catalogue, instance: int, names: str) -> frozenset[int]:
-    """Return the versions with a file that holds the drug, or that the archive names after it."""
-    rows = catalogue.rows(
-        "SELECT DISTINCT version FROM membership WHERE asset IN ("
-        " SELECT asset FROM asset_mention WHERE substance IN (SELECT value FROM json_each(?1))"
-        " UNION SELECT asset.id FROM administration JOIN scan ON scan.id = administration.scan"
-        " JOIN asset ON asset.content = scan.content AND asset.path = scan.path"
-        " WHERE substance IN (SELECT value FROM json_each(?1)) AND asset.instance = ?2)",
-        (names, instance),
-    )
-    return frozenset(row for (row,) in rows)
+    found = [_waiting(labels[row[0]], *row[1:]) for row in rows]
+    return sorted(found, key=lambda each: (not each.is_named, each.asset.dandiset, each.asset.path))
 
 
 def recordings_of(
     catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, reader: str
 ) -> list[Recording]:
-    """Return the files of versions that pass as far as the archive describes them, by dandiset and path.
-
-    Of a path that both the published version and the draft hold, the published file is taken.
+    """Return all files that may have what is asked for, by dandiset and path.
 
     Parameters
     ----------
     catalogue
         The catalogue.
     versions
-        Those of one dandiset must be together.
+        Those whose files are wanted.
     filters
-        What is asked for.
+        What is asked for; only what the archive says of a file is compared.
     reader
         Version of what reads files; what another one read counts as not read.
     """
     labels = {each.row: each for each in versions}
     rows = catalogue.rows(
-        "SELECT membership.version, asset.id, asset_id, asset.path, asset.content, size_bytes, created, "
-        "modified, is_zarr, is_open, etag, sha256, content_url, subject_id, species, session_id, modalities, "
-        "refused, facts FROM membership JOIN asset ON asset.id = membership.asset "
-        "LEFT JOIN scan ON scan.content = asset.content AND scan.path = asset.path AND scan.reader = ?2 "
-        "WHERE membership.version IN (SELECT value FROM json_each(?1)) AND created >= ?3",
-        (json.dumps(list(labels)), reader, filters.since),
+        "SELECT version, asset.id, asset_id, asset.path, is_zarr, subject_id, species, session_id, "
+        f"modalities, facts, refused {_FROM_CHOSEN}",
+        _values(versions, filters, reader),
     )
     mentioned = _asset_mentions(catalogue, filters.drug.all, labels)
-    chosen: dict[tuple[str, str], Recording] = {}
-    for row in sorted(rows, key=lambda each: labels[each[0]].label == DRAFT):
-        version = labels[row[0]]
-        recording = _recording(version, row[1:], mentioned.get(row[1], ()))
-        if _fits(filters, recording):
-            chosen.setdefault((version.dandiset, recording.asset.path), recording)
-    return [chosen[key] for key in sorted(chosen)]
+    found = [_recording(labels[row[0]], mentioned.get(row[1], ()), *row[1:]) for row in rows]
+    return sorted(found, key=lambda each: (each.dandiset, each.path))
 
 
-def _recording(version: AskedVersion, row: Sequence[object], mentions: tuple[TextMention, ...]) -> Recording:
-    (
-        number, asset_id, path, content, size, created, modified, is_zarr, is_open, etag, sha256, content_url,
-        subject_id, species, session_id, modalities, refused, facts,
-    ) = row  # fmt: skip
+def _values(versions: Sequence[AskedVersion], filters: Filters, reader: str) -> tuple[str, ...]:
+    return (
+        json.dumps([each.row for each in versions]),
+        filters.since,
+        filters.species or "",
+        filters.modality.value if filters.modality else "",
+        reader,
+    )
+
+
+def _recording(
+    version: AskedVersion,
+    mentions: tuple[TextMention, ...],
+    row: int,
+    asset_id: str,
+    path: str,
+    is_zarr: int,
+    subject_id: str,
+    species: str,
+    session_id: str,
+    modalities: str,
+    facts: str | None,
+    refused: str | None,
+) -> Recording:
+    return Recording(
+        row,
+        version.dandiset,
+        version.label,
+        asset_id,
+        path,
+        bool(is_zarr),
+        subject_id,
+        species,
+        session_id,
+        from_words(modalities),
+        mentions,
+        FACTS.validate_json(facts) if facts else None,
+        refused or "",
+    )
+
+
+def _waiting(
+    version: AskedVersion,
+    content: str,
+    asset_id: str,
+    path: str,
+    size: int,
+    created: str,
+    modified: str,
+    is_open: int,
+    etag: str,
+    sha256: str,
+    content_url: str,
+    is_named: int,
+) -> Waiting:
     asset = Asset(
         dandiset=version.dandiset,
         version=version.label,
-        asset_id=str(asset_id),
-        path=str(path),
-        size=int(str(size)),
-        created=datetime.fromisoformat(str(created)),
-        modified=datetime.fromisoformat(str(modified)),
-        is_zarr=bool(is_zarr),
+        asset_id=asset_id,
+        path=path,
+        size=size,
+        created=datetime.fromisoformat(created),
+        modified=datetime.fromisoformat(modified),
+        is_zarr=False,
         is_open=bool(is_open),
-        etag=str(etag),
-        sha256=str(sha256),
-        content_url=str(content_url),
+        etag=etag,
+        sha256=sha256,
+        content_url=content_url,
     )
-    return Recording(
-        row=int(str(number)),
-        asset=asset,
-        content=str(content),
-        subject_id=str(subject_id),
-        species=str(species),
-        session_id=str(session_id),
-        modalities=from_words(str(modalities)),
-        mentions=mentions,
-        facts=FACTS.validate_json(str(facts)) if facts else None,
-        refused=str(refused or ""),
-    )
-
-
-def _fits(filters: Filters, recording: Recording) -> bool:
-    """Return whether a file may be asked for, as far as the archive describes it."""
-    return (filters.species is None or not recording.species or recording.species == filters.species) and (
-        filters.modality is None or not recording.modalities or filters.modality in recording.modalities
-    )
+    return Waiting(content, asset, bool(is_named))
 
 
 def _asset_mentions(
-    catalogue: Catalogue, names: Iterable[str], versions: Collection[int]
+    catalogue: Catalogue, names: Iterable[str], versions: Iterable[int]
 ) -> dict[int, tuple[TextMention, ...]]:
     rows = catalogue.rows(
-        "SELECT asset_mention.asset, substance, place, quote FROM asset_mention "
-        "JOIN membership ON membership.asset = asset_mention.asset "
-        "WHERE substance IN (SELECT value FROM json_each(?1)) "
-        "AND version IN (SELECT value FROM json_each(?2)) "
-        "GROUP BY asset_mention.asset, substance, place",
+        "SELECT asset, substance, place, quote FROM asset_mention "
+        "WHERE substance IN (SELECT value FROM json_each(?1)) AND asset IN "
+        "(SELECT asset FROM membership WHERE version IN (SELECT value FROM json_each(?2)))",
         (json.dumps(list(names)), json.dumps(list(versions))),
     )
     found: dict[int, list[TextMention]] = {}

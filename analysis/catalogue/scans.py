@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 
+from nwbswitch.analysis.access.byte_cache import CacheSettings
+from nwbswitch.analysis.access.byte_source import ByteSource
 from nwbswitch.analysis.archive_instances import Instance
 from nwbswitch.analysis.catalogue.archive_rows import moment
 from nwbswitch.analysis.catalogue.facts import FACTS, FACTS_VERSION, RecordingFacts, facts_of
 from nwbswitch.analysis.catalogue.harvest import is_passing
-from nwbswitch.analysis.catalogue.recordings import Recording
+from nwbswitch.analysis.catalogue.recordings import Waiting
 from nwbswitch.analysis.catalogue.store import Catalogue
-from nwbswitch.analysis.reading.outline import OUTLINE_VERSION
-from nwbswitch.analysis.sources import Source, asset_source
+from nwbswitch.analysis.catalogue.versions import AskedVersion
+from nwbswitch.analysis.reading.outline import OUTLINE_VERSION, Outline
+from nwbswitch.analysis.sources import Source, asset_source, open_source
 from nwbswitch.schemas.errors import InputFileError, NwbswitchError
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
@@ -43,6 +47,8 @@ class Task:
     content: str
     path: str
     source: Source
+    cache: CacheSettings | None = None
+    """Where its outline is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +61,14 @@ class Scanned:
     n_bytes: int = 0
 
 
-def scan_tasks(recordings: Sequence[Recording], instance: Instance) -> list[Task]:
-    """Return the files of recordings that were not tried, those that are named after the drug first.
-
-    A content that several dandisets hold under one path is read once.
-    """
-    waiting = [each for each in recordings if not each.is_tried and not each.asset.is_zarr]
-    waiting.sort(key=lambda each: (not each.mentions, each.asset.dandiset, each.asset.path))
+def scan_tasks(
+    waiting: Sequence[Waiting], instance: Instance, *, cache: CacheSettings | None = None
+) -> list[Task]:
+    """Return what has to be read; a content that several dandisets hold under one path is read once."""
     tasks: dict[tuple[str, str], Task] = {}
     for each in waiting:
         key = (each.content, each.asset.path)
-        tasks.setdefault(key, Task(*key, asset_source(each.asset, instance)))
+        tasks.setdefault(key, Task(*key, asset_source(each.asset, instance), cache))
     return list(tasks.values())
 
 
@@ -112,24 +115,51 @@ def scan_files(
 
 
 def read_file(task: Task) -> Scanned:
-    """Read one file far away, or return why it is refused.
+    """Read one file far away, or return why it is refused; its outline is kept for measuring.
 
     Raises
     ------
     InputFileError
         When it cannot be had for now.
     """
-    from nwbswitch.analysis.reading.recording import open_recording
+    from nwbswitch.analysis.access.http_bytes import HttpBytes
 
     try:
-        with open_recording(task.source) as recording:
-            return Scanned(facts_of(recording.outline))
+        data = open_source(task.source)
+        try:
+            outline = _outline(data, task)
+        finally:
+            data.close()
     except InputFileError as error:
         if is_passing(error):
             raise
         return Scanned(None, _on_one_line(f"{error.problem} {error.remedy}"))
     except NwbswitchError as error:
         return Scanned(None, _on_one_line(str(error)))
+    spent = data.statistics if isinstance(data, HttpBytes) else None
+    facts = facts_of(outline)
+    return Scanned(facts, "", spent.n_requests, spent.n_bytes) if spent else Scanned(facts)
+
+
+def _outline(data: ByteSource, task: Task) -> Outline:
+    from nwbswitch.analysis.access.hdf5_bytes import open_hdf5_bytes
+    from nwbswitch.analysis.reading.outline_cache import keep_outline, kept_outline
+    from nwbswitch.analysis.reading.outlining import outline_of
+    from nwbswitch.analysis.reading.recording import identity_of
+    from nwbswitch.schemas.overrides import Override
+
+    name, nothing_stated = task.source.name, Override()
+    identity = identity_of(task.source)
+    cache = task.cache.open() if task.cache is not None and identity else None
+    if cache is not None:
+        kept = kept_outline(cache, identity, name=name, override=nothing_stated)
+        if kept is not None:
+            return kept
+    with open_hdf5_bytes(data) as nwb:
+        outline = outline_of(nwb, name=name)
+    if cache is not None:
+        keep_outline(cache, identity, outline, name=name, override=nothing_stated)
+    return outline
 
 
 def _take_scan(catalogue: Catalogue, task: Task, scanned: Scanned) -> None:
@@ -151,29 +181,31 @@ def _take_scan(catalogue: Catalogue, task: Task, scanned: Scanned) -> None:
             ),
         ).fetchone()[0]
         connection.executemany(
-            "INSERT INTO administration (scan, position, substance) VALUES (?, ?, ?)",
-            [(row, place, each.substance) for place, each in enumerate(facts.given if facts else ())],
+            "INSERT INTO substance (name, scan) VALUES (?, ?)",
+            [(name, row) for name in facts.substances] if facts is not None else [],
         )
 
 
-def forget_scans(catalogue: Catalogue, recordings: Sequence[Recording]) -> None:
-    """Forget what came of reading these files, so that they are read again."""
+def forget_scans(catalogue: Catalogue, versions: Sequence[AskedVersion]) -> None:
+    """Forget what came of reading the files of versions, so that they are read again."""
     with catalogue.writing() as connection:
-        connection.executemany(
-            "DELETE FROM scan WHERE content = ? AND path = ?",
-            [(each.content, each.asset.path) for each in recordings],
+        connection.execute(
+            "DELETE FROM scan WHERE (content, path) IN (SELECT asset.content, asset.path FROM asset "
+            "JOIN membership ON membership.asset = asset.id "
+            "WHERE membership.version IN (SELECT value FROM json_each(?)))",
+            (json.dumps([each.row for each in versions]),),
         )
 
 
 def _trouble(outcome: Outcome[Task, Scanned]) -> Issue | None:
+    """Return why a file could not be had; whatever one of them holds, the others are read."""
     error = outcome.error
     if error is None:
         return None
-    if isinstance(error, NwbswitchError | OSError):
-        problem = error.problem if isinstance(error, InputFileError) else outcome.reason
-        remedy = error.remedy if isinstance(error, InputFileError) else "Try again later."
-        return issue("archive-unread", problem, place=Place(item=outcome.item.source.name), remedy=remedy)
-    raise error
+    problem, remedy = outcome.reason, ""
+    if isinstance(error, InputFileError):
+        problem, remedy = error.problem, error.remedy
+    return issue("archive-unread", problem, place=Place(outcome.item.source.name), remedy=remedy)
 
 
 def _name(task: Task) -> str:

@@ -14,6 +14,8 @@ APPLICATION_ID = 0x6E777363
 """Marks a file as ours among SQLite files: ``nwsc``."""
 BUSY_MS = 60_000
 """How long a write waits for that of another process."""
+CACHE_KIB = 65_536
+"""Of pages kept in memory."""
 
 TABLES = """
 CREATE TABLE instance (
@@ -99,13 +101,12 @@ CREATE TABLE scan (                         -- what came of reading a file; kept
     facts TEXT NOT NULL,                    -- JSON of RecordingFacts; empty when refused
     UNIQUE (content, path)
 );
-CREATE TABLE administration (
+CREATE TABLE substance (                    -- that a file which was read names, given or not
+    name TEXT NOT NULL,
     scan INTEGER NOT NULL REFERENCES scan ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    substance TEXT NOT NULL,
-    PRIMARY KEY (scan, position)
+    PRIMARY KEY (name, scan)
 ) WITHOUT ROWID;
-CREATE INDEX administration_substance ON administration (substance, scan);
+CREATE INDEX substance_scan ON substance (scan);
 CREATE TABLE vocabulary (                   -- digest of the names that mentions were looked up with
     digest TEXT NOT NULL
 );
@@ -158,6 +159,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # On some network file systems there is no write-ahead log; SQLite then keeps its rollback journal.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA foreign_keys = ON")
     if version == CATALOGUE_VERSION:
         return

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from nwbswitch.analysis.access.byte_cache import VARIABLE, cache_folder, user_cache
 from nwbswitch.analysis.catalogue.schema import open_catalogue, unusable
 from nwbswitch.schemas.errors import InputFileError
 
-CACHE_VARIABLE = "NWBSWITCH_CACHE"
 FILE_NAME = "catalogue.sqlite"
 
 
 def default_catalogue() -> Path:
-    """Return where the catalogue lies when nothing else is said: in the cache folder of the user.
+    """Return where the catalogue lies when nothing else is said: in the folder for caches.
 
-    That is the folder in the environment variable NWBSWITCH_CACHE, or else what the system keeps for it.
+    Raises
+    ------
+    ValueError
+        When the user keeps no caches.
     """
-    stated = os.environ.get(CACHE_VARIABLE)
-    if stated:
-        return Path(stated).expanduser() / FILE_NAME
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "nwbswitch" / FILE_NAME
+    if user_cache() is None:
+        raise ValueError(f"{VARIABLE} is off: name the file of the catalogue (--catalogue)")
+    return cache_folder() / FILE_NAME
 
 
 class Catalogue:

@@ -235,16 +235,10 @@ def test_facts_survive_the_catalogue() -> None:
 
 
 def hit(path: str, readiness: Readiness, one: Given | None) -> Hit:
-    from datetime import UTC, datetime
-
-    from nwbswitch.analysis.archive_facts import Asset
-    from nwbswitch.analysis.catalogue.mentions import TextMention
-
-    when = datetime(2024, 1, 1, tzinfo=UTC)
-    asset = Asset("000123", "0.240101.1234", "id", path, 1, when, when, False, True)
-    mention = None if one else TextMention("ketamine", "path", path)
-    held = Recording(1, asset, "c", "m1", "", "", frozenset(), (), recording(), "")
-    return Hit(held, "ketamine", one, mention, readiness)
+    held = Recording(
+        1, "000123", "0.240101.1234", "id", path, False, "m1", "", "", frozenset(), (), recording(), ""
+    )
+    return Hit(held, "ketamine", one, "path: ketamine", readiness)
 
 
 def arm(*hits: Hit) -> Arm:
