@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.epochs import Epoch
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
+from nwbswitch.schemas.species import MOUSE, by_common_name, latin_name
 from nwbswitch.schemas.study import Session
 from nwbswitch.schemas.study_checks import (
     canonical_words,
@@ -31,15 +32,6 @@ FILLERS: dict[str, str] = {
     "start_time": "2000-01-01T00:00:00+00:00",
 }
 """What stands in for a value that is not stated: an open age range, unknown sex, a marked date."""
-
-COMMON_NAMES = {
-    "mouse": "Mus musculus",
-    "rat": "Rattus norvegicus",
-    "zebrafish": "Danio rerio",
-    "human": "Homo sapiens",
-    "marmoset": "Callithrix jacchus",
-    "macaque": "Macaca mulatta",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +101,7 @@ def _is_mouse(value: Mapping[str, Any]) -> bool:
     species = subject.get("species") if isinstance(subject, dict) else None
     if not isinstance(species, str):
         return True
-    name = COMMON_NAMES.get(species.casefold(), species).casefold()
-    return name.startswith("mus musculus") or name.rstrip("/").endswith("ncbitaxon_10090")
+    return latin_name(species) == MOUSE
 
 
 def _fill_placeholders(value: dict[str, Any], draft: Draft) -> list[Issue]:
@@ -227,10 +218,11 @@ def _subject_issues(value: dict[str, Any], places: Places) -> list[Issue]:
         remedy = "Give one, or list subject.age under placeholders if the source does not state it."
         found.append(issue("missing-value", message, place=place_of(places, ("subject",)), remedy=remedy))
     species = subject.get("species")
-    if isinstance(species, str) and species.casefold() in COMMON_NAMES:
+    name = by_common_name(species) if isinstance(species, str) else None
+    if name is not None:
         message = f"The species is {species!r}, expected its Latin name."
-        remedy = f"Did you mean {COMMON_NAMES[species.casefold()]!r}?"
+        remedy = f"Did you mean {name!r}?"
         place = place_of(places, ("subject", "species"))
         found.append(issue("unknown-word", message, place=place, remedy=remedy))
-        value["subject"] = {**subject, "species": COMMON_NAMES[species.casefold()]}
+        value["subject"] = {**subject, "species": name}
     return found

@@ -12,8 +12,8 @@ from nwbswitch.analysis.archive_facts import Asset, Dandiset, DandisetFacts, Ver
 from nwbswitch.analysis.archive_instances import Instance
 from nwbswitch.analysis.catalogue.mentions import PATH, SESSION_ID, Text, mentions, names_digest
 from nwbswitch.analysis.catalogue.modalities import stated_modalities, to_words
-from nwbswitch.analysis.catalogue.species import latin_name
 from nwbswitch.analysis.catalogue.store import Catalogue
+from nwbswitch.schemas.species import latin_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,20 @@ def instance_row(catalogue: Catalogue, instance: Instance) -> int:
     return int(found[0])
 
 
-def take_listing(catalogue: Catalogue, instance: int, listed: Sequence[Dandiset]) -> None:
-    """Bring the catalogue to what an archive lists: what is new is added, what is gone is removed."""
+def take_listing(
+    catalogue: Catalogue, instance: int, listed: Sequence[Dandiset], *, embargoed: bool = False
+) -> None:
+    """Bring the catalogue to what an archive lists: what is new is added, what is gone is removed.
+
+    Embargoed dandisets stay when ``embargoed`` says that they were not listed.
+    """
     now = moment(datetime.now(UTC))
     with catalogue.writing() as connection:
         kept = {each.identifier for each in listed}
-        held = connection.execute("SELECT id, identifier FROM dandiset WHERE instance = ?", (instance,))
+        held = connection.execute(
+            "SELECT id, identifier FROM dandiset WHERE instance = ? AND (NOT embargoed OR ?)",
+            (instance, embargoed),
+        )
         gone = [(row,) for row, identifier in held.fetchall() if identifier not in kept]
         connection.executemany("DELETE FROM dandiset WHERE id = ?", gone)
         for each in listed:

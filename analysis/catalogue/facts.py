@@ -113,7 +113,7 @@ FACTS: TypeAdapter[RecordingFacts] = TypeAdapter(RecordingFacts)
 
 def facts_of(outline: Outline) -> RecordingFacts:
     """Return the facts of a recording."""
-    from nwbswitch.analysis.catalogue.species import latin_name
+    from nwbswitch.schemas.species import latin_name
 
     tables = [*(each.neurons for each in outline.planes), *(each.neurons for each in outline.points)]
     return RecordingFacts(

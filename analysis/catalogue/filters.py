@@ -11,8 +11,8 @@ from typing import Any
 from nwbswitch.analysis.catalogue.drug_names import DrugNames, drug_names
 from nwbswitch.analysis.catalogue.facts import Given
 from nwbswitch.analysis.catalogue.modalities import Modality
-from nwbswitch.analysis.catalogue.species import asked_species
 from nwbswitch.schemas.issues import nearest
+from nwbswitch.schemas.species import asked_species
 from nwbswitch.schemas.vocabularies import canonical, spellings
 
 _DANDISET = re.compile(r"(?:dandi:)?([0-9]{6})", re.IGNORECASE)
@@ -38,6 +38,8 @@ class Filters:
     dose_max: float | None = None
     """mg/kg."""
     dandisets: tuple[str, ...] = ()
+    embargoed: bool = False
+    """Whether embargoed dandisets count too."""
 
     @property
     def asks_dose(self) -> bool:
@@ -89,6 +91,7 @@ def read_filters(
     dose_min: float | None = None,
     dose_max: float | None = None,
     dandisets: Iterable[str] = (),
+    embargoed: bool = False,
 ) -> Filters:
     """Return the question that these words ask.
 
@@ -112,6 +115,7 @@ def read_filters(
         dose_min=dose_min,
         dose_max=dose_max,
         dandisets=tuple(dict.fromkeys(map(_identifier, dandisets))),
+        embargoed=embargoed,
     )
 
 

@@ -21,7 +21,6 @@ from nwbswitch.analysis.catalogue.harvest import update_assets, update_dandisets
 from nwbswitch.analysis.catalogue.next_steps import next_step
 from nwbswitch.analysis.catalogue.recordings import count_files, recordings_of, waiting_files
 from nwbswitch.analysis.catalogue.scans import READER, forget_scans, plan, scan_files, scan_tasks
-from nwbswitch.analysis.catalogue.species import require_species
 from nwbswitch.analysis.catalogue.store import Catalogue, default_catalogue, require_catalogue
 from nwbswitch.analysis.catalogue.versions import (
     AskedVersion,
@@ -29,10 +28,12 @@ from nwbswitch.analysis.catalogue.versions import (
     count_dandisets,
     count_undescribed,
     known_species,
+    listed_at,
 )
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.files import replaced, require_writable
 from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.species import require_species
 
 
 def find(
@@ -135,6 +136,7 @@ def find(
         dose_min=dose_min,
         dose_max=dose_max,
         dandisets=(dandisets,) if isinstance(dandisets, str) else dandisets,
+        embargoed=embargoed,
     )
     where = Path(catalogue) if catalogue is not None else default_catalogue()
     if offline:
@@ -145,7 +147,7 @@ def find(
         row = instance_row(held, archive)
         issues: list[Issue] = []
         if not offline:
-            reading = Reading(limit, dry_run, rescan, embargoed, workers, executor, quiet)
+            reading = Reading(limit, dry_run, rescan, workers, executor, quiet)
             issues = _look(held, archive, row, filters, deep=deep, reading=reading)
         if filters.species:
             require_species(filters.species, known_species(held))
@@ -160,7 +162,6 @@ class Reading:
     limit: int | None
     dry_run: bool
     rescan: bool
-    embargoed: bool
     workers: int
     executor: Executor | None
     quiet: bool
@@ -173,10 +174,10 @@ def _look(
     with Archive(instance) as archive:
         try:
             listing, issues = update_dandisets(
-                held, archive, embargoed=reading.embargoed, quiet=reading.quiet
+                held, archive, only=filters.dandisets, embargoed=filters.embargoed, quiet=reading.quiet
             )
         except InputFileError as error:
-            when = count_dandisets(held, row)[1]
+            when = listed_at(held, row)
             if not when:
                 raise
             problem = f"{error.problem} The answer is as of {when[:16].replace('T', ' ')} UTC."
@@ -192,7 +193,9 @@ def _look(
     if reading.rescan:
         forget_scans(held, candidates)
     waiting = waiting_files(held, candidates, filters, reader=READER)
-    tasks = scan_tasks(waiting, instance, cache=user_cache())[: reading.limit]
+    # An outline that was kept would not be read again.
+    cache = None if reading.rescan else user_cache()
+    tasks = scan_tasks(waiting, instance, cache=cache)[: reading.limit]
     return issues + scan_files(
         held, tasks, workers=reading.workers, executor=reading.executor, quiet=reading.quiet
     )
@@ -218,14 +221,13 @@ def _answer(
     speaking = [each for each in candidates if each.speaks]
     answers = answer(filters, speaking, recordings_of(held, speaking, filters, reader=READER))
     counts = count_files(held, candidates, filters, reader=READER)
-    n_dandisets, listed_at = count_dandisets(held, row)
     coverage = Coverage(
         archive=instance.api_url,
-        listed_at=listed_at,
-        n_dandisets=n_dandisets,
+        listed_at=listed_at(held, row),
+        n_dandisets=count_dandisets(held, row),
         n_passing=len({each.dandiset for each in versions}),
         n_looked_into=len({each.dandiset for each in candidates}),
-        n_undescribed=count_undescribed(held, row),
+        n_undescribed=count_undescribed(held, row, filters),
         n_unlisted=sum(not each.is_listed for each in candidates),
         n_files=counts.n_files,
         n_read=counts.n_read,

@@ -13,10 +13,10 @@ from functools import lru_cache
 
 from nwbswitch.analysis.reading.layers import layer_of, only_layer, without_layer
 from nwbswitch.analysis.reading.stored_values import UNSTATED
+from nwbswitch.schemas.species import MOUSE
 from nwbswitch.schemas.vocabularies import canonical, entries, spellings, vocabulary
 
 UNKNOWN = "unknown"
-MOUSE = "Mus musculus"
 MAX_WORDS = 1000
 """Characters of a text that are read."""
 

@@ -6,11 +6,11 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from nwbswitch.analysis.catalogue.species import COMMON_NAMES, latin_name
 from nwbswitch.analysis.reading.outline import SubjectFacts
 from nwbswitch.analysis.reading.stored_values import fact, group_at, stated, text_of
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.overrides import FILL_IN, proposal
+from nwbswitch.schemas.species import COMMON_NAMES, MOUSE, latin_name
 
 if TYPE_CHECKING:
     import h5py
@@ -72,7 +72,7 @@ def stated_species(nwb: h5py.File) -> str:
 def _species(words: str) -> str:
     name = latin_name(words)
     if name not in COMMON_NAMES:
-        for pattern, strain_of in ((_MOUSE_STRAINS, "Mus musculus"), (_RAT_STRAINS, "Rattus norvegicus")):
+        for pattern, strain_of in ((_MOUSE_STRAINS, MOUSE), (_RAT_STRAINS, "Rattus norvegicus")):
             if pattern.search(words):
                 return strain_of
     return name

@@ -1,4 +1,4 @@
-"""Words of questions and of archives: drugs, species, kinds of recordings, filters."""
+"""Words of questions and of archives: drugs, kinds of recordings, filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from nwbswitch.analysis.catalogue.facts import Given
 from nwbswitch.analysis.catalogue.filters import read_filters
 from nwbswitch.analysis.catalogue.mentions import mentions, names_digest
 from nwbswitch.analysis.catalogue.modalities import Modality, from_words, stated_modalities, to_words
-from nwbswitch.analysis.catalogue.species import asked_species, latin_name, require_species
 from nwbswitch.schemas.drug_log import Role
 from nwbswitch.schemas.drug_reading.evidence import Confidence
 
@@ -64,33 +63,6 @@ def test_an_unknown_drug_names_the_nearest() -> None:
         drug_names("ketamien")
     with pytest.raises(ValueError, match="reference of substances"):
         drug_names("xyzzyplugh")
-
-
-@pytest.mark.parametrize(
-    ("stated", "name"),
-    [
-        ("Mus musculus - House mouse", "Mus musculus"),
-        ("http://purl.obolibrary.org/obo/NCBITaxon_10090", "Mus musculus"),
-        ("http://purl.obolibrary.org/obo/NCBITaxon_10116/", "Rattus norvegicus"),
-        ("mouse", "Mus musculus"),
-        ("Mus musculus domesticus", "Mus musculus"),
-        ("Ooceraea biroi - Clonal raider ant", "Ooceraea biroi"),
-        ("", ""),
-    ],
-)
-def test_species_have_one_name(stated: str, name: str) -> None:
-    assert latin_name(stated) == name
-
-
-def test_species_that_are_asked_for() -> None:
-    assert asked_species("rat") == "Rattus norvegicus"
-    assert asked_species("Ooceraea biroi") == "Ooceraea biroi"
-    with pytest.raises(ValueError, match="'mouse'"):
-        asked_species("mousse")
-    require_species("Mus musculus", [])
-    require_species("Ooceraea biroi", ["Ooceraea biroi"])
-    with pytest.raises(ValueError, match="'Ooceraea biroi'"):
-        require_species("Ooceraea birroi", ["Ooceraea biroi"])
 
 
 @pytest.mark.parametrize(

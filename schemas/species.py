@@ -29,6 +29,8 @@ COMMON_NAMES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Latin name to the number of the taxon (NCBI Taxonomy) and common names."""
 
+MOUSE = "Mus musculus"
+_BY_COMMON_NAME = {common: name for name, (_, names) in COMMON_NAMES.items() for common in names}
 _TAXON = re.compile(r"(?:ncbitaxon[_:]|ncbi:txid|txid)?([0-9]+)/?", re.IGNORECASE)
 _LATIN = re.compile(r"[A-Z][a-z]+ [a-z]+(?: [a-z]+)?")
 
@@ -40,14 +42,22 @@ def latin_name(stated: str) -> str:
     names of subspecies (``Mus musculus domesticus`` is a mouse).
     """
     words = " ".join(stated.split(" - ")[0].split())
+    common = by_common_name(words)
+    if common is not None:
+        return common
     folded = words.casefold()
     taxon = _TAXON.fullmatch(folded.rpartition("/")[2] or folded.rstrip("/").rpartition("/")[2])
-    for name, (number, common) in COMMON_NAMES.items():
+    for name, (number, _) in COMMON_NAMES.items():
         if taxon is not None and taxon[1] == number:
             return name
-        if folded in (name.casefold(), *common) or folded.startswith(f"{name.casefold()} "):
+        if f"{folded} ".startswith(f"{name.casefold()} "):
             return name
     return words
+
+
+def by_common_name(words: str) -> str | None:
+    """Return the Latin name of the species of this common name; None where it is none of the known."""
+    return _BY_COMMON_NAME.get(" ".join(words.casefold().split()))
 
 
 def asked_species(word: str) -> str:
@@ -78,6 +88,5 @@ def require_species(name: str, held: Iterable[str]) -> None:
 
 
 def _unknown(word: str, held: Iterable[str]) -> ValueError:
-    common = [each for _, names in COMMON_NAMES.values() for each in names]
-    hint = nearest(word, [*COMMON_NAMES, *common, *held]) or "Give its Latin name."
+    hint = nearest(word, [*COMMON_NAMES, *_BY_COMMON_NAME, *held]) or "Give its Latin name."
     return ValueError(f"no species {word!r} is known. {hint}")
