@@ -216,7 +216,7 @@ def _open_words(
 def _unread(recording: Recording) -> str:
     if recording.is_zarr:
         return "stored as Zarr, which is not read here"
-    return recording.refused or "it was not looked into yet"
+    return recording.refused or "the file was not read yet"
 
 
 def _may_have(filters: Filters, recording: Recording, unstated: Counter[str]) -> bool:

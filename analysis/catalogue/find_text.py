@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nwbswitch.analysis.catalogue.answers import Arm, Hit, neurons
 from nwbswitch.analysis.catalogue.coverage import Coverage
+from nwbswitch.analysis.catalogue.next_steps import NextStep, overrides_file
 from nwbswitch.schemas.progress import readable_bytes
 
 if TYPE_CHECKING:
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 MAX_RECORDINGS = 20
+MAX_OF_DANDISET = 3
+MAX_OVERRIDES = 8
+"""Lines of overrides that are shown."""
 _INDENT = "    "
 
 
@@ -25,10 +30,10 @@ def find_text(result: FindResult) -> str:
     if answers.arms:
         parts += [*_table(answers.arms), ""]
         for arm, step in zip(answers.arms, result.steps, strict=True):
-            parts += _about(arm, step.command)
+            parts += _about(arm, step)
     if answers.hits:
-        shown = answers.hits[:MAX_RECORDINGS]
-        more = f" (the first {len(shown)} of {len(answers.hits)}; all with -o FILE.csv)"
+        shown = _first(answers.hits)
+        more = f" ({len(shown)} of {len(answers.hits)}; all with -o FILE.csv)"
         parts += ["", f"Recordings{more if len(shown) < len(answers.hits) else ''}"]
         for hit in shown:
             parts += _recording(hit)
@@ -37,6 +42,17 @@ def find_text(result: FindResult) -> str:
     parts += ["", *coverage_lines(result.coverage, result.filters.drug.containing)]
     parts += [f"Written to {result.out}."] if result.out else []
     return "\n".join(_printable(line) for line in parts)
+
+
+def _first(hits: Sequence[Hit]) -> list[Hit]:
+    """Return a few recordings of each dandiset."""
+    shown: list[Hit] = []
+    counts: Counter[str] = Counter()
+    for each in hits:
+        counts[each.recording.dandiset] += 1
+        if counts[each.recording.dandiset] <= MAX_OF_DANDISET:
+            shown.append(each)
+    return shown[:MAX_RECORDINGS]
 
 
 def _table(arms: Sequence[Arm]) -> list[str]:
@@ -56,7 +72,7 @@ def _table(arms: Sequence[Arm]) -> list[str]:
                 str(arm.n_neurons),
                 ", ".join(doses) or "-",
                 ", ".join(f"{name} ({n_animals})" for name, n_animals in arm.controls) or "-",
-                "can be estimated" if arm.readiness.estimable else "no",
+                _verdict(arm),
             )
         )
     most = (8, 16, 7, 6, 8, 19, 14, 16)
@@ -67,17 +83,38 @@ def _table(arms: Sequence[Arm]) -> list[str]:
     ]
 
 
-def _about(arm: Arm, command: str) -> list[str]:
+def _verdict(arm: Arm) -> str:
+    if arm.readiness.estimable:
+        return "can be estimated"
+    return "not read yet" if arm.readiness.reasons[0].code == "not-read" else "no"
+
+
+def _about(arm: Arm, step: NextStep) -> list[str]:
     lines = [_wrapped(f"{arm.dandiset} {arm.drug}: {arm.name}", indent="")]
-    if arm.mentions:
-        lines.append(_wrapped(f"named in its {arm.mentions[0].place}: {arm.mentions[0].quote}"))
+    if arm.mentions and arm.mentions[0].place != "name":
+        lines.append(_wrapped(f"{arm.mentions[0].place}: {arm.mentions[0].quote}"))
     for each in arm.readiness.reasons:
         lines.append(_wrapped(f"why not: {each.words} [{each.code}]"))
+    codes = Counter(each.code for hit in arm.hits if hit.given for each in hit.readiness.reasons)
+    if codes:
+        listed = ", ".join(f"{code} ({number})" for code, number in codes.items())
+        lines.append(_wrapped(f"recordings that cannot be used: {listed}"))
     if arm.readiness.estimable:
         pseudo = "possible" if arm.readiness.pseudo else "not possible in enough animals"
         lines.append(f"{_INDENT}pseudo-injections (control N1): {pseudo}")
-    # A command is not wrapped: it is there to be copied.
-    return [*lines, f"{_INDENT}next: {command}"] if command else lines
+    # Commands and YAML are not wrapped: they are there to be copied.
+    if step.command:
+        lines.append(f"{_INDENT}next: {step.command}")
+    if step.overrides:
+        stated = step.overrides.splitlines()
+        lines.append(f"{_INDENT}with these lines in {overrides_file(arm)}:")
+        lines += [f"{_INDENT}  {line}" for line in stated[:MAX_OVERRIDES]]
+        lines += (
+            [f"{_INDENT}  # {len(stated) - MAX_OVERRIDES} more: --json"]
+            if len(stated) > MAX_OVERRIDES
+            else []
+        )
+    return lines
 
 
 def _recording(hit: Hit) -> list[str]:

@@ -7,7 +7,7 @@ which paces them and tries them again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -50,7 +50,12 @@ class Listing:
 
 
 def update_dandisets(
-    catalogue: Catalogue, archive: Archive, *, embargoed: bool = False, quiet: bool = False
+    catalogue: Catalogue,
+    archive: Archive,
+    *,
+    only: Collection[str] = (),
+    embargoed: bool = False,
+    quiet: bool = False,
 ) -> tuple[Listing, list[Issue]]:
     """Bring the catalogue's dandisets up to date, and return what is listed and what could not be had.
 
@@ -60,6 +65,8 @@ def update_dandisets(
     ----------
     catalogue, archive
         Where to and where from.
+    only
+        Dandisets to describe; all of them when empty.
     embargoed
         List also what is embargoed and open to the user; needs an API key.
     quiet
@@ -72,8 +79,9 @@ def update_dandisets(
     """
     listed = tuple(archive.listed(embargoed=embargoed))
     instance = instance_row(catalogue, archive.instance)
-    take_listing(catalogue, instance, listed)
-    tasks = undescribed(catalogue, instance, listed)
+    take_listing(catalogue, instance, listed, embargoed=embargoed)
+    asked = [each for each in listed if not only or each.identifier in only]
+    tasks = undescribed(catalogue, instance, asked)
     issues = _ask(
         tasks,
         lambda task: archive.described(task.dandiset, task.version),

@@ -48,7 +48,7 @@ def mentions(texts: Iterable[Text]) -> tuple[TextMention, ...]:
 def _named(text: str, is_identifier: bool) -> tuple[tuple[str, str], ...]:
     words = plain(text)
     found = [
-        (each.known.name, quote(text, max(0, each.start - _AROUND), each.end + _AROUND))
+        (each.known.name, _quoted(text, each.start, each.end))
         for each in find_names(words)
         if not _is_article(words, each.start, each.end)
     ]
@@ -57,6 +57,13 @@ def _named(text: str, is_identifier: bool) -> tuple[tuple[str, str], ...]:
         codes = (find_code(match.group()) for match in _TOKEN.finditer(words))
         found += [(code.candidates[0].name, quote(text)) for code in codes if code is not None and code.sure]
     return tuple(dict.fromkeys(found))
+
+
+def _quoted(text: str, start: int, end: int) -> str:
+    """Return whole words around a part of a text."""
+    first = text.rfind(" ", 0, max(0, start - _AROUND)) + 1 if start > _AROUND else 0
+    last = text.find(" ", end + _AROUND)
+    return quote(text, first, None if last < 0 else last)
 
 
 def _is_article(text: str, start: int, end: int) -> bool:

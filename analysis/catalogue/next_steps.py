@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from nwbswitch.analysis.catalogue.answers import Arm, Hit
 from nwbswitch.analysis.catalogue.readiness import PlannedWindows
 
-OVERRIDES_FILE = "overrides.yaml"
 MAX_ENTRIES = 20
 """Files that are named in the lines for the overrides; the others are like them."""
 _ASKED = frozenset(("time-unknown", "drug-unresolved", "drug-not-in-file"))
@@ -41,13 +41,18 @@ def next_step(arm: Arm, *, instance: str) -> NextStep:
     if not usable and not asked:
         return NextStep("", "")
     versions = {each.recording.version for each in usable or asked}
-    sources = " ".join(f"dandi:{arm.dandiset}@{version}" for version in sorted(versions))
-    parts = ["nwbswitch measure", sources, f"-o {arm.dandiset}.parquet"]
+    sources = [f"dandi:{arm.dandiset}@{version}" for version in sorted(versions)]
+    parts = ["nwbswitch", "measure", *sources, "-o", f"{arm.dandiset}.parquet"]
     if instance != "dandi":
-        parts.append(f"--instance {instance}")
+        parts += ["--instance", instance]
     if overrides:
-        parts.append(f"--overrides {OVERRIDES_FILE}")
-    return NextStep(" ".join(parts), overrides)
+        parts += ["--overrides", overrides_file(arm)]
+    return NextStep(shlex.join(parts), overrides)
+
+
+def overrides_file(arm: Arm) -> str:
+    """Return the name that the command has for the file of overrides."""
+    return f"{arm.dandiset}_overrides.yaml"
 
 
 def _overrides(usable: Iterable[Hit], asked: Iterable[Hit]) -> str:

@@ -24,7 +24,7 @@ GAP_S = 60.0
 MIN_NEURONS = 25
 
 REASONS: dict[str, str] = {
-    "not-read": "the file was not read",
+    "not-read": "the file was not read yet",
     "drug-not-in-file": "the archive's text about the file names the drug, the file says nothing of it",
     "no-activity": "no traces, spikes or events of neurons",
     "not-tested": "given for anaesthesia or analgesia, or to block another drug; not as what is tested",
@@ -210,7 +210,9 @@ def arm_readiness(
         Files of the dandiset that were read.
     """
     if not recordings:
-        return Readiness((reason("drug-not-in-files") if n_read else reason("not-read"),))
+        return Readiness(
+            (reason("drug-not-in-files") if n_read else reason("not-read", "no file was read yet"),)
+        )
     usable = {animal for animal, each in recordings if each.estimable and animal}
     with_pseudo = {animal for animal, each in recordings if each.estimable and each.pseudo and animal}
     found = []
@@ -219,7 +221,9 @@ def arm_readiness(
             f"{len(usable)} animal{'s' * (len(usable) != 1)} with a usable recording, {MIN_ANIMALS} needed"
         )
         found.append(reason("few-animals", words))
-    if not controls and len(with_pseudo) < MIN_ANIMALS:
+    if not controls and not usable:
+        found.append(reason("no-control", "no recording with saline or vehicle"))
+    elif not controls and len(with_pseudo) < min(len(usable), MIN_ANIMALS):
         found.append(reason("no-control"))
     return Readiness(tuple(found), pseudo=len(with_pseudo) >= MIN_ANIMALS)
 

@@ -36,8 +36,9 @@ def asked_versions(catalogue: Catalogue, instance: int, filters: Filters) -> lis
     rows = catalogue.rows(
         "SELECT version.id, identifier, label, name, listed = modified, species, modalities, modified "
         "FROM version JOIN dandiset ON dandiset.id = version.dandiset "
-        "WHERE instance = ? AND described != '' ORDER BY identifier, label = 'draft'",
-        (instance,),
+        "WHERE instance = ? AND described != '' AND (NOT embargoed OR ?) "
+        "ORDER BY identifier, label = 'draft'",
+        (instance, filters.embargoed),
     )
     passing = [row for row in rows if _passes(filters, row[1], *row[5:])]
     found = _mentions(catalogue, names)
@@ -50,22 +51,24 @@ def asked_versions(catalogue: Catalogue, instance: int, filters: Filters) -> lis
     ]
 
 
-def count_dandisets(catalogue: Catalogue, instance: int) -> tuple[int, str]:
-    """Return how many dandisets the catalogue holds of an archive, and when they were listed last."""
-    return (
-        int(catalogue.rows("SELECT count(*) FROM dandiset WHERE instance = ?", (instance,))[0][0]),
-        str(catalogue.rows("SELECT listed_at FROM instance WHERE id = ?", (instance,))[0][0]),
-    )
+def count_dandisets(catalogue: Catalogue, instance: int) -> int:
+    """Return how many dandisets the catalogue holds of an archive."""
+    return int(catalogue.rows("SELECT count(*) FROM dandiset WHERE instance = ?", (instance,))[0][0])
 
 
-def count_undescribed(catalogue: Catalogue, instance: int) -> int:
-    """Return how many dandisets the archive has listed and never described."""
+def listed_at(catalogue: Catalogue, instance: int) -> str:
+    """Return when the dandisets of an archive were listed last, ISO 8601; empty for never."""
+    return str(catalogue.rows("SELECT listed_at FROM instance WHERE id = ?", (instance,))[0][0])
+
+
+def count_undescribed(catalogue: Catalogue, instance: int, filters: Filters) -> int:
+    """Return how many dandisets that might be asked for the archive has listed and never described."""
     rows = catalogue.rows(
-        "SELECT count(*) FROM dandiset WHERE instance = ? "
+        "SELECT identifier FROM dandiset WHERE instance = ? AND (NOT embargoed OR ?) "
         "AND id NOT IN (SELECT dandiset FROM version WHERE described != '')",
-        (instance,),
+        (instance, filters.embargoed),
     )
-    return int(rows[0][0])
+    return sum(not filters.dandisets or identifier in filters.dandisets for (identifier,) in rows)
 
 
 def known_species(catalogue: Catalogue) -> list[str]:

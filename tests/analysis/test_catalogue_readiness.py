@@ -213,6 +213,8 @@ NOT_USABLE = ("m9", Readiness((reason("time-unknown"),)))
         (animals(6), ["saline"], []),
         (animals(6), [], ["no-control"]),
         (animals(6, pseudo=True), [], []),
+        (animals(3, pseudo=True), [], ["few-animals"]),
+        ([*animals(3, pseudo=True), ("m8", Readiness(()))], [], ["few-animals", "no-control"]),
         ([*animals(5), NOT_USABLE], ["saline"], ["few-animals"]),
         ([*animals(5), *animals(5)], ["saline"], ["few-animals"]),
         ([NOT_USABLE], [], ["few-animals", "no-control"]),
@@ -255,7 +257,7 @@ def test_windows_are_proposed_that_fit_all(tmp_path: Path) -> None:
     planned = [PlannedWindows(60.0, 600.0, True), PlannedWindows(0.0, 150.0, True)]
     hits = [hit(f"{place}.nwb", Readiness((), True, each), given()) for place, each in enumerate(planned)]
     step = next_step(arm(*hits), instance="dandi-sandbox")
-    assert step.command.endswith("--instance dandi-sandbox --overrides overrides.yaml")
+    assert step.command.endswith("--instance dandi-sandbox --overrides 000123_overrides.yaml")
     (tmp_path / "overrides.yaml").write_text(step.overrides)
     windows = load_overrides(tmp_path / "overrides.yaml").for_source("a.nwb").windows
     assert windows is not None

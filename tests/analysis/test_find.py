@@ -129,7 +129,8 @@ def test_why_a_recording_cannot_be_used(
     ("dandiset", "drug", "animals", "usable", "codes"),
     [
         ("000001", "ketamine", 6, 6, ""),
-        ("000002", "S-ketamine", 3, 3, "few-animals no-control"),
+        ("000002", "S-ketamine", 3, 3, "few-animals"),
+        ("000008", "ketamine", 3, 3, "few-animals no-control"),
         ("000010", "ketamine", 2, 0, "few-animals no-control"),
     ],
 )
@@ -148,7 +149,7 @@ def test_the_next_step_of_a_usable_dandiset(world: DrugArchive, full: Path) -> N
         f"nwbswitch measure dandi:000001@0.240101.0001 -o 000001.parquet --instance {world.server.api_url}"
     )
     without_windows = row_of(ask(world, full).dandisets, dandiset="000002")
-    assert without_windows.next.endswith("--overrides overrides.yaml")
+    assert without_windows.next.endswith("--overrides 000002_overrides.yaml")
 
 
 def test_files_that_cannot_be_read_are_told_and_do_not_stop_others(world: DrugArchive, full: Path) -> None:
