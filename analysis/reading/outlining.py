@@ -192,7 +192,7 @@ def _nothing_measured(
     if traced.planes or points or has_errors(activity):
         return []
     if traced.unused:
-        problem = f"Of traces the file holds {', '.join(traced.unused)} only, which have no noise."
+        problem = f"Of traces the file holds only {', '.join(traced.unused)}, which are not measured unasked."
         remedy = "Events are told from noise: give the traces from before denoising and deconvolution, or "
         remedy += "ask for a kind. " + proposal(name, {"activity": [{"kind": "denoised"}]})
         return [issue("no-activity", problem, place=Place(name), remedy=remedy)]

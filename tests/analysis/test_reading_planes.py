@@ -167,6 +167,25 @@ def test_an_override_that_names_nothing_is_an_error(tmp_path, data, entry):
     assert codes(read(path, {"activity": [entry]})[1]) == ["override-unused"]
 
 
+def test_a_kind_that_is_not_there_and_series_of_the_same_rois_cannot_be_stated(tmp_path, data):
+    path = write_file(
+        tmp_path / "a.nwb", [Traces(f"{F}/x", data), Traces(f"{F}/y", data), Traces(f"{F}/z", data[:0])]
+    )
+    assert codes(read(path, {"activity": [{"kind": "denoised"}]})[1]) == ["override-unused"]
+    both = [{"series": f"/{F}/x"}, {"series": f"/{F}/y"}]
+    assert codes(read(path, {"activity": both})[1]) == ["ambiguous-activity"]
+    _, found = read(path, {"activity": [{"series": f"/{F}/z"}]})
+    assert codes(found)[0] == "override-unused"
+    assert "no numbers" in found[0].message
+
+
+def test_the_second_channel_alone_is_not_measured_unasked(tmp_path, data):
+    path = write_file(tmp_path / "a.nwb", [Traces(f"{F}/SecondChannel", data)])
+    assert read(path)[0] == FoundPlanes((), ("SecondChannel (second channel)",))
+    (plane,) = read(path, {"activity": [{"series": f"/{F}/SecondChannel"}]})[0].planes
+    assert plane.traces.kind == "raw"
+
+
 # ---- several planes ----------------------------------------------------------------------------------------
 
 
