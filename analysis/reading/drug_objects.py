@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from nwbswitch.analysis.reading.stored_values import dataset_at, neurodata_type, stated, text_of
 from nwbswitch.schemas.drug_reading.cues import UNNAMED
 from nwbswitch.schemas.drug_reading.evidence import Statement
-from nwbswitch.schemas.drug_reading.lexicon import find_names
-from nwbswitch.schemas.drug_reading.plain_text import spaced
+from nwbswitch.schemas.drug_reading.lexicon import find_names, spaced
 
 if TYPE_CHECKING:
     import h5py
@@ -51,7 +50,17 @@ _LABEL_COLUMN = re.compile(
     r"tag|label|name|type|condition|epoch|event|annotation|comment|note|description|phase|block|stage|state|period",
     re.IGNORECASE,
 )
-_STARTS = ("timestamp", "start_time", "timestamps", "time", "time_s", "onset_time", "onset", "injection_time", "start")
+_STARTS = (
+    "timestamp",
+    "start_time",
+    "timestamps",
+    "time",
+    "time_s",
+    "onset_time",
+    "onset",
+    "injection_time",
+    "start",
+)
 _STOPS = ("stop_time", "end_time", "stop", "end")
 _INJECTION_TIME = re.compile(r"(?:inj|infus|admin|dos)\w{0,12}[_ ]?(?:time|onset|start)", re.IGNORECASE)
 

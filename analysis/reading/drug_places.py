@@ -13,9 +13,9 @@ from nwbswitch.schemas.drug_log import EPOCHS_NAME, TABLE_NAME
 from nwbswitch.schemas.drug_reading.cues import UNNAMED
 from nwbswitch.schemas.drug_reading.evidence import Statement
 from nwbswitch.schemas.drug_reading.identifiers import read_identifier
-from nwbswitch.schemas.drug_reading.lexicon import find_names
+from nwbswitch.schemas.drug_reading.lexicon import find_names, spaced
 from nwbswitch.schemas.drug_reading.places import FILE_NAME, Scope
-from nwbswitch.schemas.drug_reading.plain_text import MAX_CHARACTERS, spaced
+from nwbswitch.schemas.drug_reading.plain_text import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     import h5py

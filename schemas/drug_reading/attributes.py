@@ -32,6 +32,11 @@ class Found:
     """Whether another administration is timed against it."""
 
     @property
+    def is_timed(self) -> bool:
+        """Whether a time or a date belongs to it."""
+        return any(each.clock not in (Clock.DURATION, Clock.DAY) for each in self.moments)
+
+    @property
     def has_dose(self) -> bool:
         """Whether a dose or a concentration belongs to it."""
         return any(each.measure is not Measure.VOLUME for each in self.quantities)
@@ -53,6 +58,20 @@ _FILLER = re.compile(
 )
 _BEHIND = re.compile(r"[ _-]?[^\w\s;.)]{0,2}\s?(?:[\w/.-]{1,16}[ ,:]\s?){0,3}[(\[~]?", re.IGNORECASE)
 _JOINED = re.compile(r"\s?(?:/|\+|-|,|&|and|plus|,\s?and|combined with|mixed with)\s?", re.IGNORECASE)
+_SUPPLEMENT = re.compile(r"\s?(?:i\.?p\.?\s)?(?:supplement|top-?up|booster|increment|as needed|additional)", re.IGNORECASE)
+_ANOTHER = re.compile(r"(?:\band|\bplus|\bwith|[,;+/])\s{1,2}(?:[a-z]{2,16} )?([A-Za-z][A-Za-z0-9-]{3,30})\s?[(:]?\s?$")
+_SAME_STILL = frozenset(
+    "then followed maintenance maintained induction first second session sessions dose doses thereafter later from day".split()
+)
+_AWAY = re.compile(r"[;)]|\.\s[A-Z]")
+_RATIO = re.compile(r"\s?[:/]\s?")
+_TOGETHER = re.compile(r"\b(?:and|plus|with)\b|[+/]", re.IGNORECASE)
+_APART = re.compile(r"\b(?:then|followed|after|before|later|reversed|at [0-9]{1,4} ?(?:s|m|h))\b|;", re.IGNORECASE)
+_INSTANTS = (Clock.SESSION, Clock.SINCE, Clock.DAYTIME)
+_OF = re.compile(r"\s(?:of\s)?")
+_IS = re.compile(r"\s?[(\[:,=]?\s?(?:at\s|dose\s|of\s)?")
+_BOTH_SIDES = re.compile(r"\b(?:before|pre|baseline|prior) (?:and|to|&) $", re.IGNORECASE)
+_FIELD = re.compile(r"\s?[:=]")
 _LIST_JOINT = re.compile(r"\s?(?:and|/|,|or|,\s?and)\s?")
 _SYNONYM = re.compile(r"(?: \w{2,16}){0,2}\s?[(=,]\s?")
 _NEAR_ROUTE = re.compile(r"inj|infus|administ|gavage|deliver|route", re.IGNORECASE)
@@ -66,13 +85,21 @@ def read_sentence(text: str, names: Sequence[NameSpan], *, with_tuples: bool) ->
     found = _merged(text, _with_solvents(text, names))
     owners = [each for each in found if not each.is_solvent]
     loose = Loose([], [], [])
-    quantities = find_quantities(text)
+    quantities = find_quantities(_masked(text, names))
     if with_tuples and not quantities:
         quantities = find_tuples(text)
     _give_quantities(text, owners, quantities, loose)
-    _give_routes(text, owners, find_routes(text), quantities, loose)
     _give_moments(text, owners, find_moments(text), loose)
+    _share_moment(text, owners)
+    _give_routes(text, owners, find_routes(text), quantities, loose)
     return found, loose
+
+
+def _masked(text: str, names: Sequence[NameSpan]) -> str:
+    """Return the text with letters in place of the names, so that their numbers are no quantities."""
+    for name in names:
+        text = text[: name.start] + "x" * (name.end - name.start) + text[name.end :]
+    return text
 
 
 def _with_solvents(text: str, names: Sequence[NameSpan]) -> list[Found]:
@@ -82,18 +109,26 @@ def _with_solvents(text: str, names: Sequence[NameSpan]) -> list[Found]:
     for name in names:
         each = Found(name)
         left, right = text[max(0, name.start - 60) : name.start], text[name.end : name.end + 24]
-        if name.known.kind in (Kind.CONTROL, Kind.SOLUTE) and not cues.GROUP_AFTER.match(right):
+        drugs = [one for one in found if not one.is_solvent and one.name.known.kind is not Kind.CONTROL]
+        if drugs and name.known.name == "vehicle" and _FIELD.match(right):
+            each.is_solvent, dissolved = True, drugs[-1]
+        elif name.known.kind in (Kind.CONTROL, Kind.SOLUTE) and not cues.GROUP_AFTER.match(right):
             last = found[-1] if found else None
             more = (
                 last is not None
                 and last.is_solvent
                 and bool(cues.SOLVENT_MORE.match(text[last.name.end : name.start]))
             )
-            if more or cues.SOLVENT_BEFORE.search(left):
+            ratio = (
+                last is not None
+                and last.name.known.kind in (Kind.SOLUTE, Kind.ENDOGENOUS)
+                and bool(_RATIO.fullmatch(text[last.name.end : name.start]))
+            )
+            if more or ratio or cues.SOLVENT_BEFORE.search(left):
                 each.is_solvent = True
-                if not more:
-                    drugs = [one for one in found if not one.is_solvent]
-                    dissolved = drugs[-1] if drugs else None
+                if not more and not ratio:
+                    others = [one for one in found if not one.is_solvent]
+                    dissolved = others[-1] if others else None
                 if dissolved is not None:
                     dissolved.solvents.append(name)
         found.append(each)
@@ -154,7 +189,7 @@ def _give_quantities(
 ) -> None:
     quantities = _listed(text, quantities)
     doses = [each for each in quantities if each.measure is not Measure.VOLUME]
-    first = bool(doses and owners) and doses[0].start < owners[0].name.start
+    first = _doses_come_first(text, owners, doses)
     for each in quantities:
         shared = _shared(text, owners, each)
         if shared:
@@ -168,8 +203,30 @@ def _give_quantities(
         owner = _owner(text, owners, each.start, each.end, comes_first=first)
         if owner is None:
             loose.quantities.append(each)
+        elif _SUPPLEMENT.match(text, each.end) or _is_of_another(text, owner, each):
+            loose.quantities.append(each)
         elif _accepts(text, owner, each):
             owner.quantities.append(each)
+
+
+def _doses_come_first(text: str, owners: Sequence[Found], doses: Sequence[Quantity]) -> bool:
+    """Return whether a sentence writes ``10 mg/kg ketamine`` rather than ``ketamine 10 mg/kg``."""
+    ahead = behind = 0
+    for each in doses:
+        ahead += any(_OF.fullmatch(text[each.end : one.name.start]) for one in owners if one.name.start >= each.end)
+        behind += any(_IS.fullmatch(text[one.name.end : each.start]) for one in owners if one.name.end <= each.start)
+    if ahead != behind:
+        return ahead > behind
+    return bool(doses and owners) and doses[0].start < owners[0].name.start
+
+
+def _is_of_another(text: str, owner: Found, each: Quantity) -> bool:
+    """Return whether a word that is not known stands between a quantity and a substance that has one."""
+    same = [one for one in owner.quantities if one.measure is each.measure and one.end <= each.start]
+    if not same:
+        return False
+    word = _ANOTHER.search(text[max(0, each.start - 48) : each.start])
+    return word is not None and word[1].casefold() not in _SAME_STILL
 
 
 def _listed(text: str, quantities: Sequence[Quantity]) -> list[Quantity]:
@@ -228,10 +285,20 @@ def _give_routes(
         owner = _owner(text, owners, each.start, each.end, comes_first=False)
         if owner is not None:
             owner.routes.append(each)
-    if len(counted) == 1:
+    if len(counted) == 1 and _is_shared(text, owners, counted[0]):
         for one in owners:
             if not one.routes and one.name.known.name not in VOLATILE:
                 one.routes.append(counted[0])
+
+
+def _is_shared(text: str, owners: Sequence[Found], route: RouteSpan) -> bool:
+    """Return whether the only route of a sentence is that of all its substances."""
+    if re.search(r"\b(?:both|each|all)\b", text[max(0, route.start - 12) : route.start], re.IGNORECASE):
+        return True
+    if len({id(one.moments) for one in owners if one.moments}) > 1:
+        return False
+    gaps = (text[one.name.end : other.name.start] for one, other in zip(owners, owners[1:], strict=False))
+    return not any(_APART.search(gap) for gap in gaps)
 
 
 def _is_route(text: str, each: RouteSpan, owners: Sequence[Found], quantities: Sequence[Quantity]) -> bool:
@@ -246,6 +313,8 @@ def _give_moments(text: str, owners: Sequence[Found], moments: Sequence[Moment],
     placed = [each for each in moments if each.clock in (Clock.SESSION, Clock.DAYTIME)]
     first = bool(placed and owners) and placed[0].start < owners[0].name.start
     for each in moments:
+        if each.clock is Clock.SINCE and _BOTH_SIDES.search(text[max(0, each.start - 20) : each.start]):
+            continue
         anchor = _anchor(text, owners, each)
         before = [one for one in owners if one.name.end <= each.start and one is not anchor]
         subject = before[-1] if before else None
@@ -273,6 +342,17 @@ def _give_moments(text: str, owners: Sequence[Found], moments: Sequence[Moment],
                 loose.moments.append(each)
 
 
+def _share_moment(text: str, owners: Sequence[Found]) -> None:
+    """Give drugs that were given together the time that stands with one of them."""
+    timed = [each for each in owners if any(one.clock in _INSTANTS for one in each.moments)]
+    if len(timed) != 1 or len(owners) < 2 or any(each.name.known.kind is Kind.CONTROL for each in owners):
+        return
+    gaps = [text[one.name.end : other.name.start] for one, other in zip(owners, owners[1:], strict=False)]
+    if all(_TOGETHER.search(gap) and not _APART.search(gap) for gap in gaps) and not timed[0].anchors:
+        for each in owners:
+            each.moments = timed[0].moments
+
+
 def _anchor(text: str, owners: Sequence[Found], each: Moment) -> Found | None:
     """Return the substance that a time counts from."""
     if each.anchor < 0:
@@ -280,6 +360,6 @@ def _anchor(text: str, owners: Sequence[Found], each: Moment) -> Found | None:
     for one in owners:
         if one.name.start >= each.anchor:
             gap = text[min(max(each.anchor, each.end), one.name.start) : one.name.start]
-            close = one.name.start <= each.end or len(gap.split()) <= 5 and not re.search(r"[.;)]", gap)
+            close = one.name.start <= each.end or len(gap.split()) <= 5 and not _AWAY.search(gap)
             return one if close else None
     return None

@@ -105,7 +105,9 @@ NO_CODES: Mapping[str, Known] = MappingProxyType({})
 def own_codes(codes: Mapping[str, str]) -> dict[str, Known]:
     """Return a lab's own codes in lower case with the substances they stand for."""
     spoken = {word.casefold(): known for word, known in known_spellings().items()}
-    return {code.casefold(): spoken.get(word.casefold(), Known(word, Kind.DRUG)) for code, word in codes.items()}
+    return {
+        code.casefold(): spoken.get(word.casefold(), Known(word, Kind.DRUG)) for code, word in codes.items()
+    }
 
 
 def find_code(word: str) -> Code | None:

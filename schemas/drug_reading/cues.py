@@ -25,11 +25,17 @@ LABELLED_NO = _compiled(
     r"^(?:[ _]?(?:injections?|infusions?|treatment|given|administered|applied|exposure))?\s?[:=]\s?"
     r"(?:neg(?:ative)?|no|none|false|off|0|n/?a|not given)\b(?![.%][0-9])"
 )
+OF_OTHERS = _compiled(
+    r"^[^;]{0,40}?\bin (?:(?:an)?other|a (?:separate|different|second)|separate|different) (?:cohorts?|groups?|animals?|mice|rats|sessions?"
+    r"|experiments?|recordings?)\b"
+)
 NOT_YET_BEFORE = _compiled(
     rf"\b(?:before|prior to|pre|preceding|until|awaiting|baseline (?:for|of)|previous to)[ _-]{_FEW}{_HERE}"
 )
 NOT_YET_AFTER = _compiled(r"^[ _-](?:pre\b|baseline\b|(?:will be|to be) (?:given|injected|administered))")
-WASHED_OUT = _compiled(r"\bwash(?:ed)?[ -]?out\b")
+WASHED_OUT = _compiled(
+    r"\bwash(?:ed)?[ -]?out\b|\b(?:discontinued|(?:switched|turned) off|withdrawn|was stopped|weaned|terminated)\b"
+)
 AFTER_BEFORE = _compiled(
     rf"\b(?:after|following|post|since|under|on|during|with|in the presence of|plus)[ _-]{_FEW}{_HERE}"
 )
@@ -40,7 +46,7 @@ TOPIC_BEFORE = _compiled(
     rf" (?:of|to|on|by)[ ](?:(?:acute|chronic|systemic|subanesthetic|low-dose|repeated|local)[ ])?{_FEW}{_HERE}"
 )
 TOPIC_AFTER = _compiled(
-    r"^[ -](?:receptors?|transporters?|sensitive|like|binding|resistant|abuse|addiction|use disorder|models?|seeking"
+    r"^[ -](?:bodipy|conjugate[ds]?|fluorescent|receptors?|transporters?|sensitive|like|binding|resistant|abuse|addiction|use disorder|models?|seeking"
     r"|craving|precipitated|evoked|elicited|mediated|associated|conditioned|na(?:i|ï)ve|withdrawal|dependen\w{1,4}|preference|paired|odou?r|reward|tolerance|self-administ\w{1,8}(?= (?:task|model))"
     r"|antagonis\w{1,3}|agonis\w{1,3}|neurons?|release|levels?|signal(?:l?ing)?|depletion|sensors?|concentration in"
     r"|hypothesis|synthesis|uptake|producing|synapses?|effects?\b(?! of)|induced (?!by))"
@@ -74,13 +80,17 @@ RECORDING = _compiled(
 )
 PERFUSION = _compiled(
     r"\b(?:transcardial\w{0,3}|perfus(?:ed|ion)|sacrific\w{1,4}|euthan\w{1,6}|decapitat\w{1,4}|histolog\w{1,5}|fixed|paraformaldehyde"
-    r"|PFA|rinsed?|flush\w{0,4}|cleaned|immers\w{1,4}|irrigat\w{1,4}|filled|refill\w{0,4}|moist\w{0,6}|gauze|soaked|sponge|gel ?foam|hydrat\w{1,4}|dehydrat\w{1,4}"
+    r"|PFA|rinsed?|flush\w{0,4}|cleaned|immers\w{1,4}|irrigat\w{1,4}|filled|refill\w{0,4}|moist\w{0,6}|gauze|soaked|sponge|gel ?foam|hydrat(?:ed|ion|ing)|dehydrat\w{1,4}"
     r"|covered|chamber|swabs?|lick\w{0,4}|reward\w{0,4}|drop(?:let)?s?|washed with|bathed|bathing|water[- ](?:restrict|depriv)\w{1,5})\b"
 )
 ANAESTHESIA = _compiled(
     r"\b(?:(?<!sub-)(?<!sub)an(?:a)?esth\w{2,10}|sedat\w{1,4}|induction|maintenance|maintained|KX|narcosis|euthan\w{1,6})\b"
 )
 SUBANAESTHETIC = _compiled(r"\bsub-?an(?:a)?esthetic\w{0,4}\b")
+HANDLING = _compiled(
+    r"\b(?:brief(?:ly)?|short(?:ly)?|light(?:ly)? for)\b|\bfor (?:head[- ]?fix\w{1,5}|mounting|handling|transfer|attach\w{1,4}|fixation"
+    r"|the injection|injection|placing|connecting)|\brecover\w{0,3} from\b|\b(?:until|after) (?:waking|awakening|recovery|it woke|they woke)"
+)
 ANALGESIA = _compiled(r"\b(?:analges\w{1,4}|pain(?:killers?)?|anti-?inflammator\w{1,3})\b")
 LESION = _compiled(
     r"\b(?:lesion\w{0,4}|neurotox\w{1,4}|parkinson\w{0,4}|denervat\w{1,4}|ablat\w{1,4}|excitotoxic)\b"
@@ -105,13 +115,17 @@ PRETREATED = _compiled(
 CHRONIC = _compiled(
     r"\b(?:chronic(?:ally)?|daily|every (?:other )?day|twice (?:a|per) day|once (?:a|per) day|b\.?i\.?d\b|each day|per day"
     r"|for [0-9]{1,3}(?:-[0-9]{1,3})? (?:consecutive )?(?:days|weeks|months)|for (?:several|two|three|four) (?:days|weeks)"
-    r"|repeated(?:ly)?|priming|osmotic (?:mini-?)?pumps?|mini-?pumps?|(?:drinking water|chow)|weekly|sub-?chronic(?:ally)?"
-    r"|over (?:[0-9]{1,2}|several) (?:days|weeks)|days? of treatment|injections every)\b"
+    r"|repeated(?:ly)?|priming|osmotic (?:mini-?)?pumps?|mini-?pumps?|weekly|sub-?chronic(?:ally)?"
+    r"|over (?:[0-9]{1,2}|several) (?:days|weeks)|days? of treatment|injections every|x ?[0-9]{1,3} ?(?:d|days)"
+    r"|(?<=mg/kg)/ ?d(?:ay)?)\b"
 )
 ACUTE = _compiled(r"\b(?:acute(?:ly)?|single (?:dose|injection)|today|this session|day [0-9]{1,3} of)\b")
 
+ASSIGNED = _compiled(
+    r"\b(?:groups?|condition|treatment|treated|injected|cohort|arm|session|today|assigned|before (?:recording|imaging|testing))\b"
+)
 OR_BETWEEN = _compiled(
-    r"\b(?:or|vs|versus|either|compared (?:to|with)|in contrast to|while controls?|whereas|and/or)\b|^\s?/\s?$"
+    r"\b(?:or|vs|versus|either|compared (?:to|with)|in contrast to|while controls?|whereas|and/or)\b"
 )
 OR_BEFORE = _compiled(r"\b(?:or|vs\.?|versus|and/or)\s(?:[\w.%]{1,16}\s)?$")
 GROUPS = _compiled(
@@ -150,7 +164,7 @@ STUDY_WORDS = _compiled(
     r"\b(?:dataset|study|paper|manuscript|we (?:show|found|used|investigat\w{1,5})|figures?|experiments were)\b"
 )
 RACEMIC = _compiled(r"\b(?:racemic|R,S|RS|\xb1)\b|\(\xb1\)|\(R,S\)")
-LIST_WORD = _compiled(r"\bdoses?\b|\bdosages?\b|mpk|mg/kg")
+LIST_WORD = _compiled(r"\bdoses?\b|\bdosages?\b|mpk|mg/kg|\broute\b")
 START_WORD = _compiled(r"\b(?:start|starts|started|begin|onset|on|time|times|timestamps?|timepoints?)\b")
 END_WORD = _compiled(r"\b(?:end|ends|ended|stop|stops|stopped|offset|finish|finished)\b")
 ONGOING = _compiled(

@@ -19,6 +19,8 @@ from nwbswitch.schemas.substances import find_substance
 
 _LONGEST = 400
 _ANIMAL = re.compile(r"(?<![a-z0-9])sub-[^_/]*_?", re.IGNORECASE)
+_DOI = re.compile(r"(?<![0-9])10\.[0-9]{4,5}[/_]")
+_GLUED = re.compile(r"(pre|post|no|non|after|before|during)([a-z]{3,})", re.IGNORECASE)
 _CHUNK = re.compile(r"[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|[^A-Za-z0-9]+")
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[a-z]{3,})|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _NOT = frozenset(("pre", "before", "no", "non", "not", "without", "wo", "off", "minus", "prior", "undrugged"))
@@ -37,6 +39,8 @@ def read_identifier(
     ``own`` holds the lab's own codes in lower case.
     """
     whole = plain(text[:_LONGEST])
+    if _DOI.search(whole):
+        return []
     if place == FILE_NAME:
         whole = _ANIMAL.sub("", re.split(r"[/\\]", whole)[-1])
         whole = re.sub(r"\.nwb$", "", whole, flags=re.IGNORECASE)
@@ -62,6 +66,9 @@ def read_identifier(
             claim.why = MentionReason.LESION if known.kind is Kind.LESION else MentionReason.LABEL
         claim.quantities = _dose(whole, words, position, known)
         claims.append(claim)
+    if len(claims) == 1 and not claims[0].quantities:
+        stated = [each for each in find_quantities(joined) if each.unit.endswith("/kg")]
+        claims[0].quantities = stated if len(stated) == 1 else []
     if len(claims) == 1:
         _give_route(joined, claims[0])
     if len({each.known for each in claims}) > 1 and _OPTION & {word.casefold() for word in words}:
@@ -79,7 +86,16 @@ def _words(text: str, own: Mapping[str, Known]) -> list[str]:
     for chunk in _CHUNK.findall(text):
         if not chunk[0].isalnum():
             continue
-        if not chunk[0].isalpha() or chunk.casefold() in own or find_code(chunk) is not None or find_names(chunk):
+        glued = _GLUED.fullmatch(chunk)
+        if glued is not None and (find_names(glued[2]) or find_code(glued[2]) is not None):
+            found += [glued[1], glued[2]]
+            continue
+        if (
+            not chunk[0].isalpha()
+            or chunk.casefold() in own
+            or find_code(chunk) is not None
+            or find_names(chunk)
+        ):
             found.append(chunk)
         else:
             found += _CAMEL.findall(chunk)

@@ -92,7 +92,9 @@ def joined(claims: Sequence[Claim]) -> Joined:
     if has_test or found.open or found.conflicts or found.nothing:
         found.mentioned += rest
     else:
-        found.open += _first_of_each(each for each in rest if _is_tested(each) and each.scope is not Scope.NAME)
+        found.open += _first_of_each(
+            each for each in rest if _is_tested(each) and each.scope is not Scope.NAME
+        )
         found.mentioned += [each for each in rest if each.scope is Scope.NAME]
     return found
 

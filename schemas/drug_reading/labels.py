@@ -11,14 +11,15 @@ from nwbswitch.schemas.drug_reading.codes import NO_CODES
 from nwbswitch.schemas.drug_reading.evidence import Statement
 from nwbswitch.schemas.drug_reading.identifiers import read_identifier
 from nwbswitch.schemas.drug_reading.kinds import Kind, Known
+from nwbswitch.schemas.drug_reading.lexicon import spaced
 from nwbswitch.schemas.drug_reading.places import Scope
-from nwbswitch.schemas.drug_reading.plain_text import plain, spaced
+from nwbswitch.schemas.drug_reading.plain_text import plain
 from nwbswitch.schemas.drug_reading.prose import read_prose
 
 MAX_EVENTS = 100
 """Of a label with more times, they are no single administrations: the first is taken."""
 _TABLE = re.compile(
-    r"(?:^|[;,{]\s?|\b)[\"']?(?:drug|compound|substance|treatment|pharmacolog\w{1,4}|injected|infusate|agent|ligand|manipulation)"
+    r"(?:^|[;,{]\s?|\b)[\"']?(?:drug|compound|substance|treatment|pharmacolog\w{1,4}|injected|infusate|agent|ligand|manipulation|an(?:a)?esthe\w{1,6})"
     r"(?:[_ ](?:name|type|given|administered|injected|id|condition))?s?[\"']?\s?[:=]",
     re.IGNORECASE,
 )
@@ -30,9 +31,7 @@ def read_label(statement: Statement, *, own: Mapping[str, Known] = NO_CODES) -> 
     text, place = statement.text, statement.place
     is_table = bool(_TABLE.search(text[:400]))
     scope = Scope.PHARMACOLOGY if is_table else Scope.NAME
-    claims = read_prose(
-        text, place, scope, own=own, is_table=is_table, is_timed=bool(statement.times_s)
-    )
+    claims = read_prose(text, place, scope, own=own, is_table=is_table, is_timed=bool(statement.times_s))
     named = [each for each in claims if each.known is not None or each.stance is Stance.NOTHING]
     if not named and (len(text) < _SHORT or is_table):
         coded = read_identifier(_values(text) if is_table else text, place, scope, own=own)

@@ -86,7 +86,7 @@ LY354740; thioperamide; theophylline; rapamycin; anisomycin; cycloheximide; metf
 liraglutide; exendin-4; fenfluramine; dexfenfluramine; romidepsin; trichostatin A; vorinostat; mifepristone;
 estradiol; progesterone; allopregnanolone; brexanolone; ganaxolone; pregnenolone; CGS 21680;
 lipopolysaccharide=LPS; capsaicin; icilin; menthol; 5-iodotubercidin; nomifensine; GBR-12909; VU0467154;
-emraclidine; basmisanil; L-655,708; CX-516; kynurenic acid; nitrous oxide; domperidone; finasteride;
+emraclidine; basmisanil; L-655,708; CX-516; kynurenic acid=kynurenate; nitrous oxide; domperidone; finasteride;
 methylscopolamine; dexmethylphenidate
 """
 _LIGANDS = """

@@ -53,7 +53,7 @@ _BREAK = re.compile(r"[.!?;](?=[\s\"'])|\n(?=[ ]*\n)|\n(?=[ ]*(?:[-*]|[0-9]{1,2}
 _LAST_WORD = re.compile(r"[\w.]{1,12}$")
 _ROUTES = frozenset("i.p i.v s.c i.m p.o i.n i.c.v i.t r.o v.o b.i.d q.d".split())
 _ABBREVIATIONS = frozenset(
-    "e.g i.e approx ca vs al fig figs no min mins hr hrs conc dr st resp incl cf etc max temp vol wt b.w".split()
+    "e.g i.e inj exp rec approx ca vs al fig figs no min mins hr hrs conc dr st resp incl cf etc max temp vol wt b.w".split()
 )
 
 
@@ -62,7 +62,9 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _BREAK.finditer(text):
         mark, place = match.group(), match.start()
-        if (mark == "." and not _ends_sentence(text, place)) or (mark == ";" and _is_in_brackets(text, start, place)):
+        if (mark == "." and not _ends_sentence(text, place)) or (
+            mark == ";" and _is_in_brackets(text, start, place)
+        ):
             continue
         if text[start : match.start()].strip():
             yield start, match.start()
@@ -83,13 +85,3 @@ def _ends_sentence(text: str, dot: int) -> bool:
     if before in _ROUTES:
         return following[:1].isupper()
     return before not in _ABBREVIATIONS
-
-
-_WORDS_IN_ONE = re.compile(
-    r"(?<=[a-z]{2})(?=[A-Z][a-z])|(?<=[A-Z]{3})(?=[A-Z][a-z]{2})|(?<=[a-z]{3})(?=[A-Z]{2,6}\b)"
-)
-
-
-def spaced(text: str) -> str:
-    """Return a plain text with ``KetamineInjection``, ``CNOInjection`` and ``before_CNO`` in words."""
-    return _WORDS_IN_ONE.sub(" ", text).replace("_", " ")

@@ -13,16 +13,17 @@ from nwbswitch.schemas.drug_reading.claims import Claim, Stance
 from nwbswitch.schemas.drug_reading.codes import NO_CODES, find_code
 from nwbswitch.schemas.drug_reading.evidence import MentionReason
 from nwbswitch.schemas.drug_reading.kinds import TESTED, Kind, Known
-from nwbswitch.schemas.drug_reading.lexicon import NameSpan, find_names
+from nwbswitch.schemas.drug_reading.lexicon import find_names, NameSpan, spaced
 from nwbswitch.schemas.drug_reading.moments import Clock
 from nwbswitch.schemas.drug_reading.places import Scope
-from nwbswitch.schemas.drug_reading.plain_text import plain, quote, sentences, spaced
+from nwbswitch.schemas.drug_reading.plain_text import plain, quote, sentences
 from nwbswitch.schemas.drug_reading.quantities import Measure, find_tuples
 from nwbswitch.schemas.drug_reading.stances import Setting, judge, role_of
 from nwbswitch.schemas.substance import Stereochemistry
 from nwbswitch.schemas.substances import find_substance, salt_name
 
 _CODE = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]{1,6}(?![\w-])")
+_DOSED_CODE = re.compile(r"(?<![\w-])[A-Za-z][A-Za-z0-9]{1,6}(?=\s?[(:,]?\s?[0-9.]{1,6}\s?(?:mg|ug|mcg|%))")
 _TOKEN = re.compile(r"[^\W_][\w-]{0,30}")
 _SALT = re.compile(
     r"[ -](hydrochloride|HCl|hydrobromide|HBr|maleate|tartrate|sulfate|sulphate|citrate|fumarate)\b", re.I
@@ -66,6 +67,8 @@ def read_prose(
         Whether the file gives times for what is named.
     """
     whole = spaced(plain(text)) if scope is Scope.NAME or len(text) < _SHORT else plain(text)
+    if is_table:
+        whole = whole.replace(";", ",")
     if scope is Scope.VIRUS or cues.EMPTY.match(whole[:40]):
         return []
     if scope in (Scope.SESSION, Scope.NAME) and len(whole) < _SHORT:
@@ -78,7 +81,12 @@ def read_prose(
     if not names and not gives and scope is not Scope.PHARMACOLOGY and not cues.NOTHING_GIVEN.search(whole):
         return []
     setting = Setting(
-        scope, bool(cues.SURGERY.search(whole)), len(whole.split()), place.endswith("keywords"), is_timed
+        scope=scope,
+        is_surgical=bool(cues.SURGERY.search(whole)),
+        n_words=len(whole.split()),
+        is_keywords=place.endswith("keywords"),
+        is_anaesthetised=bool(cues.ANAESTHESIA.search(whole)),
+        is_timed=is_timed,
     )
     claims: list[Claim] = []
     loose: list[tuple[str, Loose]] = []
@@ -114,10 +122,11 @@ def _with_codes(
         return names
     taken = [(each.start, each.end) for each in names]
     added = []
-    for match in _CODE.finditer(text[:2000]):
+    for match in (*_CODE.finditer(text[:2000]), *_DOSED_CODE.finditer(text[:2000])):
         code = find_code(match.group())
         free = not any(start < match.end() and match.start() < end for start, end in taken)
         if code is not None and code.sure and free:
+            taken.append(match.span())
             added.append(NameSpan(match.start(), match.end(), code.candidates[0], is_code=True))
     return sorted([*names, *added], key=lambda each: each.start)
 
@@ -135,6 +144,9 @@ def _claims(text: str, found: Sequence[Found], place: str, setting: Setting) -> 
             stance, why = Stance.ASIDE, MentionReason.CHRONIC
         claims.append(_claim(text, each, place, setting, stance, why, role))
     options = _options(text, found)
+    if setting.scope is Scope.STUDY:
+        listed = (each for each in found for one in each.quantities if one.value is None and not one.is_range)
+        options |= {each.name.known.name for each in listed if not each.moments}
     for claim in claims:
         if claim.stance is Stance.GIVEN and claim.known is not None and claim.known.name in options:
             claim.stance, claim.why = Stance.OPTION, MentionReason.ALTERNATIVE
@@ -204,8 +216,9 @@ def _options(text: str, found: Sequence[Found]) -> set[str]:
     for one, other in zip(tested, tested[1:], strict=False):
         kinds = {one.name.known.kind, other.name.known.kind}
         between = text[one.name.end : other.name.start]
+        slash = between.strip() == "/" and Kind.CONTROL in kinds
         if (
-            cues.OR_BETWEEN.search(between)
+            (slash or cues.OR_BETWEEN.search(between))
             and Kind.BLOCKER not in kinds
             and one.name.known != other.name.known
         ):

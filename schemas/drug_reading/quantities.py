@@ -55,7 +55,7 @@ _WEIGHT = rf"(?:{_PER}{_BODY}(?:\s?\^?-1)?|{_BODY}(?:\s?\^?-1)?|/\s?g\b(?!/))"
 _PERIOD = r"(?:hours?|hrs?|h|minutes?|min|seconds?|sec|s)"
 _TIME = rf"(?:(?:\s?/\s?|\s?per\s){_PERIOD}|[\s.\xb7]{_PERIOD}\s?\^?-1)"
 _UNIT = (
-    rf"(?P<per_weight>(?:g|{_MASS}|{_AMOUNT}|{_VOLUME}|iu|units?){_WEIGHT}(?P<weight_rate>{_TIME})?|mpk)"
+    rf"(?P<per_weight>(?:g|{_MASS}|{_AMOUNT}|{_VOLUME}|iu|units?|u){_WEIGHT}(?P<weight_rate>{_TIME})?|mpk)"
     rf"|(?P<per_volume>(?:{_MASS}|{_AMOUNT}|iu|g){_PER}(?:{_VOLUME}|l|liter|litre)(?:\s?\^?-1)?)"
     r"|(?P<molar>(?-i:[munp]M))"
     r"|(?P<percent>%(?:\s?\(?(?:v/v|w/v|v/w|w/w|vol\.?)\)?)?|\bvol\.?\s?%|\bpercent\b|\bpct\b)"
@@ -84,7 +84,7 @@ _NUMERATORS = {
     "ng": "ng", "nanogram": "ng", "pg": "pg", "g": "g", "mmol": "mmol", "umol": "umol", "micromole": "umol",
     "nmol": "nmol", "nanomole": "nmol", "pmol": "pmol", "ml": "mL", "cc": "mL", "milliliter": "mL",
     "millilitre": "mL", "ul": "uL", "microliter": "uL", "microlitre": "uL", "nl": "nL", "nanoliter": "nL",
-    "nanolitre": "nL", "iu": "[IU]", "unit": "[IU]",
+    "nanolitre": "nL", "iu": "[IU]", "unit": "[IU]", "u": "[IU]",
 }  # fmt: skip
 _DENOMINATORS = {
     "kg": "kg", "kilogram": "kg", "kilo": "kg", "g": "g", "ml": "mL", "cc": "mL", "ul": "uL", "nl": "nL",
@@ -164,7 +164,11 @@ def _with_units(text: str, pattern: re.Pattern[str]) -> Iterator[Quantity]:
         kind = next(name for name in _MEASURES if match[name])
         unit = _ucum(kind, match[kind])
         numbers = _numbers(match["numbers"])
-        if unit is None or numbers is None or _NUMBER_BEFORE.search(text, max(0, match.start() - 12), match.start()):
+        if (
+            unit is None
+            or numbers is None
+            or _NUMBER_BEFORE.search(text, max(0, match.start() - 12), match.start())
+        ):
             continue
         measure = Measure.RATE if kind == "per_weight" and match["weight_rate"] else _MEASURES[kind]
         yield Quantity(match.start(), match.end(), *numbers, unit, measure)

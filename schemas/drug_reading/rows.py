@@ -80,9 +80,7 @@ def _rows(treatment: Treatment, value: Values, role: Role) -> Iterator[Row]:
         yield _row(treatment, value, role, time, dose)
 
 
-def _row(
-    treatment: Treatment, value: Values, role: Role, time: Time | None, dose: Amount | None
-) -> Row:
+def _row(treatment: Treatment, value: Values, role: Role, time: Time | None, dose: Amount | None) -> Row:
     fields: dict[str, Any] = {}
     evidence: list[Evidence] = []
     lacks: list[str] = []

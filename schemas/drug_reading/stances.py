@@ -30,6 +30,7 @@ _SEDATIVES = frozenset(
     )
 )
 _PERIOPERATIVE = frozenset(("dexamethasone", "atropine", "atipamezole"))
+_DRUNK = re.compile(r"\b(?:drinking|tap|fish|system|holding|embryo)[ -]$", re.IGNORECASE)
 _SHORT_WORDS = 8
 _IN_MILLIMOLAR = re.compile(r"\b(?:in|containing) \(?mM\b")
 
@@ -44,6 +45,8 @@ class Setting:
     n_words: int
     """Words of the statement."""
     is_keywords: bool = False
+    is_anaesthetised: bool = False
+    """Whether the statement speaks of anaesthesia anywhere."""
     is_timed: bool = False
     """Whether the file gives times for it."""
 
@@ -68,7 +71,11 @@ def judge(
     name, kind = each.name, each.name.known.kind
     left, right = left_of(text, found, each), text[name.end : name.end + _WINDOW]
     ingredient = _as_ingredient(text, each, left, right)
-    if ingredient is None and kind in (Kind.ENDOGENOUS, Kind.SOLUTE) and not _is_strict(text, each, left, right):
+    if (
+        ingredient is None
+        and kind in (Kind.ENDOGENOUS, Kind.SOLUTE)
+        and not _is_strict(text, each, left, right)
+    ):
         return None
     steps = (
         ingredient,
@@ -113,7 +120,7 @@ def _as_ingredient(text: str, each: Found, left: str, right: str) -> Judgement:
     """Judge solvents, ingredients of solutions, and what rinses, fills or rewards."""
     name, kind = each.name, each.name.known.kind
     aside = (Stance.ASIDE, MentionReason.SOLUTION)
-    if each.is_solvent:
+    if each.is_solvent or (name.known.name == "water" and _DRUNK.search(left)):
         return aside
     if kind is Kind.LABEL:
         return Stance.ASIDE, MentionReason.LABEL
@@ -146,7 +153,9 @@ def _as_other_use(text: str, each: Found, role: Role | None, setting: Setting) -
     """Judge lesions, surgery, gene induction and chronic treatment."""
     name, kind = each.name, each.name.known.kind
     around = text[max(0, name.start - 50) : name.end + 60]
-    if kind is Kind.LESION and not cues.ACUTE.search(text):
+    if cues.OF_OTHERS.match(text[name.end : name.end + 90]):
+        return Stance.ASIDE, MentionReason.ALTERNATIVE
+    if kind is Kind.LESION and not (each.has_dose and cues.ACUTE.search(around)):
         return Stance.ASIDE, MentionReason.LESION
     if kind is Kind.INDUCER:
         return Stance.ASIDE, MentionReason.INDUCTION
@@ -161,7 +170,12 @@ def _as_other_use(text: str, each: Found, role: Role | None, setting: Setting) -
 
 def _is_surgical(text: str, each: Found, role: Role | None, setting: Setting) -> bool:
     surgery, recording = _distances(text, each, cues.SURGERY), _distances(text, each, cues.RECORDING)
+    if each.name.known.name in _PERIOPERATIVE:
+        habit = setting.is_anaesthetised and each.name.known.name != "atipamezole"
+        return bool(surgery) or setting.is_surgical or habit
     if role in (Role.ANAESTHETIC, Role.ANALGESIC):
+        if cues.HANDLING.search(text):
+            return True
         if cues.PERFUSION.search(text) and not recording:
             return True
         if surgery and recording:
@@ -169,8 +183,6 @@ def _is_surgical(text: str, each: Found, role: Role | None, setting: Setting) ->
         return bool(surgery) or (setting.is_surgical and not recording)
     if each.name.known.kind in (Kind.CONTROL, Kind.SOLUTE):
         return bool(surgery) and not cues.GROUP_AFTER.match(text[each.name.end :])
-    if each.name.known.name in _PERIOPERATIVE:
-        return bool(surgery) or setting.is_surgical
     return bool(cues.SURGICAL_ACT.search(text)) and not recording
 
 
@@ -181,7 +193,7 @@ def _distances(text: str, each: Found, cue: re.Pattern[str]) -> list[int]:
 
 
 def _as_topic(each: Found, left: str, right: str) -> Judgement:
-    if each.has_dose or each.moments:
+    if each.has_dose or each.is_timed:
         return None
     if cues.TOPIC_BEFORE.search(left) or cues.TOPIC_AFTER.match(right):
         if each.name.known.kind in (Kind.ENDOGENOUS, Kind.SOLUTE):
@@ -201,14 +213,18 @@ def _is_strict(text: str, each: Found, left: str, right: str) -> bool:
 
 def _as_given(text: str, each: Found, left: str, right: str, setting: Setting) -> Judgement:
     given, topic = (Stance.GIVEN, None), (Stance.TOPIC, MentionReason.TOPIC)
-    stated = each.has_dose or bool(each.moments)
+    stated = each.has_dose or each.is_timed
     match setting.scope:
         case Scope.PHARMACOLOGY:
             return given
         case Scope.NAME:
             return given if setting.is_timed or cues.GIVEN_NEAR.search(text) else topic
         case Scope.SLICES:
-            return given if each.has_dose else None
+            is_drug = each.name.known.kind not in (Kind.ENDOGENOUS, Kind.SOLUTE)
+            return given if each.has_dose and is_drug else None
+        case Scope.ANIMAL:
+            timed = any(moment.clock in (Clock.SESSION, Clock.SINCE) for moment in each.moments)
+            return given if timed or cues.ASSIGNED.search(text) else topic
         case Scope.STUDY:
             if setting.is_keywords:
                 return topic

@@ -79,6 +79,8 @@ def values_of(treatment: Treatment, *, session_start: datetime | None) -> Values
     _read_doses(treatment, found)
     for name, kind in (("concentration", Measure.CONCENTRATION), ("rate", Measure.RATE)):
         stated = _quantities(treatment.claims, kind) or _quantities(treatment.details, kind)
+        if kind is Measure.CONCENTRATION and not stated and treatment.known.name not in VOLATILE:
+            stated = _quantities(treatment.claims, Measure.PERCENT)
         if len({(each.values, each.unit) for _, each in stated}) == 1 and stated[0][1].value is not None:
             claim, quantity = stated[0]
             setattr(found, name, _amount(claim, quantity, quantity.value or 0.0))
@@ -99,7 +101,12 @@ def _value(claim: Claim, value: float | str, words: str = "", *, inferred: bool 
 
 
 def _amount(
-    claim: Claim, quantity: Quantity, value: float | str, *, unit_of: Claim | None = None, inferred: bool = False
+    claim: Claim,
+    quantity: Quantity,
+    value: float | str,
+    *,
+    unit_of: Claim | None = None,
+    inferred: bool = False,
 ) -> Amount:
     """Return a number with the unit of the quantity, which may be read from another claim."""
     number = _value(claim, value, quantity.words, inferred=inferred)
@@ -299,7 +306,9 @@ def _on_session_clock(moment: Moment, session_start: datetime | None) -> tuple[f
 
 def times_told(claim: Claim, *, session_start: datetime | None) -> tuple[float, ...]:
     """Return the times that the words of one claim give, s on the session clock."""
-    found = [_on_session_clock(each, session_start) for each in claim.moments if each.start not in claim.anchors]
+    found = [
+        _on_session_clock(each, session_start) for each in claim.moments if each.start not in claim.anchors
+    ]
     return tuple(sorted({second for each in found for second in each}))
 
 
