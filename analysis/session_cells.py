@@ -22,6 +22,7 @@ from nwbswitch.analysis.sources import Source
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.issues import Issue, Place, has_errors, issue
+from nwbswitch.schemas.memory_arenas import use_few_arenas
 from nwbswitch.schemas.overrides import Overrides
 
 MAX_FALSE_PER_MIN = 0.05
@@ -75,6 +76,7 @@ class MeasureSession:
     """Of far files."""
 
     def __call__(self, source: Source) -> bytes | Unmeasured:
+        use_few_arenas()
         cache = None if self.cache is None or source.path is not None else self.cache.open()
         with open_recording(source, overrides=self.overrides, cache=cache) as recording:
             found = list(recording.outline.issues)
