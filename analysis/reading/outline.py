@@ -181,7 +181,7 @@ class Points:
     """Spans in which all neurons that are accepted were recorded."""
     conversion_s: float = 1.0
     in_order: bool = True
-    """False where times step back within a row or are no numbers: such rows are sorted before they are used."""
+    """False where times step back within a row or are no numbers: such rows are sorted before use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from nwbswitch.analysis.reading.drug_places import drug_statements
 from nwbswitch.analysis.reading.outline import Outline, Plane, Points, SubjectFacts, WindowSpan
 from nwbswitch.analysis.reading.planes import FoundPlanes, read_planes
 from nwbswitch.analysis.reading.points import find_points
+from nwbswitch.analysis.reading.stated_neurons import restated
 from nwbswitch.analysis.reading.stored_values import dataset_at, text_of
 from nwbswitch.analysis.reading.subjects import read_subject
 from nwbswitch.analysis.reading.windows import check_overlap, read_windows
@@ -74,8 +75,14 @@ def _outline(nwb: h5py.File, name: str, override: Override) -> Outline:
     activity: list[Issue] = []
     traced = read_planes(nwb, name=name, override=override, found=activity)
     points = find_points(
-        nwb, name=name, found=activity, accepted=override.points, unit_s=override.points_unit_s
+        nwb,
+        name=name,
+        found=activity,
+        accepted=override.points,
+        unit_s=override.points_unit_s,
+        accepted_rois=override.accepted,
     )
+    points = tuple(replace(each, neurons=restated(each.neurons, override)) for each in points)
     nothing = _nothing_measured(traced, points, keywords, name, activity)
     # Who was given what matters only where there is something to measure.
     found = [*activity, *nothing] if nothing else [*found, *activity]
