@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
@@ -34,7 +35,7 @@ print(Path("/proc/self/maps").read_text().count("---p") - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="arenas are of glibc on Linux")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are of glibc")
 def test_threads_share_arenas() -> None:
     def reserves(few: bool) -> int:
         program = [sys.executable, "-c", ARENAS.format(few=few)]
