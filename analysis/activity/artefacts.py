@@ -6,11 +6,12 @@ decays over the time constant of the indicator, and never falls below rest. Henc
 wants more than half of the traces:
 
 - *Stood still*: 95 % of the traces repeat the frame before exactly, as blanked and repeated frames do.
-- *Dip*: a jump down and later one up, between which the traces lie below what is around. At any frame rate.
-- *Flash*: a jump up and later one down, between which the traces stay up, and after which less is left than
-  half of what calcium would leave after one frame, were its decay as fast as that of the fastest indicator,
-  jGCaMP8f: 67 ms to half (Zhang et al. 2023, Nature 615:884-891). Below some 4.5 Hz so little would be left
-  that the two cannot be told apart, and flashes are not looked for.
+- *Dip*: a jump down and later one up, between which the traces lie below what is usual. At any frame rate.
+- *Flash*: a jump up and later one down, between which the traces stay up, and after which a quarter of the
+  traces keep less, by three standard errors of that quartile, than calcium would leave after one frame, were
+  its decay as fast as that of the fastest indicator, jGCaMP8f: 67 ms to half (Zhang et al. 2023, Nature
+  615:884-891). A quarter, since scanning lets some of the traces fall one frame later. Below 4.8 Hz so little
+  would be left that the two cannot be told apart, and flashes are not looked for.
 
 A frame on either side goes too, as scanning shares an edge between two frames. What does not come back
 within `LONGEST_S` is a step, which resting fluorescence follows, and no artefact.
@@ -31,17 +32,20 @@ Samples = NDArray[np.float32]
 
 MIN_JUDGES = 10
 """Fewest traces that can say what most of them do."""
-MOST = 0.5
+MOST = 0.45
+"""Share of traces that must jump at one frame: scanning can share an edge evenly between two frames."""
 STILL_SHARE = 0.95
-JUMP_SD = 5.0
+JUMP_SD = 3.5
 """A jump is this many SDs of the trace's own steps between frames."""
 AWAY_SD = 3.0
-"""Between its edges an artefact lies this many SDs of one frame away from what is around, in the median."""
+"""Between its edges an artefact lies this many SDs of one frame away from what is usual, in the median."""
 LONGEST_S = 30.0
-AROUND_S = 10.0
-"""On either side of a dip, what it is compared with."""
-FASTEST_DECAY_S = 0.067 / math.log(2)
-LEAST_LEFT = 0.1
+SURE_SD = 3.0
+QUARTILE_SD = 0.6745
+QUARTILE_ERROR = 1.3626
+"""Standard error of the quartile of n normal values, times the square root of n, in SDs."""
+FASTEST_DECAY_S = 0.07
+LEAST_LEFT = 0.05
 """Share of calcium that a frame must leave for a flash to be told from it."""
 BIN_FRAMES = 256
 """Frames over which the SD of steps is taken, before the median of all such stretches."""
@@ -58,9 +62,11 @@ def artefacts(traces: Samples, rate_hz: float) -> Flags:
         Frame rate, Hz.
     """
     found = np.zeros(traces.shape[1], dtype=bool)
+    if traces.shape[0] < MIN_JUDGES or traces.shape[1] < 3:
+        return found
     sd = _step_sd(traces)
     usable = np.isfinite(sd) & (sd > 0)
-    if usable.sum() < MIN_JUDGES or traces.shape[1] < 3:
+    if usable.sum() < MIN_JUDGES:
         return found
     traces, limit = traces[usable], (JUMP_SD * sd[usable]).astype(np.float32)[:, None]
     steps = np.diff(traces, axis=1)
@@ -69,15 +75,24 @@ def artefacts(traces: Samples, rate_hz: float) -> Flags:
     found[:-1] |= still
     up, down = ((sign * steps > limit).mean(axis=0) > MOST for sign in (np.float32(1), np.float32(-1)))
     frame_sd = (sd[usable] / math.sqrt(2)).astype(np.float32)
-    longest, around = round(LONGEST_S * rate_hz), max(3, round(AROUND_S * rate_hz))
+    usual = sorted_median(np.sort(traces[:, :: max(1, round(rate_hz))], axis=1)).astype(np.float32)
+    traces = (traces - usual[:, None]) / frame_sd[:, None]
     left = math.exp(-1 / (rate_hz * FASTEST_DECAY_S))
-    for start, stop in _pairs(down, up, longest):
-        if _is_dip(traces, frame_sd, start, stop, around):
+    edges = [(int(frame) + 1, bool(up[frame])) for frame in np.flatnonzero(up | down)]
+    free_from = 0
+    for index, (start, rises) in enumerate(edges):
+        if start < free_from:
+            continue
+        stop = next((frame for frame, also in edges[index + 1 :] if also is not rises), None)
+        if stop is None or stop - start > LONGEST_S * rate_hz:
+            continue
+        if rises:
+            is_one = left >= LEAST_LEFT and _is_flash(traces, start, stop, left)
+        else:
+            is_one = _is_dip(traces, start, stop)
+        if is_one:
             found[start:stop] = True
-    if left >= LEAST_LEFT:
-        for start, stop in _pairs(up, down, longest):
-            if _is_flash(traces, frame_sd, start, stop, left):
-                found[start:stop] = True
+            free_from = stop + 2
     wider = found.copy()
     wider[1:] |= found[:-1]
     wider[:-1] |= found[1:]
@@ -91,32 +106,26 @@ def _step_sd(traces: Samples) -> Floats:
     return math.sqrt(2) * sorted_median(np.sort(step_sd(binned), axis=1))
 
 
-def _pairs(first: Flags, second: Flags, longest: int) -> list[tuple[int, int]]:
-    """Return, for every jump of one kind, the frame after it and that after the next jump of the other."""
-    starts, stops = np.flatnonzero(first) + 1, np.flatnonzero(second) + 1
-    following = np.searchsorted(stops, starts, side="right")
-    pairs = []
-    for start, index in zip(starts, following, strict=True):
-        if index < stops.size and stops[index] - start <= longest:
-            pairs.append((int(start), int(stops[index])))
-    return pairs
+def _is_dip(traces: Samples, start: int, stop: int) -> bool:
+    """Return whether traces lie below what is usual, and neither before nor after; in SDs of one frame."""
+    before, after = (float(np.nanmedian(traces[:, frame])) for frame in (start - 1, stop))
+    between = np.nanmedian(traces[:, start:stop], axis=0)
+    return bool((between < -AWAY_SD).all() and min(before, after) > between.max() / 2)
 
 
-def _is_dip(traces: Samples, frame_sd: Samples, start: int, stop: int, around: int) -> bool:
-    beside = np.concatenate(
-        [traces[:, max(0, start - around) : start], traces[:, stop : stop + around]], axis=1
-    )
-    rest = sorted_median(np.sort(beside, axis=1))[:, None]
-    below = np.nanmedian((traces[:, start:stop] - rest) / frame_sd[:, None], axis=0)
-    return bool((below < -AWAY_SD).all())
-
-
-def _is_flash(traces: Samples, frame_sd: Samples, start: int, stop: int, left: float) -> bool:
+def _is_flash(traces: Samples, start: int, stop: int, left: float) -> bool:
+    """Return whether traces rise from what is usual, stay up and fall to where they were."""
     before = traces[:, start - 1]
-    above = np.nanmedian((traces[:, start:stop] - before[:, None]) / frame_sd[:, None], axis=0)
-    if not (above > AWAY_SD).all():
+    above = np.nanmedian(traces[:, start:stop] - before[:, None], axis=0)
+    usual = abs(float(np.nanmedian(before)))
+    if not (above > AWAY_SD).all() or usual > above.min() / 2:
         return False
     height = traces[:, stop - 1] - before
-    high = height > JUMP_SD * frame_sd
+    high = height > AWAY_SD
     share = (traces[:, stop] - before)[high] / height[high]
-    return bool(high.any() and np.nanmedian(share) < left / 2)
+    share = share[np.isfinite(share)]
+    if not share.size:
+        return False
+    noise = math.sqrt(2) / float(np.median(height[high]))
+    least = left - noise * (QUARTILE_SD + SURE_SD * QUARTILE_ERROR / math.sqrt(share.size))
+    return bool(np.quantile(share, 0.25) < least)

@@ -50,11 +50,10 @@ def become_dff(
     """
     positive = np.ones(traces.shape[0], dtype=bool)
     for rows in row_blocks(traces.shape[0]):
-        part = np.where(np.isfinite(traces[rows]), traces[rows], np.float32(np.nan))
+        part = traces[rows]
         part[:, spoilt] = np.nan
         if neuropil is not None:
-            around = np.where(np.isfinite(neuropil[rows]), neuropil[rows], np.float32(np.nan))
-            part = without_neuropil(part, around, coefficients[rows], rate_hz)
+            part = without_neuropil(part, neuropil[rows], coefficients[rows], rate_hz)
         part = smoothed(part, n_smooth)
         rest = resting(part, rate_hz, n_smooth)
         part = part - rest

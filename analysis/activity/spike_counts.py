@@ -28,9 +28,9 @@ def counts_in_blocks(
     n_rows = len(points.neurons.accepted)
     n_blocks = [_n_blocks(span, block_s) for span in windows]
     counts = [np.zeros((n_rows, n), dtype=np.int64) for n in n_blocks]
-    n_times = (
-        points.times.shape[0] if points.ends is None else int(points.ends[-1]) if points.ends.size else 0
-    )
+    if not windows:
+        return np.zeros((n_rows, 0), dtype=np.int64)
+    n_times = points.times.shape[0] if points.ends is None else int(points.ends.max(initial=0))
     for run in point_runs(points, arrays, slice(0, n_times), name=name):
         for span, n, count in zip(windows, n_blocks, counts, strict=True):
             since_s = run.time_s - (span.start_s - TIME_TOLERANCE_S)
@@ -38,7 +38,7 @@ def counts_in_blocks(
             block = np.minimum((since_s[inside] / block_s).astype(np.int64), n - 1)
             found = np.bincount(run.row[inside] * n + block, minlength=n_rows * n)
             count += found.reshape(n_rows, n)
-    return np.concatenate(counts, axis=1) if counts else np.zeros((n_rows, 0), dtype=np.int64)
+    return np.concatenate(counts, axis=1)
 
 
 def observed_s(points: Points, blocks: Sequence[Block]) -> Floats:

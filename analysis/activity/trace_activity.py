@@ -124,7 +124,6 @@ class _Portion:
                 continue
             self._mark_spoilt(piece, given)
             traces = given.traces
-            traces[~np.isfinite(traces)] = np.nan
             traces[:, given.spoilt] = np.nan
             begins = rises_from_zero(traces, breaks=self._breaks(given))
             self._add(given, begins, np.zeros_like(begins), traces)
@@ -176,7 +175,6 @@ class _Portion:
         for rows in row_blocks(self.slab.rows.size):
             pair = [given.traces[rows].copy(), given.neuropil[rows].copy()]
             for each in pair:
-                each[~np.isfinite(each)] = np.nan
                 each[:, given.spoilt] = np.nan
             cell, ring = (smoothed(each, self.n_smooth) for each in pair)
             slope, error = fitted_coefficients(cell, ring, self.source.rate_hz, self.n_smooth)

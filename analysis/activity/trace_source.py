@@ -200,14 +200,21 @@ def _part(trace: Trace, frames: slice, columns: slice) -> Part:
 
 
 def _matrix(value: NDArray[Any], trace: Trace, chosen: NDArray[np.int64]) -> Samples:
-    """Return traces in the unit of the file, shape (neurons, frames): data x conversion + offset."""
+    """Return traces in the unit of the file, shape (neurons, frames): data x conversion + offset.
+
+    What is infinite, or beyond single precision, is missing.
+    """
     by_neuron = value[None] if value.ndim == 1 else value.T if trace.time_first else value
     if chosen.size < by_neuron.shape[0]:
         by_neuron = by_neuron[chosen]
+    matrix = np.empty(by_neuron.shape, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         if trace.conversion == 1 and trace.offset == 0:
-            return np.array(by_neuron, dtype=np.float32, order="C")
-        scaled = np.empty(by_neuron.shape, dtype=np.float32)
-        np.multiply(by_neuron, trace.conversion, out=scaled, casting="unsafe")
-        scaled += np.float32(trace.offset)
-        return scaled
+            matrix[:] = by_neuron
+        else:
+            np.multiply(by_neuron, trace.conversion, out=matrix, casting="unsafe")
+            matrix += np.float32(trace.offset)
+    infinite = np.isinf(matrix)
+    if infinite.any():
+        matrix[infinite] = np.nan
+    return matrix
