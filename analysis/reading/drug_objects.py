@@ -26,18 +26,20 @@ MAX_TABLE_ROWS = 1000
 """Rows of a table about drugs that are read one by one."""
 _MAX_ITEM_BYTES = 65_536
 
-ACTIVITY_TYPES = frozenset(
-    """ElectricalSeries SpikeEventSeries RoiResponseSeries TwoPhotonSeries OnePhotonSeries ImageSeries OpticalSeries
-    IndexSeries ImageMaskSeries DecompositionSeries Units PlaneSegmentation ImageSegmentation FilteredEphys LFP
-    MicroscopySeries FiberPhotometryResponseSeries CommandedVoltageSeries SpatialSeries ElectrodesTable""".split()
-)
+ACTIVITY_TYPES = frozenset((
+    "ElectricalSeries", "SpikeEventSeries", "RoiResponseSeries", "TwoPhotonSeries", "OnePhotonSeries",
+    "ImageSeries", "OpticalSeries", "IndexSeries", "ImageMaskSeries", "DecompositionSeries", "Units",
+    "PlaneSegmentation", "ImageSegmentation", "FilteredEphys", "LFP", "MicroscopySeries",
+    "FiberPhotometryResponseSeries", "CommandedVoltageSeries", "SpatialSeries", "ElectrodesTable",
+))  # fmt: skip
 """Types whose names may matter, but not their descriptions or samples."""
-OTHER_TYPES = frozenset(
-    """CurrentClampSeries IZeroClampSeries CurrentClampStimulusSeries VoltageClampSeries VoltageClampStimulusSeries
-    PatchClampSeries SweepTable IntracellularRecordingsTable SimultaneousRecordingsTable SequentialRecordingsTable
-    RepetitionsTable ExperimentalConditionsTable OptogeneticSeries OptogeneticStimulusSite OptogeneticEpochsTable
-    MeaningsTable DynamicTableRegion HERD""".split()
-)
+OTHER_TYPES = frozenset((
+    "CurrentClampSeries", "IZeroClampSeries", "CurrentClampStimulusSeries", "VoltageClampSeries",
+    "VoltageClampStimulusSeries", "PatchClampSeries", "SweepTable", "IntracellularRecordingsTable",
+    "SimultaneousRecordingsTable", "SequentialRecordingsTable", "RepetitionsTable",
+    "ExperimentalConditionsTable", "OptogeneticSeries", "OptogeneticStimulusSite",
+    "OptogeneticEpochsTable", "MeaningsTable", "DynamicTableRegion", "HERD",
+))  # fmt: skip
 """Types that say nothing of drugs: their injections are of current, their stimulation is light."""
 _TABLE_TYPES = frozenset(("TimeIntervals", "EventsTable", "DynamicTable", "AnnotatedEventsTable"))
 

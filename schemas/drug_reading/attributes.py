@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from nwbswitch.schemas.drug_reading import cues
 from nwbswitch.schemas.drug_reading.kinds import VOLATILE, Kind
@@ -58,15 +59,22 @@ _FILLER = re.compile(
 )
 _BEHIND = re.compile(r"[ _-]?[^\w\s;.)]{0,2}\s?(?:[\w/.-]{1,16}[ ,:]\s?){0,3}[(\[~]?", re.IGNORECASE)
 _JOINED = re.compile(r"\s?(?:/|\+|-|,|&|and|plus|,\s?and|combined with|mixed with)\s?", re.IGNORECASE)
-_SUPPLEMENT = re.compile(r"\s?(?:i\.?p\.?\s)?(?:supplement|top-?up|booster|increment|as needed|additional)", re.IGNORECASE)
-_ANOTHER = re.compile(r"(?:\band|\bplus|\bwith|[,;+/])\s{1,2}(?:[a-z]{2,16} )?([A-Za-z][A-Za-z0-9-]{3,30})\s?[(:]?\s?$")
-_SAME_STILL = frozenset(
-    "then followed maintenance maintained induction first second session sessions dose doses thereafter later from day".split()
+_SUPPLEMENT = re.compile(
+    r"\s?(?:i\.?p\.?\s)?(?:supplement|top-?up|booster|increment|as needed|additional)", re.IGNORECASE
 )
+_ANOTHER = re.compile(
+    r"(?:\band|\bplus|\bwith|[,;+/])\s{1,2}(?:[a-z]{2,16} )?([A-Za-z][A-Za-z0-9-]{3,30})\s?[(:]?\s?$"
+)
+_SAME_STILL = frozenset((
+    "then", "followed", "maintenance", "maintained", "induction", "first", "second", "session",
+    "sessions", "dose", "doses", "thereafter", "later", "from", "day",
+))  # fmt: skip
 _AWAY = re.compile(r"[;)]|\.\s[A-Z]")
 _RATIO = re.compile(r"\s?[:/]\s?")
 _TOGETHER = re.compile(r"\b(?:and|plus|with)\b|[+/]", re.IGNORECASE)
-_APART = re.compile(r"\b(?:then|followed|after|before|later|reversed|at [0-9]{1,4} ?(?:s|m|h))\b|;", re.IGNORECASE)
+_APART = re.compile(
+    r"\b(?:then|followed|after|before|later|reversed|at [0-9]{1,4} ?(?:s|m|h))\b|;", re.IGNORECASE
+)
 _INSTANTS = (Clock.SESSION, Clock.SINCE, Clock.DAYTIME)
 _OF = re.compile(r"\s(?:of\s)?")
 _IS = re.compile(r"\s?[(\[:,=]?\s?(?:at\s|dose\s|of\s)?")
@@ -201,9 +209,7 @@ def _give_quantities(
                 one.quantities.append(each)
             continue
         owner = _owner(text, owners, each.start, each.end, comes_first=first)
-        if owner is None:
-            loose.quantities.append(each)
-        elif _SUPPLEMENT.match(text, each.end) or _is_of_another(text, owner, each):
+        if owner is None or _SUPPLEMENT.match(text, each.end) or _is_of_another(text, owner, each):
             loose.quantities.append(each)
         elif _accepts(text, owner, each):
             owner.quantities.append(each)
@@ -213,8 +219,12 @@ def _doses_come_first(text: str, owners: Sequence[Found], doses: Sequence[Quanti
     """Return whether a sentence writes ``10 mg/kg ketamine`` rather than ``ketamine 10 mg/kg``."""
     ahead = behind = 0
     for each in doses:
-        ahead += any(_OF.fullmatch(text[each.end : one.name.start]) for one in owners if one.name.start >= each.end)
-        behind += any(_IS.fullmatch(text[one.name.end : each.start]) for one in owners if one.name.end <= each.start)
+        ahead += any(
+            _OF.fullmatch(text[each.end : one.name.start]) for one in owners if one.name.start >= each.end
+        )
+        behind += any(
+            _IS.fullmatch(text[one.name.end : each.start]) for one in owners if one.name.end <= each.start
+        )
     if ahead != behind:
         return ahead > behind
     return bool(doses and owners) and doses[0].start < owners[0].name.start
@@ -265,10 +275,7 @@ def _shared(text: str, owners: Sequence[Found], each: Quantity) -> list[Found]:
     run = [one for one in owners if one.name.end <= each.start][-count:]
     if len(run) < count:
         return []
-    joined = all(
-        _JOINED.fullmatch(text[one.name.end : other.name.start])
-        for one, other in zip(run, run[1:], strict=False)
-    )
+    joined = all(_JOINED.fullmatch(text[one.name.end : other.name.start]) for one, other in pairwise(run))
     return run if joined and _BEHIND.fullmatch(text[run[-1].name.end : each.start]) else []
 
 
@@ -297,7 +304,7 @@ def _is_shared(text: str, owners: Sequence[Found], route: RouteSpan) -> bool:
         return True
     if len({id(one.moments) for one in owners if one.moments}) > 1:
         return False
-    gaps = (text[one.name.end : other.name.start] for one, other in zip(owners, owners[1:], strict=False))
+    gaps = (text[one.name.end : other.name.start] for one, other in pairwise(owners))
     return not any(_APART.search(gap) for gap in gaps)
 
 
@@ -347,7 +354,7 @@ def _share_moment(text: str, owners: Sequence[Found]) -> None:
     timed = [each for each in owners if any(one.clock in _INSTANTS for one in each.moments)]
     if len(timed) != 1 or len(owners) < 2 or any(each.name.known.kind is Kind.CONTROL for each in owners):
         return
-    gaps = [text[one.name.end : other.name.start] for one, other in zip(owners, owners[1:], strict=False)]
+    gaps = [text[one.name.end : other.name.start] for one, other in pairwise(owners)]
     if all(_TOGETHER.search(gap) and not _APART.search(gap) for gap in gaps) and not timed[0].anchors:
         for each in owners:
             each.moments = timed[0].moments
@@ -360,6 +367,6 @@ def _anchor(text: str, owners: Sequence[Found], each: Moment) -> Found | None:
     for one in owners:
         if one.name.start >= each.anchor:
             gap = text[min(max(each.anchor, each.end), one.name.start) : one.name.start]
-            close = one.name.start <= each.end or len(gap.split()) <= 5 and not _AWAY.search(gap)
+            close = one.name.start <= each.end or (len(gap.split()) <= 5 and not _AWAY.search(gap))
             return one if close else None
     return None

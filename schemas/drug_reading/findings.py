@@ -21,6 +21,7 @@ _SHOWN = (
     "timestamp_s", "duration_s", "substance", "role", "control_kind", "dose", "dose_unit", "concentration",
     "concentration_unit", "route",
 )  # fmt: skip
+_CLASH_WORDS = {"timestamp_s": "time"}
 _FIELD_WORDS = {"timestamp_s": "when it was given", "dose": "its dose", "dose_unit": "the unit of its dose"}
 
 
@@ -79,8 +80,8 @@ def clash_issue(clash: Clash, substance: str, *, name: str, rows: Sequence[Row])
     """Return the finding that two places state different values of one field."""
     first, second = clash.first, clash.second
     message = (
-        f"The {clash.field} of {substance} is {first.words} in {first.place} ({first.quote!r}) and "
-        f"{second.words} in {second.place} ({second.quote!r}); neither was taken."
+        f"The {_CLASH_WORDS.get(clash.field, clash.field)} of {substance} is {first.words} in {first.place} "
+        f"({first.quote!r}) and {second.words} in {second.place} ({second.quote!r}); neither was taken."
     )
     place = Place(name, item=f"{first.place}, {second.place}")
     return issue("drug-contradiction", message, place=place, remedy=_proposal(name, _entries(rows)))

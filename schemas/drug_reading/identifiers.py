@@ -10,7 +10,7 @@ from nwbswitch.schemas.drug_reading.claims import Claim, Stance
 from nwbswitch.schemas.drug_reading.codes import NO_CODES, find_code
 from nwbswitch.schemas.drug_reading.evidence import MentionReason
 from nwbswitch.schemas.drug_reading.kinds import TESTED, Kind, Known
-from nwbswitch.schemas.drug_reading.lexicon import find_names
+from nwbswitch.schemas.drug_reading.lexicon import find_names, spaced
 from nwbswitch.schemas.drug_reading.places import FILE_NAME, Scope
 from nwbswitch.schemas.drug_reading.plain_text import plain, quote
 from nwbswitch.schemas.drug_reading.quantities import Measure, Quantity, find_quantities, find_tuples
@@ -28,6 +28,9 @@ _NOT_BEHIND = frozenset(("pre", "before", "off", "free", "neg", "baseline"))
 _NOT_YET = frozenset(("pre", "before", "prior", "baseline"))
 _OPTION = frozenset(("vs", "or", "versus", "crossover"))
 _UNIT = re.compile(r"(?:mg|ug|g|ng)(?:kg|_?per_?kg|/kg|-kg| kg)?|mpk", re.IGNORECASE)
+_TIMES = frozenset((
+    "h", "hr", "hrs", "min", "mins", "s", "sec", "d", "day", "days", "wk", "week", "weeks", "hz",
+))  # fmt: skip
 _TUPLE_NEAR = 24
 
 
@@ -67,7 +70,7 @@ def read_identifier(
         claim.quantities = _dose(whole, words, position, known)
         claims.append(claim)
     if len(claims) == 1 and not claims[0].quantities:
-        stated = [each for each in find_quantities(joined) if each.unit.endswith("/kg")]
+        stated = [each for each in find_quantities(spaced(whole)) if each.unit.endswith("/kg")]
         claims[0].quantities = stated if len(stated) == 1 else []
     if len(claims) == 1:
         _give_route(joined, claims[0])
@@ -135,7 +138,7 @@ def _named(joined: str, words: Sequence[str], own: Mapping[str, Known]) -> list[
 
 
 def _dose(whole: str, words: Sequence[str], position: tuple[int, int], known: Known | None) -> list[Quantity]:
-    """Return the dose beside a substance: with a unit, glued on within what is usual, or a list in brackets."""
+    """Return the dose beside a substance: with a unit, glued on where usual, or a list in brackets."""
     lists = find_tuples(whole)
     name = words[position[0]]
     start = whole.find(name)
@@ -147,7 +150,12 @@ def _dose(whole: str, words: Sequence[str], position: tuple[int, int], known: Kn
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", number):
         if after and _UNIT.fullmatch(after[0]):
             return _with_unit(number, after)
-        glued = re.search(rf"{re.escape(words[position[1] - 1])}{re.escape(number)}(?![0-9])", whole)
+        is_time = bool(after) and after[0].casefold() in _TIMES
+        glued = (
+            None
+            if is_time
+            else re.search(rf"{re.escape(words[position[1] - 1])}{re.escape(number)}(?![0-9])", whole)
+        )
         if glued and _is_usual(float(number), known):
             return [Quantity(0, 0, (float(number),), False, "", Measure.DOSE)]
     if position[0] >= 2 and _UNIT.fullmatch(words[position[0] - 1].casefold()):

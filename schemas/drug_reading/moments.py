@@ -46,22 +46,30 @@ _NUMBER = r"[0-9]{1,6}+(?:\.[0-9]{1,4}+)?+"
 _UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h|days?|d|weeks?|wks?|months?)"
 _RANGE = rf"{_NUMBER}(?:\s?(?:-|to)\s?{_NUMBER})?+"
 _LIST = rf"{_NUMBER}(?:\s?(?:,\s?and|,|and|&|/)\s?{_NUMBER}){{0,9}}+"
-_SESSION = r"(?:session|recordings?|imaging|experiment|acquisition|scan(?:ning)?|data collection|photometry|trial 1|test day)"
-_TASK = rf"(?:{_SESSION}|test(?:ing)?|task|behaviou?r(?:al)?|training|measurements?|exposure|stimulation|exploration)"
+_SESSION = (
+    r"(?:session|recordings?|imaging|experiment|acquisition|scan(?:ning)?|data collection|photometry"
+    r"|trial 1|test day)"
+)
+_TASK = (
+    rf"(?:{_SESSION}|test(?:ing)?|task|behaviou?r(?:al)?|training|measurements?|exposure|stimulation"
+    r"|exploration)"
+)
 _THE = r"(?:the |this |each |every |an? |our |subsequent |first )?"
 _GIVING = (
-    r"(?:injections?|administrations?|infusions?|dosing|dos(?:e|ed)|treatment|drug|delivery|application|gavage"
+    r"(?:injections?|administrations?|infusions?|dosing|dos(?:e|ed)|treatment|drug|delivery|application"
+    r"|gavage"
     r"|inj\.?|pre-?treatment)"
 )
 _WORDS = r"(?:[a-z.()]{1,18}[ -]){0,3}?"
 
 _IN_WORDS = {
-    "a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
-    "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "fifteen": "15", "twenty": "20", "thirty": "30",
-    "forty": "40", "sixty": "60", "ninety": "90", "half an": "0.5",
+    "a": "1", "an": "1", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
+    "seven": "7", "eight": "8", "nine": "9", "ten": "10", "twelve": "12", "fifteen": "15",
+    "twenty": "20", "thirty": "30", "forty": "40", "sixty": "60", "ninety": "90", "half an": "0.5",
 }  # fmt: skip
 _COUNTED = re.compile(
-    rf"\b(?:half an|{'|'.join(word for word in _IN_WORDS if ' ' not in word)})(?=[ -](?:seconds?|min|minutes?|hours?|h|days?"
+    rf"\b(?:half an|{'|'.join(word for word in _IN_WORDS if ' ' not in word)})(?=[ -](?:seconds?|min"
+    rf"|minutes?|hours?|h|days?"
     r"|weeks?|months?)\b)",
     re.IGNORECASE,
 )
@@ -69,9 +77,11 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PLACED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
     for name, pattern in {
-        "before_session": rf"(?:before|prior to|preceding|pre)[ -]{_THE}(?:start of |onset of |beginning of )?{_THE}"
+        "before_session": rf"(?:before|prior to|preceding|pre)[ -]{_THE}(?:start of |onset of "
+        rf"|beginning of )?{_THE}"
         rf"{_WORDS}{_TASK}",
-        "since_start": rf"(?:after|from|following|post|of)[ -]{_THE}(?:{_WORDS}{_SESSION} (?:start|onset|began|begins?)"
+        "since_start": rf"(?:after|from|following|post|of)[ -]{_THE}(?:{_WORDS}{_SESSION} (?:start|onset"
+        rf"|began|begins?)"
         rf"|(?:start|onset|beginning)(?: of {_THE}{_WORDS}{_SESSION})?\b|{_SESSION}(?: start| onset)?\b)",
         "into_session": rf"in(?:to)? {_THE}{_WORDS}{_SESSION}",
         "since_giving": rf"(?:after|following|post|since)[ -]?{_THE}{_WORDS}{_GIVING}",
@@ -81,7 +91,7 @@ _PLACED: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         "baseline": rf"(?:of |long |pre-drug |pre-injection )*{_WORDS}baseline",
     }.items()
 )
-_DATE_WORDS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_DATE_WORDS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = rf"(?:{'|'.join(_DATE_WORDS)})[a-z]{{0,6}}\.?"
 _MOMENT = re.compile(
     r"(?P<date>(?<![\w-])(?:19|20)[0-9]{2}(?P<cut>[-/])[0-9]{2}(?P=cut)[0-9]{2}(?![\w]))"
@@ -92,7 +102,8 @@ _MOMENT = re.compile(
     rf"|(?:\b(?:at|time|onset)\b|@|\bt\b)\s?(?:~|approx\w{{0,10}}\.?|about|t|time|around)?\s?[:=]?\s?"
     rf"(?P<at>{_LIST})(?:\s?-?\s?(?P<at_unit>{_UNIT}))?(?![\w%/]|\s?\xb0)"
     rf"|(?<![\w.])(?P<span>{_RANGE})\s?-?\s?(?P<span_unit>{_UNIT})(?![\w/])"
-    rf"|\b(?P<edge>immediately|just|right|shortly|directly) (?:before|prior to|preceding) {_THE}{_WORDS}{_TASK}"
+    rf"|\b(?P<edge>immediately|just|right|shortly|directly) (?:before|prior to"
+    rf"|preceding) {_THE}{_WORDS}{_TASK}"
     rf"|\b(?P<start>(?:at|from) {_THE}(?:start|beginning|onset) of {_THE}{_WORDS}{_SESSION})"
     rf"|\bday (?P<day>[0-9]{{1,3}}) (?:of|on)\b",
     re.IGNORECASE,

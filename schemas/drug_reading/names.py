@@ -86,8 +86,8 @@ LY354740; thioperamide; theophylline; rapamycin; anisomycin; cycloheximide; metf
 liraglutide; exendin-4; fenfluramine; dexfenfluramine; romidepsin; trichostatin A; vorinostat; mifepristone;
 estradiol; progesterone; allopregnanolone; brexanolone; ganaxolone; pregnenolone; CGS 21680;
 lipopolysaccharide=LPS; capsaicin; icilin; menthol; 5-iodotubercidin; nomifensine; GBR-12909; VU0467154;
-emraclidine; basmisanil; L-655,708; CX-516; kynurenic acid=kynurenate; nitrous oxide; domperidone; finasteride;
-methylscopolamine; dexmethylphenidate
+emraclidine; basmisanil; L-655,708; CX-516; kynurenic acid=kynurenate; nitrous oxide; domperidone;
+finasteride; methylscopolamine; dexmethylphenidate
 """
 _LIGANDS = """
 JHU37160=JHU-37160=J60; JHU37152; perlapine; uPSEM; uPSEM792; uPSEM817; PSEM89S; PSEM308;
@@ -136,9 +136,9 @@ saccharin; oxygen; carbon dioxide; carbogen; urea; calcium; potassium; magnesium
 ethanol; alcohol; formalin; KCl
 """
 _SOLUTES = """
-artificial cerebrospinal fluid=ACSF=aCSF=artificial CSF; Ringer's solution=Ringer solution; CaCl2; MgCl2; MgSO4;
-NaHCO3; NaH2PO4; KH2PO4; HEPES; EGTA; EDTA; ascorbate; ascorbic acid; bicarbonate; cyclodextrin; Tween 80;
-Cremophor; polyethylene glycol=PEG 400; corn oil; sesame oil; peanut oil; sunflower oil; mineral oil; acetic
+artificial cerebrospinal fluid=ACSF=aCSF=artificial CSF; Ringer's solution=Ringer solution; CaCl2; MgCl2;
+MgSO4; NaHCO3; NaH2PO4; KH2PO4; HEPES; EGTA; EDTA; ascorbate; ascorbic acid; bicarbonate; cyclodextrin;
+Tween 80; Cremophor; polyethylene glycol=PEG 400; corn oil; sesame oil; peanut oil; sunflower oil; mineral oil; acetic
 acid; methylcellulose; agarose
 """
 _CONTROLS = """

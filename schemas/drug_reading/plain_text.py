@@ -51,10 +51,11 @@ def quote(text: str, start: int = 0, end: int | None = None) -> str:
 
 _BREAK = re.compile(r"[.!?;](?=[\s\"'])|\n(?=[ ]*\n)|\n(?=[ ]*(?:[-*]|[0-9]{1,2}[.)])[ ])|[.;](?=\n)")
 _LAST_WORD = re.compile(r"[\w.]{1,12}$")
-_ROUTES = frozenset("i.p i.v s.c i.m p.o i.n i.c.v i.t r.o v.o b.i.d q.d".split())
-_ABBREVIATIONS = frozenset(
-    "e.g i.e inj exp rec approx ca vs al fig figs no min mins hr hrs conc dr st resp incl cf etc max temp vol wt b.w".split()
-)
+_ROUTES = frozenset(["i.p", "i.v", "s.c", "i.m", "p.o", "i.n", "i.c.v", "i.t", "r.o", "v.o", "b.i.d", "q.d"])
+_ABBREVIATIONS = frozenset((
+    "e.g", "i.e", "inj", "exp", "rec", "approx", "ca", "vs", "al", "fig", "figs", "no", "min", "mins",
+    "hr", "hrs", "conc", "dr", "st", "resp", "incl", "cf", "etc", "max", "temp", "vol", "wt", "b.w",
+))  # fmt: skip
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from nwbswitch.schemas.drug_log import Role
 from nwbswitch.schemas.drug_reading import cues
@@ -13,7 +14,7 @@ from nwbswitch.schemas.drug_reading.claims import Claim, Stance
 from nwbswitch.schemas.drug_reading.codes import NO_CODES, find_code
 from nwbswitch.schemas.drug_reading.evidence import MentionReason
 from nwbswitch.schemas.drug_reading.kinds import TESTED, Kind, Known
-from nwbswitch.schemas.drug_reading.lexicon import find_names, NameSpan, spaced
+from nwbswitch.schemas.drug_reading.lexicon import NameSpan, find_names, spaced
 from nwbswitch.schemas.drug_reading.moments import Clock
 from nwbswitch.schemas.drug_reading.places import Scope
 from nwbswitch.schemas.drug_reading.plain_text import plain, quote, sentences
@@ -31,13 +32,16 @@ _SALT = re.compile(
 _WORD_BEFORE = re.compile(r"([A-Za-z][\w+,-]{2,40}(?: [0-9A-Z-]{1,6})?)\s?[(\[,:]?\s?(?:at |dose |of )?$")
 _WORD_AFTER = re.compile(r"\s?(?:of\s)?([A-Za-z][\w+-]{3,40})")
 _SHORT = 300
-_COMMON = frozenset(
-    """dose doses drug injection injected inject administered administration given received compound solution agonist
-    antagonist concentration mice mouse rats animal animals treated treatment with and the for was were body weight bolus
-    subcutaneously intraperitoneally intraperitoneal intravenous subcutaneous intravenously daily then infusion rate
-    per from after before volume level levels injections session vehicle group inhibitor blocker cohort day week acute low
-    high single systemic systemically dosage""".split()
-)
+_COMMON = frozenset((
+    "dose", "doses", "drug", "injection", "injected", "inject", "administered", "administration",
+    "given", "received", "compound", "solution", "agonist", "antagonist", "concentration", "mice",
+    "mouse", "rats", "animal", "animals", "treated", "treatment", "with", "and", "the", "for", "was",
+    "were", "body", "weight", "bolus", "subcutaneously", "intraperitoneally", "intraperitoneal",
+    "intravenous", "subcutaneous", "intravenously", "daily", "then", "infusion", "rate", "per", "from",
+    "after", "before", "volume", "level", "levels", "injections", "session", "vehicle", "group",
+    "inhibitor", "blocker", "cohort", "day", "week", "acute", "low", "high", "single", "systemic",
+    "systemically", "dosage",
+))  # fmt: skip
 
 
 def read_prose(
@@ -111,11 +115,11 @@ def _with_codes(
 ) -> list[NameSpan]:
     """Add sure codes in capitals where a text is short or speaks of giving, and the lab's own everywhere."""
     if own:
-        taken = {(each.start, each.end) for each in names}
+        spans = {(each.start, each.end) for each in names}
         mine = [
             NameSpan(match.start(), match.end(), own[match.group().casefold()], is_code=True)
             for match in _TOKEN.finditer(text)
-            if match.group().casefold() in own and match.span() not in taken
+            if match.group().casefold() in own and match.span() not in spans
         ]
         names = sorted([*names, *mine], key=lambda each: each.start)
     if scope in (Scope.STUDY, Scope.SURGERY, Scope.SLICES) or not (gives or len(text) < 80):
@@ -166,9 +170,8 @@ def _claim(
     claim = Claim(place, setting.scope, quote(text), known, stance, why)
     claim.word = text[each.name.start : each.name.end]
     claim.role = role
-    claim.is_inferred = (
-        setting.scope in (Scope.STUDY, Scope.NAME, Scope.HINT)
-        or each.name.is_code
+    claim.is_inferred = setting.scope in (Scope.STUDY, Scope.NAME, Scope.HINT) or (
+        each.name.is_code
         and (known.name.casefold() != claim.word.casefold() and find_substance(claim.word) is None)
     )
     claim.quantities, claim.moments, claim.anchors = each.quantities, each.moments, each.anchors
@@ -213,7 +216,7 @@ def _options(text: str, found: Sequence[Found]) -> set[str]:
     tested = [
         each for each in found if not each.is_solvent and each.name.known.kind in (*TESTED, Kind.CONTROL)
     ]
-    for one, other in zip(tested, tested[1:], strict=False):
+    for one, other in pairwise(tested):
         kinds = {one.name.known.kind, other.name.known.kind}
         between = text[one.name.end : other.name.start]
         slash = between.strip() == "/" and Kind.CONTROL in kinds

@@ -101,10 +101,13 @@ _TIMES = {
     "sec": "s",
     "second": "s",
 }
+_ABOVE, _BELOW, _TIME_WORDS = (
+    "|".join(sorted(words, key=len, reverse=True)) for words in (_NUMERATORS, _DENOMINATORS, _TIMES)
+)
 _WRITTEN = re.compile(
-    rf"(?P<above>{'|'.join(sorted(_NUMERATORS, key=len, reverse=True))})s?"
-    rf"(?:(?:/|per|[.\xb7*])?(?P<below>{'|'.join(sorted(_DENOMINATORS, key=len, reverse=True))})s?(?:\^?-1)?)?"
-    rf"(?:(?:/|per|[.\xb7])?(?P<time>{'|'.join(sorted(_TIMES, key=len, reverse=True))})s?(?:\^?-1)?)?"
+    rf"(?P<above>{_ABOVE})s?"
+    rf"(?:(?:/|per|[.\xb7*])?(?P<below>{_BELOW})s?(?:\^?-1)?)?"
+    rf"(?:(?:/|per|[.\xb7])?(?P<time>{_TIME_WORDS})s?(?:\^?-1)?)?"
 )
 _MEASURES = {
     "per_weight": Measure.DOSE,

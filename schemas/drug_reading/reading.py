@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from nwbswitch.schemas.drug_log import Role
-from nwbswitch.schemas.drug_reading.claims import Claim, Stance
+from nwbswitch.schemas.drug_reading.claims import Claim
+from nwbswitch.schemas.drug_reading.codes import own_codes
 from nwbswitch.schemas.drug_reading.evidence import (
     Confidence,
     DrugReading,
@@ -24,7 +25,6 @@ from nwbswitch.schemas.drug_reading.findings import (
     is_chronic,
     open_issue,
 )
-from nwbswitch.schemas.drug_reading.codes import own_codes
 from nwbswitch.schemas.drug_reading.identifiers import read_identifier
 from nwbswitch.schemas.drug_reading.joining import Joined, Treatment, joined
 from nwbswitch.schemas.drug_reading.kinds import Known

@@ -21,12 +21,15 @@ class RouteSpan:
 _SPELLED: dict[str, str] = {
     "i.p.": r"i\.\s?p\b\.?|intra-?peritoneal(?:ly)?|into the peritoneum",
     "s.c.": r"s\.\s?c\b\.?|sub-?cutaneous(?:ly)?|subcut\b|s\.\s?q\b\.?|subq\b",
-    "i.v.": r"i\.\s?v\b\.?|intra-?venous(?:ly)?|tail[ -]vein|(?:jugular|saphenous|femoral) (?:vein|catheter)",
+    "i.v.": r"i\.\s?v\b\.?|intra-?venous(?:ly)?|tail[ -]vein|(?:jugular|saphenous|femoral) (?:vein"
+    r"|catheter)",
     "i.m.": r"i\.\s?m\b\.?|intra-?muscular(?:ly)?",
     "oral gavage": r"(?:oral )?gavaged?|i\.\s?g\b\.?|intra-?gastric(?:ally)?",
-    "p.o.": r"p\.\s?o\b\.?|per os|oral(?:ly)?|(?:in|via) (?:the |their )?(?:drinking water|food|chow|diet)|by mouth",
+    "p.o.": r"p\.\s?o\b\.?|per os|oral(?:ly)?|(?:in|via) (?:the |their )?(?:drinking water|food|chow"
+    r"|diet)|by mouth",
     "i.n.": r"i\.\s?n\b\.?|intra-?nasal(?:ly)?|nasal spray",
-    "inhaled": r"inhal(?:ed|ation(?:al)?|ing)|vapou?ri[sz]ed|(?:via|through|by) (?:a )?(?:nose ?cone|face ?mask)",
+    "inhaled": r"inhal(?:ed|ation(?:al)?|ing)|vapou?ri[sz]ed|(?:via|through|by) (?:a )?(?:nose ?cone"
+    r"|face ?mask)",
     "i.c.v.": r"i\.\s?c\.\s?v\b\.?|intra-?cerebro-?ventricular(?:ly)?|intra-?ventricular(?:ly)?"
     r"|into the (?:left |right |lateral )*ventricles?",
     "i.t.": r"i\.\s?t\b\.|intra-?thecal(?:ly)?",
@@ -38,7 +41,8 @@ _SPELLED: dict[str, str] = {
     r"|striatal|hippocampal|accumbens|[a-z]{2,4}(?= (?:infus|inject)))(?:ly)?"
     r"|local(?:ly)? (?:infus|inject|appli|deliver)[a-z]*|(?:infus|inject|deliver)ed locally"
     r"|(?:infus|inject)(?:ed|ions?) (?:bilaterally |unilaterally )?(?:directly )?into\b(?! (?:the )?"
-    r"(?:lateral |left |right )*(?:ventric|peri|tail|jugular|vein|muscle|brain slice))|(?:through|via) (?:an? |the )?(?:guide |infusion |implanted )*cannulae?"
+    r"(?:lateral |left |right )*(?:ventric|peri|tail|jugular|vein|muscle|brain slice))|(?:through"
+    r"|via) (?:an? |the )?(?:guide |infusion |implanted )*cannulae?"
     r"|pressure[- ]inject(?:ed|ions?)|iontophore[a-z]+|puffed",
     "": r"bath[- ]appli[a-z]+|bath[- ]perfus[a-z]+|added to the (?:bath|perfusate|acsf)|superfus(?:ed|ion)"
     r"|wash(?:ed)?[- ]?in\b|intra-?(?:carotid|arterial)|\bICA\b",

@@ -230,11 +230,11 @@ def _as_given(text: str, each: Found, left: str, right: str, setting: Setting) -
                 return topic
             said = cues.STRICT_BEFORE.search(left) or cues.STRICT_AFTER.match(right)
             said = said or re.search(r"\b(?:received?|given|treated|dosed)\b", text, re.IGNORECASE)
-            said = said or (re.match(r"[ -](?:administration|treatment|infusion)", right, re.IGNORECASE))
+            said = said or re.match(r"[ -](?:administration|treatment|infusion)", right, re.IGNORECASE)
             return given if stated or said else topic
         case _:
             if stated or setting.n_words <= _SHORT_WORDS or each.name.known.kind is Kind.ANAESTHETIC:
                 return given
             said = cues.GIVEN_NEAR.search(text) or cues.AFTER_BEFORE.search(left)
-            said = said or (each.name.known.kind is Kind.CONTROL and right.startswith(" control"))
-            return given if said else topic
+            is_control = each.name.known.kind is Kind.CONTROL and right.startswith(" control")
+            return given if said or is_control else topic

@@ -11,7 +11,11 @@ START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 
 
 def write_file(
-    path: Path, *, build: Callable[[Any], None] | None = None, subject: dict[str, Any] | None = None, **fields: Any
+    path: Path,
+    *,
+    build: Callable[[Any], None] | None = None,
+    subject: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> Path:
     """Write an NWB file with these fields; ``build`` adds objects to it."""
     from pynwb import NWBHDF5IO, NWBFile
