@@ -11,9 +11,10 @@ from format_writers.caiman import write_caiman
 from format_writers.imagej import rectangle, write_multi_measure, write_roi_set
 from format_writers.minian import write_minian
 from format_writers.suite2p import make_plane, ops_of
+from opened import samples
 from roi_truth import roi_truth
 
-from nwbswitch.analysis.load import open_recording
+from nwbswitch.analysis.reading.recording import open_recording
 from nwbswitch.converters.session import make_nwbfile
 from nwbswitch.converters.session_streams import add_parts, close_parts, open_parts
 from nwbswitch.converters.writing.nwb_writer import write_nwb
@@ -65,15 +66,15 @@ def test_planes_of_suite2p_are_streams_with_depths_of_their_own(tmp_path: Path) 
         "events: {format: suite2p, path: suite2p, plane: 1, imaging: {depth_um: 210}}}",
     )
     with open_recording(path) as recording:
-        planes = {plane.name: plane for plane in recording.planes}
+        planes = {plane.name: plane for plane in recording.outline.planes}
         assert set(planes) == {"PlaneSegmentation_upper", "PlaneSegmentation_events"}
         for number, name in enumerate(("upper", "events")):
             plane = planes[f"PlaneSegmentation_{name}"]
             folder = tmp_path / f"suite2p/plane{number}"
-            np.testing.assert_array_equal(plane.fluorescence.read(slice(0, 2)), np.load(folder / "F.npy"))
+            np.testing.assert_array_equal(samples(recording, plane.traces), np.load(folder / "F.npy"))
             assert plane.deconvolved is not None
-            np.testing.assert_array_equal(plane.deconvolved.read(slice(0, 2)), np.load(folder / "spks.npy"))
-            assert plane.rois.depth_um.tolist() == [(150.0, 210.0)[number]] * 2
+            np.testing.assert_array_equal(samples(recording, plane.deconvolved), np.load(folder / "spks.npy"))
+            assert plane.neurons.depth_um == ((150.0, 210.0)[number],) * 2
 
 
 def test_several_planes_in_one_stream_are_refused_with_what_to_write(tmp_path: Path) -> None:
