@@ -145,7 +145,8 @@ def test_a_control_is_an_administration_of_its_kind(load):
             "ketamin3",
         ),
         (
-            "sources:\n  - match: a\n    administrations:\n      - {timestamp_s: 1, substance: lsd, repeats: 2}",
+            "sources:\n  - match: a\n    administrations:\n"
+            "      - {timestamp_s: 1, substance: saline, repeats: 2}",
             "wrong-value",
             4,
             "every_h",
