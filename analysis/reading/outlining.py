@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 STATED = "overrides"
 """Place of values that the overrides state."""
+MAX_KEYWORDS = 10_000
 _IN_ARCHIVE = re.compile(r"([A-Za-z][A-Za-z0-9-]*):(\d{6})(?:@[^/]*)?/")
 
 
@@ -67,7 +68,7 @@ def outline_of(nwb: h5py.File, *, name: str, override: Override | None = None) -
 
 def _outline(nwb: h5py.File, name: str, override: Override) -> Outline:
     found: list[Issue] = []
-    keywords = texts(dataset_at(nwb, "general/keywords"))
+    keywords = _keywords(nwb)
     subject = _subject(nwb, name, override, found)
     start_time = _start_time(nwb, name, override, found)
     drugs = _drugs(nwb, name, override, start_time)
@@ -124,6 +125,11 @@ def _require_nwb2(nwb: h5py.File, name: str) -> None:
         problem = f"states the version {version[:40]!r} and is not NWB 2."
         raise InputFileError(name, problem, "Older NWB must be converted first.")
     raise InputFileError(name, "is HDF5 but not NWB 2: it states no version of NWB.")
+
+
+def _keywords(nwb: h5py.File) -> tuple[str, ...]:
+    stored = dataset_at(nwb, "general/keywords")
+    return texts(stored) if stored is not None and stored.size <= MAX_KEYWORDS else ()
 
 
 def _subject(nwb: h5py.File, name: str, override: Override, found: list[Issue]) -> SubjectFacts:

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 SLAB_STAMPS = 1 << 20
 """Stamps read at a time, 8 MB; whole chunks, so that none is unpacked twice."""
+MOST_STAMPS = 1 << 24
+"""Of larger chunks only so many are taken at a time, 128 MB."""
 SAMPLE_STEPS = 1 << 20
 """Steps of which the median is taken; all of them up to this number."""
 GAP = 1.5
@@ -99,7 +101,7 @@ def look_at(stamps: h5py.Dataset) -> StampFacts | BadStamp:
 
 def _slab_edges(stamps: h5py.Dataset, n: int) -> Iterator[tuple[int, int]]:
     chunk = max(stamps.chunks) if stamps.chunks else 1
-    slab = max(chunk, SLAB_STAMPS // chunk * chunk)
+    slab = min(max(chunk, SLAB_STAMPS // chunk * chunk), MOST_STAMPS)
     for start in range(0, n, slab):
         yield start, min(start + slab, n)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nwbswitch.analysis.access.stored_dataset import stored_array
 from nwbswitch.analysis.reading.kinds import PERCENT
 from nwbswitch.analysis.reading.outline import ActivityKind, Trace
-from nwbswitch.analysis.reading.series import Series, table_rows
+from nwbswitch.analysis.reading.series import MAX_ROIS, Series, table_rows
 from nwbswitch.analysis.reading.stored_values import dataset_at, text_of
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.overrides import Orientation, proposal
@@ -67,6 +67,10 @@ def layout_of(
     if time_first is None:
         return None
     n_frames, n_rois = matrix if time_first else matrix[::-1]
+    if n_rois > MAX_ROIS:
+        problem = f"It is of {n_rois} ROIs, more than the {MAX_ROIS} that are read."
+        found.append(issue("wrong-value", problem, place=place))
+        return None
     rows = np.arange(n_rois, dtype=np.int64) if rows.size == 0 else rows
     return Layout(time_first, n_frames, rows, *scale)
 
@@ -107,6 +111,11 @@ def _rows(
 ) -> NDArray[np.int64] | None:
     """Return the rows of a series' ROIs, none where it does not state them, or None where they cannot be."""
     region, n_rows = series.region, table_rows(series.segmentation)
+    most = max(n_rows or 0, min(matrix), 0 if region is None else int(region.max(initial=0)) + 1)
+    if most > MAX_ROIS:
+        problem = f"It is of {most} ROIs, more than the {MAX_ROIS} that are read."
+        found.append(issue("wrong-value", problem, place=place))
+        return None
     if region is None:
         return np.empty(0, dtype=np.int64)
     if region.size in matrix:

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ophys_file import Traces, make_traces, write_file
+from ophys_file import SEGMENTATION, Traces, make_traces, write_file
 
 from nwbswitch.analysis.access.array_reader import ArrayReader
 from nwbswitch.analysis.access.local_bytes import LocalBytes
@@ -185,6 +185,28 @@ def test_percents_of_dff_become_shares(tmp_path):
     path = write(tmp_path, make_traces(70, 3), unit="%", attributes={"conversion": 2.0})
     assert trace(path, ActivityKind.DFF).conversion == pytest.approx(0.02)
     assert trace(path, ActivityKind.RAW).conversion == 2.0
+
+
+@pytest.mark.parametrize("what", ["table", "region", "data"])
+def test_numbers_of_rois_that_would_fill_the_memory_are_refused(tmp_path, what):
+    many = 1 << 40
+    path = write(tmp_path, make_traces(70, 3), segmentation=None if what == "data" else SEGMENTATION)
+    with h5py.File(path, "r+") as nwb:
+        if what == "table":
+            del nwb[f"{SEGMENTATION}/id"]
+            nwb[SEGMENTATION].create_dataset("id", (many,), "i1", chunks=(1 << 20,))
+        elif what == "region":
+            del nwb[f"{SEGMENTATION}/id"]
+            nwb[f"{WHERE}/rois"][2] = many
+        else:
+            del nwb[f"{WHERE}/data"]
+            nwb[WHERE].create_dataset("data", (many, 2_000_000), "i1", chunks=(1 << 20, 1))
+    found: list[Issue] = []
+    with h5py.File(path) as nwb:  # the guard refuses two of these already
+        (series,) = find_series(nwb, name="a.nwb", found=found)
+        how = layout_of(series, orientation=None, name="a.nwb", found=found)
+    assert how is None
+    assert codes(found) == ["wrong-value"]
 
 
 def test_a_region_of_references_says_nothing(tmp_path):
