@@ -222,7 +222,8 @@ def measure(
             receive=lambda outcome: _put_away(outcome, parts),
         )
         measured, issues = _sorted_out(inputs, outcomes, parts)
-        issues += settled.unmatched(each.name for each in inputs) if settled else []
+        if settled is not None:
+            issues += [*settled.warnings, *settled.unmatched(each.name for each in inputs)]
         if not measured:
             raise IssuesError(issues)
         return _joined(parts, measured, issues, target, work)
