@@ -88,7 +88,9 @@ class Answers:
     """What was found, and how many recordings were left out for not stating what was asked for."""
 
     hits: tuple[Hit, ...]
+    """By dandiset and path."""
     arms: tuple[Arm, ...]
+    """Those first that can be estimated, then by the number of animals."""
     unstated: tuple[tuple[str, int], ...]
     """What is not stated, and by how many files that hold or may hold the drug."""
     named_otherwise: tuple[tuple[str, int], ...]
@@ -261,13 +263,16 @@ def _arms(
     if not hits and (not mentions or any(_names_drug(filters, each) for each in held)):
         # What names it only where it was not asked for, say in another region, is no open question.
         return []
-    n_read = sum(each.facts is not None for each in held)
     controls = _controls(filters, held)
     arms = []
     for name in sorted(names, key=filters.drug.all.index):
         own = tuple(each for each in hits if each.drug == name)
         used = [(each.recording.animal, each.readiness) for each in own if each.given]
-        readiness = arm_readiness(used, controls=[word for word, _ in controls], n_read=n_read)
+        readiness = (
+            arm_readiness(used, controls=[word for word, _ in controls])
+            if used
+            else Readiness((_why_none(versions, held),))
+        )
         arms.append(
             Arm(
                 dandiset=versions[0].dandiset,
@@ -278,11 +283,23 @@ def _arms(
                 controls=controls,
                 mentions=tuple(each for each in mentions if each.substance == name),
                 n_files=len(held),
-                n_read=n_read,
+                n_read=sum(each.facts is not None for each in held),
                 readiness=readiness,
             )
         )
     return arms
+
+
+def _why_none(versions: Sequence[AskedVersion], held: Sequence[Recording]) -> Reason:
+    """Return why a dandiset whose texts name the drug has no recording that holds it."""
+    if not all(each.is_listed for each in versions):
+        return reason("not-read", "its files were not listed yet")
+    if not held:
+        return reason("no-files")
+    if any(each.facts is not None for each in held):
+        return reason("drug-not-in-files")
+    waiting = any(not each.refused and not each.is_zarr for each in held)
+    return reason("not-read", "no file was read yet" if waiting else "none of its files can be read")
 
 
 def _names_drug(filters: Filters, recording: Recording) -> bool:

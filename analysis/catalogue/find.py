@@ -20,7 +20,7 @@ from nwbswitch.analysis.catalogue.find_result import FindResult
 from nwbswitch.analysis.catalogue.harvest import update_assets, update_dandisets
 from nwbswitch.analysis.catalogue.next_steps import next_step
 from nwbswitch.analysis.catalogue.recordings import count_files, recordings_of, waiting_files
-from nwbswitch.analysis.catalogue.scans import READER, forget_scans, plan, scan_files, scan_tasks
+from nwbswitch.analysis.catalogue.scans import READERS, forget_scans, plan, scan_files, scan_tasks
 from nwbswitch.analysis.catalogue.store import Catalogue, default_catalogue, require_catalogue
 from nwbswitch.analysis.catalogue.versions import (
     AskedVersion,
@@ -149,9 +149,10 @@ def find(
         if not offline:
             reading = Reading(limit, dry_run, rescan, workers, executor, quiet)
             issues = _look(held, archive, row, filters, deep=deep, reading=reading)
-        if filters.species:
-            require_species(filters.species, known_species(held))
-        result = _answer(held, archive, row, filters, deep=deep, issues=issues, asked=instance)
+        with held.reading():
+            if filters.species:
+                require_species(filters.species, known_species(held))
+            result = _answer(held, archive, row, filters, deep=deep, issues=issues, asked=instance)
     return result if target is None else _written(result, target, overwrite=overwrite)
 
 
@@ -192,7 +193,7 @@ def _look(
     candidates = _candidates(asked_versions(held, row, filters), deep=deep)
     if reading.rescan:
         forget_scans(held, candidates)
-    waiting = waiting_files(held, candidates, filters, reader=READER)
+    waiting = waiting_files(held, candidates, filters, readers=READERS)
     # An outline that was kept would not be read again.
     cache = None if reading.rescan else user_cache()
     tasks = scan_tasks(waiting, instance, cache=cache)[: reading.limit]
@@ -219,8 +220,8 @@ def _answer(
     versions = asked_versions(held, row, filters)
     candidates = _candidates(versions, deep=deep)
     speaking = [each for each in candidates if each.speaks]
-    answers = answer(filters, speaking, recordings_of(held, speaking, filters, reader=READER))
-    counts = count_files(held, candidates, filters, reader=READER)
+    answers = answer(filters, speaking, recordings_of(held, speaking, filters, readers=READERS))
+    counts = count_files(held, candidates, filters, readers=READERS)
     coverage = Coverage(
         archive=instance.api_url,
         listed_at=listed_at(held, row),

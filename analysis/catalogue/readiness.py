@@ -42,6 +42,7 @@ REASONS: dict[str, str] = {
     "few-neurons": f"fewer than {MIN_NEURONS} neurons",
     "animal-unknown": "neither the file nor the archive says which animal it is",
     "few-animals": f"fewer than {MIN_ANIMALS} animals with a recording that can be used",
+    "no-files": "no NWB file that may have what is asked for",
     "no-control": "no saline or vehicle, and no baseline long enough for pseudo-injections",
     "drug-not-in-files": "the texts name the drug; no file that was read says which recording got it",
 }
@@ -195,24 +196,16 @@ def _has_pseudo(facts: RecordingFacts, before_s: float, windows: PlannedWindows 
     return windows is not None and windows.has_pseudo
 
 
-def arm_readiness(
-    recordings: Sequence[tuple[str, Readiness]], *, controls: Sequence[str], n_read: int
-) -> Readiness:
-    """Return what the recordings of one dandiset with one drug can be used for together.
+def arm_readiness(recordings: Sequence[tuple[str, Readiness]], *, controls: Sequence[str]) -> Readiness:
+    """Return what the recordings of one dandiset that hold one drug can be used for together.
 
     Parameters
     ----------
     recordings
-        Animal and readiness of each recording that holds the drug.
+        Animal and readiness of each of them.
     controls
-        Animals with a usable recording under saline or vehicle.
-    n_read
-        Files of the dandiset that were read.
+        What else was given in place of the drug, in usable recordings.
     """
-    if not recordings:
-        return Readiness(
-            (reason("drug-not-in-files") if n_read else reason("not-read", "no file was read yet"),)
-        )
     usable = {animal for animal, each in recordings if each.estimable and animal}
     with_pseudo = {animal for animal, each in recordings if each.estimable and each.pseudo and animal}
     found = []

@@ -25,7 +25,8 @@ FROM (
     GROUP BY version.dandiset, asset.path
 )
 JOIN asset ON asset.id = chosen
-LEFT JOIN scan ON scan.content = asset.content AND scan.path = asset.path AND scan.reader = ?5
+LEFT JOIN scan ON scan.content = asset.content AND scan.path = asset.path
+    AND scan.reader IN (SELECT value FROM json_each(?5))
 """
 """Files that may have what is asked for, once for each path of a dandiset.
 
@@ -84,19 +85,19 @@ class Counts:
 
 
 def count_files(
-    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, reader: str
+    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, readers: Sequence[str]
 ) -> Counts:
     """Return how many files there are, and what became of them."""
     row = catalogue.rows(
         "SELECT count(*), coalesce(sum(scan.refused = ''), 0), coalesce(sum(scan.refused != ''), 0), "
         f"coalesce(sum(is_zarr), 0) {_FROM_CHOSEN}",
-        _values(versions, filters, reader),
+        _values(versions, filters, readers),
     )[0]
     return Counts(*row)
 
 
 def waiting_files(
-    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, reader: str
+    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, readers: Sequence[str]
 ) -> list[Waiting]:
     """Return the files that were not tried yet, those first that the archive names after the drug."""
     labels = {each.row: each for each in versions}
@@ -105,14 +106,14 @@ def waiting_files(
         "is_open, etag, sha256, content_url, EXISTS (SELECT 1 FROM asset_mention WHERE asset = chosen "
         f"AND substance IN (SELECT value FROM json_each(?6))) {_FROM_CHOSEN} "
         "WHERE scan.id IS NULL AND NOT is_zarr",
-        (*_values(versions, filters, reader), json.dumps(filters.drug.all)),
+        (*_values(versions, filters, readers), json.dumps(filters.drug.all)),
     )
     found = [_waiting(labels[row[0]], *row[1:]) for row in rows]
     return sorted(found, key=lambda each: (not each.is_named, each.asset.dandiset, each.asset.path))
 
 
 def recordings_of(
-    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, reader: str
+    catalogue: Catalogue, versions: Sequence[AskedVersion], filters: Filters, *, readers: Sequence[str]
 ) -> list[Recording]:
     """Return all files that may have what is asked for, by dandiset and path.
 
@@ -124,27 +125,27 @@ def recordings_of(
         Those whose files are wanted.
     filters
         What is asked for; only what the archive says of a file is compared.
-    reader
-        Version of what reads files; what another one read counts as not read.
+    readers
+        Versions of what reads files; what others read counts as not read.
     """
     labels = {each.row: each for each in versions}
     rows = catalogue.rows(
         "SELECT version, asset.id, asset_id, asset.path, is_zarr, subject_id, species, session_id, "
         f"modalities, facts, refused {_FROM_CHOSEN}",
-        _values(versions, filters, reader),
+        _values(versions, filters, readers),
     )
     mentioned = _asset_mentions(catalogue, filters.drug.all, labels)
     found = [_recording(labels[row[0]], mentioned.get(row[1], ()), *row[1:]) for row in rows]
     return sorted(found, key=lambda each: (each.dandiset, each.path))
 
 
-def _values(versions: Sequence[AskedVersion], filters: Filters, reader: str) -> tuple[str, ...]:
+def _values(versions: Sequence[AskedVersion], filters: Filters, readers: Sequence[str]) -> tuple[str, ...]:
     return (
         json.dumps([each.row for each in versions]),
         filters.since,
         filters.species or "",
         filters.modality.value if filters.modality else "",
-        reader,
+        json.dumps(list(readers)),
     )
 
 

@@ -23,9 +23,13 @@ from nwbswitch.analysis.sources import Source, asset_source, open_source
 from nwbswitch.schemas.errors import InputFileError, NwbswitchError
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
+from nwbswitch.schemas.version import __version__
 
 READER = f"{OUTLINE_VERSION}.{FACTS_VERSION}"
 """Version of what reads files; what another version read is read again."""
+REFUSER = f"{READER} of {__version__}"
+"""The same of what refuses them: another nwbswitch may read what this one cannot."""
+READERS = (READER, REFUSER)
 USUAL_REQUESTS = 12
 USUAL_BYTES = 2 << 20
 """What reading a file takes before any was read: of NWB files of 300 ROIs, 11 requests."""
@@ -75,7 +79,7 @@ def scan_tasks(
 def plan(catalogue: Catalogue, n_files: int) -> Plan:
     """Return what reading so many files will take: the median of those that were read."""
     rows = catalogue.rows(
-        "SELECT n_requests, n_bytes FROM scan WHERE refused = '' ORDER BY id DESC LIMIT 1000"
+        "SELECT n_requests, n_bytes FROM scan WHERE refused = '' AND n_requests ORDER BY id DESC LIMIT 1000"
     )
     requests = median(row[0] for row in rows) if rows else USUAL_REQUESTS
     n_bytes = median(row[1] for row in rows) if rows else USUAL_BYTES
@@ -172,7 +176,7 @@ def _take_scan(catalogue: Catalogue, task: Task, scanned: Scanned) -> None:
             (
                 task.content,
                 task.path,
-                READER,
+                REFUSER if facts is None else READER,
                 scanned.refused,
                 moment(datetime.now(UTC)),
                 scanned.n_requests,

@@ -11,6 +11,8 @@ from drug_archive import DrugArchive, ask, calm, held, ketamine, read_files, sal
 from range_server import Fault
 
 from nwbswitch.analysis import archive as archive_module
+from nwbswitch.analysis.catalogue import find as find_module
+from nwbswitch.analysis.catalogue import scans
 from nwbswitch.schemas.errors import InputFileError
 
 pytest.importorskip("dandi.dandiapi")
@@ -91,6 +93,20 @@ def test_a_silent_archive_is_an_error_and_the_answer_is_older(small: DrugArchive
     assert not result.ok
     assert [each.code for each in result.issues] == ["archive-silent"]
     assert len(held(result)) == 3
+
+
+def test_a_newer_nwbswitch_tries_what_an_older_one_refused(
+    small: DrugArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small.server.add_asset("000001", "sub-b/sub-b_ophys.nwb", b"this is no HDF5 file at all")
+    assert ask(small, tmp_path / "c.sqlite").coverage.n_refused == 1
+    small.server.store.clear()
+    ask(small, tmp_path / "c.sqlite")
+    assert read_files(small) == []
+    monkeypatch.setattr(scans, "REFUSER", "a newer one")
+    monkeypatch.setattr(find_module, "READERS", (scans.READER, "a newer one"))
+    assert ask(small, tmp_path / "c.sqlite").coverage.n_refused == 1
+    assert len(set(read_files(small))) == 1
 
 
 def test_rescan_reads_again(small: DrugArchive, tmp_path: Path) -> None:
