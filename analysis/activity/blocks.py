@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,18 @@ def blocks_of(windows: Sequence[WindowSpan], block_s: float) -> tuple[Block, ...
             start_s = span.start_s + index * block_s
             blocks.append(Block(span.window, first + index, start_s, min(start_s + block_s, span.stop_s)))
     return tuple(blocks)
+
+
+def edges_of(blocks: Sequence[Block]) -> Floats:
+    """Return start and stop of every block, shape (blocks, 2), s."""
+    return np.array([(block.start_s, block.stop_s) for block in blocks], dtype=np.float64).reshape(-1, 2)
+
+
+def frames_between_edges(time_s: Floats, edges_s: Floats) -> Iterator[tuple[int, slice]]:
+    """Yield the number of every block that holds frames, and these frames; ``time_s`` increases."""
+    first, last = np.searchsorted(time_s, edges_s.T - TIME_TOLERANCE_S)
+    for index in np.flatnonzero(last > first):
+        yield int(index), slice(int(first[index]), int(last[index]))
 
 
 def frames_of(time_s: Floats, start_s: float, stop_s: float) -> slice:

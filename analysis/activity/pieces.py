@@ -6,7 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nwbswitch.analysis.activity.blocks import Block, blocks_of
+import numpy as np
+from numpy.typing import NDArray
+
+from nwbswitch.analysis.activity.blocks import Block, blocks_of, edges_of
 from nwbswitch.analysis.activity.recipe import Recipe
 from nwbswitch.analysis.reading.outline import WindowSpan
 from nwbswitch.schemas.epochs import Window
@@ -33,6 +36,8 @@ class Plan:
     windows: tuple[WindowSpan, ...]
     blocks: tuple[Block, ...]
     pieces: tuple[Piece, ...]
+    edges_s: NDArray[np.float64]
+    """Start and stop of every block, shape (blocks, 2)."""
     baseline: tuple[WindowSpan, ...]
     """What the noise is measured in: the baseline, or without one the pseudo baseline."""
 
@@ -45,7 +50,8 @@ def plan_of(windows: Sequence[WindowSpan], begin_s: float, end_s: float, recipe:
         spans = tuple(span for span in windows if span.window is wanted)
         if not baseline and any(piece.holds(spans) for piece in pieces):
             baseline = spans
-    return Plan(tuple(windows), blocks_of(windows, recipe.block_s), pieces, baseline)
+    blocks = blocks_of(windows, recipe.block_s)
+    return Plan(tuple(windows), blocks, pieces, edges_of(blocks), baseline)
 
 
 def pieces_of(

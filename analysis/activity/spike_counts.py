@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.analysis.access.arrays import Arrays
-from nwbswitch.analysis.activity.blocks import Block
+from nwbswitch.analysis.activity.blocks import Block, edges_of
 from nwbswitch.analysis.activity.point_runs import point_runs
 from nwbswitch.analysis.reading.clocks import TIME_TOLERANCE_S
 from nwbswitch.analysis.reading.outline import Points, WindowSpan
@@ -43,7 +43,7 @@ def counts_in_blocks(
 
 def observed_s(points: Points, blocks: Sequence[Block]) -> Floats:
     """Return for how long each block was observed, shape (blocks,), s."""
-    edges_s = np.array([(block.start_s, block.stop_s) for block in blocks], dtype=np.float64).reshape(-1, 2)
+    edges_s = edges_of(blocks)
     total_s = np.zeros(len(blocks))
     for start_s, stop_s in zip(points.observed_start_s, points.observed_stop_s, strict=True):
         overlap_s = np.minimum(edges_s[:, 1], stop_s) - np.maximum(edges_s[:, 0], start_s)

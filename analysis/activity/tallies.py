@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbswitch.analysis.activity.blocks import Block, frames_of
+from nwbswitch.analysis.activity.blocks import frames_between_edges
 from nwbswitch.analysis.activity.cell_rows import Measured
 from nwbswitch.analysis.activity.noise import noise_sd
 
@@ -41,7 +40,7 @@ class Tallies:
     def add(
         self,
         rows: NDArray[np.int64],
-        blocks: Sequence[Block],
+        edges_s: Floats,
         time_s: Floats,
         dff: Samples,
         begins: Flags,
@@ -55,8 +54,8 @@ class Tallies:
         ----------
         rows
             Row here of each neuron.
-        blocks
-            All blocks; those that the core does not touch are skipped.
+        edges_s
+            Start and stop of every block, shape (blocks, 2), s; those beyond the core are skipped.
         time_s
             Time of each frame, shape (frames,), s.
         dff
@@ -73,11 +72,8 @@ class Tallies:
         filled = dff if complete else np.where(valid, dff, np.float32(0))
         if amount is not None:
             amount = np.where(valid & np.isfinite(amount), amount, np.float32(0))
-        for column, block in enumerate(blocks):
-            inside = frames_of(time_s, block.start_s, block.stop_s)
+        for column, inside in frames_between_edges(time_s, edges_s):
             n = inside.stop - inside.start
-            if n <= 0:
-                continue
             frames = np.full(rows.size, float(n)) if complete else valid[:, inside].sum(axis=1) * 1.0
             self.frames[rows, column] += frames
             self.events[rows, column] += begins[:, inside].sum(axis=1)

@@ -27,8 +27,8 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Samples = NDArray[np.float32]
 
-KEPT_VALUES = 64_000_000
-"""Values of the baseline kept until the level is known, 256 MB; what is beyond them is read again."""
+KEPT_VALUES = 32_000_000
+"""Values of the baseline kept until the level is known, 128 MB; what is beyond them is read again."""
 GAP = 1.5
 """A step in time longer than this many frames is a gap."""
 
@@ -219,7 +219,7 @@ class _Portion:
         core = given.core
         self.activity.tallies.add(
             self.slab.rows,
-            self.plan.blocks,
+            self.plan.edges_s,
             given.time_s[core],
             given.traces[:, core],
             begins[:, core],

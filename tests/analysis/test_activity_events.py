@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from activity_cases import measured, spans
 
-from nwbswitch.analysis.activity.blocks import Block, frames_of
+from nwbswitch.analysis.activity.blocks import Block, edges_of, frames_of
 from nwbswitch.analysis.activity.neuropil import without_neuropil
 from nwbswitch.analysis.activity.tallies import Tallies, measured_of
 from nwbswitch.converters import simulate_traces as st
@@ -79,7 +79,7 @@ def test_sums_leave_invalid_frames_out():
     blocks = [Block(Window.BASELINE, number, 2.0 * number, 2.0 * number + 2) for number in range(3)]
     tallies = Tallies.zeros(1, 3)
     row = np.array([0])
-    tallies.add(row, blocks, np.arange(4.0), dff, begins, ~begins, 10 * dff, n_smooth=1)
+    tallies.add(row, edges_of(blocks), np.arange(4.0), dff, begins, ~begins, 10 * dff, n_smooth=1)
     found = measured_of(tallies, np.array([True]), 1.0, with_dff=True, with_amount=True)
     np.testing.assert_array_equal(found.exposure_s, [[1, 2, 0]])
     np.testing.assert_array_equal(found.mean_dff, [[1, 3.5, np.nan]])
