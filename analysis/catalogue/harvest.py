@@ -32,9 +32,10 @@ NWB_GLOB = "*.nwb*"
 """Of the archive's own kind: the star matches anything, slashes too. Takes ``.nwb`` and ``.nwb.zarr``."""
 PAGE = 100
 """Dandisets and files per answer."""
-BATCH = 20
+MAX_BATCH = 20
 """Versions per line of progress; a run that is killed has to ask for those under way again."""
 MAX_SILENCE = 4
+"""So many failures in a row, of those that may pass, and nothing more is asked for."""
 TRY_AGAIN = "Try again later."
 
 Value = TypeVar("Value")
@@ -160,7 +161,8 @@ def _ask(
                 keep(each.item, each.value)
         return Outcome(outcome.item, left, outcome.error)
 
-    batches = [tuple(tasks[start : start + BATCH]) for start in range(0, len(tasks), BATCH)]
+    size = min(max(1, len(tasks) // (4 * AT_ONCE)), MAX_BATCH)
+    batches = [tuple(tasks[start : start + size]) for start in range(0, len(tasks), size)]
     threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="archive")
     try:
         outcomes = run_jobs(
@@ -173,6 +175,9 @@ def _ask(
         if outcome.error is not None:
             raise outcome.error
         issues += [_trouble(each) for each in outcome.value or () if each.error is not None]
+    if patience.n_left:
+        problem = f"{patience.n_left} more were not asked for, since the archive does not answer."
+        issues.append(issue("archive-unread", problem, place=Place(item=label), remedy=TRY_AGAIN))
     return issues
 
 
@@ -185,11 +190,13 @@ class _Patience:
 
     def __init__(self) -> None:
         self._silence = 0
+        self.n_left = 0
+        """How many were not asked for."""
 
     def asked(self, ask: Callable[[Task], Value], task: Task) -> Outcome[Task, Value]:
         if self._silence >= MAX_SILENCE:
-            trouble = InputFileError(task.name, "was not asked for: the archive does not answer.", TRY_AGAIN)
-            return Outcome(task, error=trouble)
+            self.n_left += 1
+            return Outcome(task)
         try:
             found = Outcome(task, value=ask(task))
         except NotInArchiveError:

@@ -30,6 +30,7 @@ READER = f"{OUTLINE_VERSION}.{FACTS_VERSION}"
 REFUSER = f"{READER} of {__version__}"
 """The same of what refuses them: another nwbswitch may read what this one cannot."""
 READERS = (READER, REFUSER)
+MAX_FAILURES = 10
 USUAL_REQUESTS = 12
 USUAL_BYTES = 2 << 20
 """What reading a file takes before any was read: of NWB files of 300 ROIs, 11 requests."""
@@ -96,26 +97,45 @@ def scan_files(
 ) -> list[Issue]:
     """Read files, keep what they tell, and return what could not be had for now.
 
-    A file that is refused for what it holds is not tried again; one that could not be had is.
+    A file that is refused for what it holds is not tried again; one that could not be had is. After
+    `MAX_FAILURES` of the latter in a row the others are left for another time.
     """
+    issues: list[Issue] = []
+    n_done = n_failures = 0
 
     def receive(outcome: Outcome[Task, Scanned]) -> Outcome[Task, Scanned]:
+        nonlocal n_done, n_failures
+        n_done += 1
+        n_failures = 0 if outcome.value is not None else n_failures + 1
         if outcome.value is not None:
             _take_scan(catalogue, outcome.item, outcome.value)
             return Outcome(outcome.item)
+        issues.append(_trouble(outcome))
+        if n_failures >= MAX_FAILURES:
+            raise _GivenUpError
         return outcome
 
-    outcomes = run_jobs(
-        read_file,
-        tasks,
-        label="read",
-        workers=workers,
-        executor=executor,
-        describe=_name,
-        receive=receive,
-        quiet=quiet,
-    )
-    return [found for each in outcomes if (found := _trouble(each)) is not None]
+    try:
+        run_jobs(
+            read_file,
+            tasks,
+            label="read",
+            workers=workers,
+            executor=executor,
+            describe=_name,
+            receive=receive,
+            quiet=quiet,
+        )
+    except _GivenUpError:
+        problem = (
+            f"{len(tasks) - n_done} more files were not read, since the last {n_failures} could not be had."
+        )
+        issues.append(issue("archive-unread", problem, remedy="Try again later."))
+    return issues
+
+
+class _GivenUpError(Exception):
+    """Ends the loop over files."""
 
 
 def read_file(task: Task) -> Scanned:
@@ -201,11 +221,9 @@ def forget_scans(catalogue: Catalogue, versions: Sequence[AskedVersion]) -> None
         )
 
 
-def _trouble(outcome: Outcome[Task, Scanned]) -> Issue | None:
+def _trouble(outcome: Outcome[Task, Scanned]) -> Issue:
     """Return why a file could not be had; whatever one of them holds, the others are read."""
     error = outcome.error
-    if error is None:
-        return None
     problem, remedy = outcome.reason, ""
     if isinstance(error, InputFileError):
         problem, remedy = error.problem, error.remedy

@@ -81,6 +81,25 @@ def test_a_server_in_trouble_leaves_files_for_the_next_run(small: DrugArchive, t
     assert len(held(ask(small, path))) == 3
 
 
+def test_a_store_that_is_down_is_not_asked_on_and_on(
+    small: DrugArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "MAX_FAILURES", 2)
+    small.put("000001", "a4", drugs=[ketamine()])
+    small.server.store.plan(*[Fault.status(403)] * 100)
+    small.server.fail(500, times=1000, path_contains="/download/")
+    result = ask(small, tmp_path / "c.sqlite")
+    assert len(result.issues) == 3
+    assert "2 more files were not read" in result.issues[-1].message
+    assert result.coverage.waiting.n_files == 4
+
+
+def test_a_missing_key_is_told_and_is_no_silence(small: DrugArchive, tmp_path: Path) -> None:
+    ask(small, tmp_path / "c.sqlite")
+    with pytest.raises(InputFileError, match="API key"):
+        ask(small, tmp_path / "c.sqlite", embargoed=True)
+
+
 def test_a_silent_archive_is_an_error_and_the_answer_is_older(small: DrugArchive, tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     small.server.fail(500, times=10_000)
