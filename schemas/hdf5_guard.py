@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
+from nwbswitch.schemas.hdf5_ahead import Prefetch, read_ahead
 from nwbswitch.schemas.hdf5_lengths import UnreadableLengthsError, stated_lengths
 from nwbswitch.schemas.hdf5_references import TooManyReferencesError, has_references, referred
-from nwbswitch.schemas.hdf5_trees import BrokenFileError, EndlessFileError, FileTrees, Prefetch
+from nwbswitch.schemas.hdf5_structures import BrokenFileError, EndlessFileError
+from nwbswitch.schemas.hdf5_trees import FileTrees
 from nwbswitch.schemas.hdf5_types import FLAT_CLASSES, ImpossibleTypeError, check_type
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def open_hdf5_stream(
     size
         Its length, bytes.
     prefetch
-        Told which bytes will be read soon, where several can be had together.
+        Told which bytes will be read soon, so that a file far away needs few round trips.
     """
     with _opened(name, stream, size, opened=stream, prefetch=prefetch) as handle:
         yield handle
@@ -108,7 +110,9 @@ def _opened(
 
     with ExitStack() as stack:
         try:
-            trees = FileTrees(stream, size, prefetch=prefetch)
+            if prefetch is not None:
+                read_ahead(stream, size, prefetch)
+            trees = FileTrees(stream, size)
             handle = stack.enter_context(h5py.File(opened, "r"))
         except EndlessFileError as error:
             raise _endless(file, error) from error
@@ -150,41 +154,34 @@ class _Walk:
         self.referring: list[tuple[Any, Any, str, int]] = []
 
     def run(self, root: Any) -> None:
-        """Visit what links and references lead to, beginning at the root group, level by level."""
-        import h5py
-
+        """Visit what links and references lead to, beginning at the root group."""
         self.meet(root, "/", 0)
         while self.todo or self.referring:
             if not self.todo:
                 self.follow_references(*self.referring.pop())
                 continue
-            groups, self.todo = self.todo, []
-            members = [(group, self.members(group, prefix, depth)) for group, prefix, depth in groups]
-            if self.trees.reads_ahead:
-                self.trees.announce(_addresses(members))
-            for (group, prefix, depth), (_, names) in zip(groups, members, strict=True):
-                for name in names:
-                    self.meet(h5py.h5o.open(group, name), _joined(prefix, name), depth + 1)
+            group, prefix, depth = self.todo.pop()
+            if depth > MAX_DEPTH:
+                raise UnsafeFileError(
+                    self.file, f"nests groups more than {MAX_DEPTH} deep, at {prefix[:80]}."
+                )
+            self.follow_links(group, prefix.rstrip("/"), depth)
 
-    def members(self, group: Any, prefix: str, depth: int) -> list[bytes]:
-        """Return the names of the hard links in a group; soft links lead to what has a hard link too."""
+    def follow_links(self, group: Any, prefix: str, depth: int) -> None:
+        """Meet the members of a group; soft links lead to what has a hard link too."""
         import h5py
 
-        if depth > MAX_DEPTH:
-            raise UnsafeFileError(self.file, f"nests groups more than {MAX_DEPTH} deep, at {prefix[:80]}.")
-        found = []
         for name in self.names(group):
+            where = f"{prefix}/{name.decode('utf-8', 'replace')}"
             kind = group.links.get_info(name).type
             if kind == h5py.h5l.TYPE_SOFT:
                 continue
             if kind != h5py.h5l.TYPE_HARD:
                 target = "another file" if kind == h5py.h5l.TYPE_EXTERNAL else f"a link of kind {kind}"
-                where = _joined(prefix, name)
                 raise UnsafeFileError(
                     self.file, f"has a link at {where} to {target}.", "Copy the data into the file."
                 )
-            found.append(name)
-        return found
+            self.meet(h5py.h5o.open(group, name), where, depth + 1)
 
     def names(self, group: Any) -> list[bytes]:
         """Return the names of the links in a group, when there are not too many in the file."""
@@ -264,16 +261,6 @@ class _Walk:
                 self.meet(node, f"{where} (by reference)", depth + 1)
         except TooManyReferencesError:
             raise UnsafeFileError(self.file, f"holds too many references at {where}.") from None
-
-
-def _joined(prefix: str, name: bytes) -> str:
-    return f"{prefix.rstrip('/')}/{name.decode('utf-8', 'replace')}"
-
-
-def _addresses(members: Iterable[tuple[Any, list[bytes]]]) -> Iterator[int]:
-    for group, names in members:
-        for name in names:
-            yield group.links.get_info(name).u
 
 
 def _check_dataset(dataset: Any, where: str, file: Path | str, *, size: int) -> None:

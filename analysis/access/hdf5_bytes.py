@@ -48,9 +48,7 @@ def watched_hdf5(source: ByteSource) -> Iterator[tuple[h5py.File, Callable[[], N
         source.check_unchanged()
         return
     stream = RangeFile(source)
-    opened = open_hdf5_stream(
-        cast(BinaryIO, stream), name=source.name, size=source.size, prefetch=stream.prefetch
-    )
+    opened = open_hdf5_stream(cast(BinaryIO, stream), name=source.name, size=source.size, prefetch=stream)
     try:
         with opened as handle:
             yield handle, stream.check

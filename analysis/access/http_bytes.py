@@ -126,9 +126,9 @@ class HttpBytes:
     @property
     def version(self) -> str:
         """ETag without quotes, or else the date of the last change, as the server states it."""
-        size = self.size
-        if not self._version:
-            self._head = self._fetch((0, min(HEAD_BYTES, max(size, 1))))
+        with self._turn:
+            if not self._version:
+                self._fetch((0, 1))
         return plain_tag(self._version.etag) or self._version.modified
 
     def read(self, offset: int, length: int) -> bytes:

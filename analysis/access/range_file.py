@@ -20,7 +20,7 @@ MAX_AFTER_BYTES = 1 << 20
 MAX_WINDOWS = 64
 """Of more places than these, read ahead, only the blocks themselves are read."""
 HEAD_BYTES = 512 << 10
-TAIL_BYTES = 256 << 10
+TAIL_BYTES = 512 << 10
 """Writers put what describes the file before and after its large data: both are read first, together."""
 DIRECT_BYTES = 512 << 10
 """Reads from this size on are samples: they pass without being kept."""
@@ -51,6 +51,7 @@ class RangeFile(io.RawIOBase):
         self._place = 0
         self._after = AFTER_BYTES
         self._next = -1
+        self._ahead = 0
 
     def __repr__(self) -> str:
         """Return the name of the source, which h5py then gives as the name of the file."""
@@ -100,17 +101,32 @@ class RangeFile(io.RawIOBase):
         self._place = start + length
         return length
 
-    def prefetch(self, ranges: Sequence[ByteRange]) -> None:
-        """Read ahead what will be asked for, in one go; beyond the end there is nothing to read."""
+    def has(self, place: ByteRange) -> bool:
+        """Tell whether bytes can be read without asking for them; beyond the end there are none."""
+        offset, length = place
+        return all(n in self._blocks for n in _numbers(max(offset, 0), min(offset + length, self._size)))
+
+    def prefetch(self, near: Sequence[ByteRange], exact: Sequence[ByteRange]) -> bool:
+        """Read places in one go, of the former also what is around them.
+
+        Returns
+        -------
+        bool
+            Whether more may be read ahead: not without end, whatever a file says of itself.
+        """
         wanted: set[int] = set()
-        for offset, length in ranges:
+        for offset, length in (*near, *exact):
             if offset >= 0 and length > 0:
                 wanted.update(_numbers(offset, min(offset + length, self._size)))
         wanted.difference_update(self._blocks)
-        if len(wanted) <= MAX_WINDOWS:
-            wanted = {near for number in wanted for near in self._around(number, AFTER_BYTES)}
-        if len(wanted) <= self._max_blocks:
-            self._load(wanted)
+        nearby = {n for offset, length in near for n in _numbers(max(offset, 0), offset + length)} & wanted
+        if len(nearby) <= MAX_WINDOWS:
+            wanted |= {n for number in nearby for n in self._around(number, AFTER_BYTES)}
+        self._ahead += len(wanted)
+        if self._ahead > self._max_blocks // 2:
+            return False
+        self._load(wanted)
+        return True
 
     def _copy(self, start: int, stop: int, view: memoryview) -> None:
         if not self._blocks:

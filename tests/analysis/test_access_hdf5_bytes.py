@@ -58,7 +58,7 @@ def test_files_of_every_tool_open_in_few_requests_and_bytes(recording: Path, ser
     source = far(server, recording)
     with open_hdf5_bytes(source) as file:
         arrays = [stored_array(file[f"processing/ophys/Fluorescence/{name}/data"]) for name in SERIES]
-    assert server.n_requests <= 6
+    assert server.n_requests <= 8
     assert server.n_bytes <= HEAD_BYTES + TAIL_BYTES + 600_000
     server.clear()
     windows = [(slice(1200, 3000), slice(0, 100)), (slice(3000, 4800), slice(0, 100))]

@@ -104,7 +104,9 @@ def test_places_that_are_known_are_read_together() -> None:
     source = Counting()
     file = RangeFile(source)
     places = [(place, 500) for place in range(900_000, 2_600_000, 300_000)]
-    file.prefetch([*places, (len(DATA) + 5, 10), (-5, 10), (5, 0)])
+    assert not file.has(places[0])
+    assert file.prefetch([*places, (len(DATA) + 5, 10), (-5, 10), (5, 0)], [(1_900_000, 10)])
+    assert all(map(file.has, [*places, (1_900_000, 10), (len(DATA) - 5, 10), (len(DATA) + 5, 10)]))
     n_calls = len(source.calls)
     assert n_calls <= 2
     for place, length in places:
@@ -117,11 +119,28 @@ def test_of_very_many_places_only_they_are_read() -> None:
     file = RangeFile(source)
     places = [(place, 500) for place in range(600_000, 2_600_000, 16 * BLOCK_BYTES // 3)]
     assert len(places) > range_file.MAX_WINDOWS
-    file.prefetch(places)
-    read = source.n_bytes
-    assert read <= len(places) * 2 * BLOCK_BYTES
+    file.prefetch(places, [])
+    assert source.n_bytes <= len(places) * 2 * BLOCK_BYTES
     for place, length in places:
         assert read_at(file, place, length) == DATA[place : place + length]
+
+
+def test_of_places_that_stand_alone_only_they_are_read() -> None:
+    source = Counting()
+    file = RangeFile(source)
+    assert file.prefetch([], [(1_000_000, 500), (2_000_000, 500)])
+    assert source.n_bytes <= 4 * BLOCK_BYTES
+    assert len(source.calls) == 1
+
+
+def test_reading_ahead_comes_to_an_end() -> None:
+    source = Counting(bytes(40 << 20))
+    file = RangeFile(source, max_bytes=8 << 20)
+    rounds = 0
+    while file.prefetch([], [(rounds << 20, 1 << 20)]):
+        rounds += 1
+    assert rounds == 4
+    assert source.n_bytes == 4 << 20
 
 
 def test_memory_is_bounded() -> None:
@@ -132,7 +151,7 @@ def test_memory_is_bounded() -> None:
         place = int(rng.integers(0, source.size))
         assert read_at(file, place, 300) == source.data[place : place + 300]
     assert sum(map(len, file._blocks.values())) <= (4 << 20) + AFTER_BYTES
-    file.prefetch([(0, source.size)])
+    assert not file.prefetch([(0, source.size)], [])
     assert sum(map(len, file._blocks.values())) <= (4 << 20) + AFTER_BYTES
 
 

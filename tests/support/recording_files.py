@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-LAYOUTS = ("pynwb", "neuroconv", "nwbswitch")
+LAYOUTS = ("pynwb", "pynwb gzip", "neuroconv", "nwbswitch")
 STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -24,12 +24,19 @@ def make_traces(n_frames: int, n_rois: int, *, seed: int = 0) -> np.ndarray:
 
 
 def make_nwbfile(
-    traces: np.ndarray, *, rate_hz: float = 30.0, session: str = "s1", minutes: float = 10, gap_s: float = 0
+    traces: np.ndarray,
+    *,
+    rate_hz: float = 30.0,
+    session: str = "s1",
+    minutes: float = 10,
+    gap_s: float = 0,
+    is_rich: bool = False,
 ) -> Any:
     """Return an NWBFile in memory: drug log, windows before and after, ROIs, F and neuropil.
 
     The administration is in the middle of the recording; both windows are ``minutes`` long, one ends
-    ``gap_s`` before it and the other begins as long after it.
+    ``gap_s`` before it and the other begins as long after it. With ``is_rich`` there is what else labs
+    record: running, pupil and licks, trials, motion correction, images of the plane.
     """
     from hdmf.common import VectorData
     from pynwb import NWBFile
@@ -98,13 +105,51 @@ def make_nwbfile(
     nwb.add_events_table(
         EventsTable(name="drug_administrations", description="Drugs.", columns=[stamps, *columns])
     )
+    if is_rich:
+        _enrich(nwb, n_frames, rate_hz)
     return nwb
 
 
+def _enrich(nwb: Any, n_frames: int, rate_hz: float) -> None:
+    from pynwb import TimeSeries
+    from pynwb.base import Images
+    from pynwb.image import GrayscaleImage
+
+    rng = np.random.default_rng(2)
+    wheel = rng.normal(size=5 * n_frames).astype("f4")
+    nwb.add_acquisition(TimeSeries(name="treadmill", data=wheel, unit="cm/s", rate=5 * rate_hz))
+    behavior = nwb.create_processing_module("behavior", "What the animal did.")
+    stamps = np.arange(n_frames) / rate_hz + rng.normal(0, 1e-4, n_frames)
+    for name in ("speed", "pupil_area", "whisking", "licking"):
+        behavior.add(TimeSeries(name=name, data=rng.normal(size=n_frames), unit="a.u.", timestamps=stamps))
+    ophys = nwb.processing["ophys"]
+    shifts = rng.normal(size=(n_frames, 2)).astype("f4")
+    ophys.add(TimeSeries(name="motion_shifts", data=shifts, unit="pixels", rate=rate_hz))
+    images = Images(name="SegmentationImages")
+    ophys.add(images)
+    for name in ("mean", "maximum", "correlation"):
+        images.add_image(GrayscaleImage(name=name, data=rng.random((512, 512)).astype("f4")))
+    nwb.add_trial_column("stimulus", "What was shown.")
+    nwb.add_trial_column("rewarded", "Whether there was water.")
+    for trial in range(200):
+        start_s = n_frames / rate_hz * trial / 200
+        kind = f"grating {trial % 8}"
+        nwb.add_trial(start_time=start_s, stop_time=start_s + 1, stimulus=kind, rewarded=bool(trial % 3))
+
+
 def write_recording(path: Path, nwbfile: Any, layout: str) -> Path:
-    """Write a file in one of `LAYOUTS`: pynwb's default, neuroconv's default, or our converter's."""
-    if layout == "pynwb":
+    """Write a file in one of `LAYOUTS`.
+
+    Traces come without chunks as by pynwb's default, compressed in the chunks that h5py guesses, in those of
+    neuroconv's default, or in those of our converter.
+    """
+    if layout.startswith("pynwb"):
+        from hdmf.backends.hdf5.h5_utils import H5DataIO
         from pynwb import NWBHDF5IO
+
+        if layout == "pynwb gzip":
+            for series in nwbfile.processing["ophys"]["Fluorescence"].roi_response_series.values():
+                series.set_data_io("data", H5DataIO, {"compression": "gzip"})
 
         with NWBHDF5IO(path, "w") as io:
             io.write(nwbfile)
