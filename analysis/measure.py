@@ -6,10 +6,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from nwbswitch.analysis.cells_file import (
     write_cells,
 )
 from nwbswitch.analysis.clock_tables import refuse_other_clocks, write_clocks_file
+from nwbswitch.analysis.measure_result import Counts, MeasureResult
 from nwbswitch.analysis.results_folder import CLOCKS_FILE
 from nwbswitch.analysis.session_cells import MeasureSession, Modality, SessionFacts, Unmeasured
 from nwbswitch.analysis.sources import Source, find_sources, with_digest
@@ -39,11 +40,10 @@ from nwbswitch.schemas.errors import (
     UnsafeFileError,
 )
 from nwbswitch.schemas.files import require_writable
-from nwbswitch.schemas.issues import Issue, Place, has_errors, issue
+from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.overrides import Overrides, load_overrides
 from nwbswitch.schemas.provenance import record, same_work
-from nwbswitch.schemas.tables import CELLS
 
 __all__ = ["MeasureResult", "measure", "read_record"]
 
@@ -52,56 +52,6 @@ AT_ONCE = 8
 QUIET_BYTES = 10 << 30
 """Files of less than this together are read so soon that nobody needs to be told."""
 Sources = Path | str | Sequence[Path | str]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How much was measured; a neuron counts in each recording session."""
-
-    blocks: int = 0
-    neurons: int = 0
-    sessions: int = 0
-    animals: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureResult:
-    """The cells table and what was found on the way."""
-
-    issues: tuple[Issue, ...] = ()
-    out: Path | None = None
-    clocks: pd.DataFrame | None = None
-    """Columns of `nwbswitch.schemas.clock_table.CLOCKS`; None when no source holds a clock table."""
-    counts: Counts = Counts()
-    held: pd.DataFrame | None = field(default=None, repr=False)
-    """The table itself when it was not written to ``out``."""
-
-    @property
-    def cells(self) -> pd.DataFrame:
-        """The table, with the columns of `nwbswitch.schemas.tables.CELLS`; read anew from ``out``."""
-        if self.held is not None or self.out is None:
-            return self.held if self.held is not None else pd.DataFrame()
-        from nwbswitch.analysis.table_file import read_table
-
-        return CELLS.checked(read_table(self.out), file=self.out)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every session could be measured."""
-        return not has_errors(self.issues)
-
-    def summary(self) -> str:
-        """Return what was measured in one line."""
-        n = self.counts
-        where = f" in {self.out}" if self.out else ""
-        return (
-            f"{n.blocks} blocks of {n.neurons} neurons in {_several(n.sessions, 'recording session')} "
-            f"of {_several(n.animals, 'animal')} (a neuron counts in each session){where}"
-        )
-
-
-def _several(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def measure(
@@ -132,7 +82,8 @@ def measure(
     others. What sources say of their clocks is gathered in ``clock_alignment.csv`` beside ``out``.
 
     One session at a time is in memory. Sessions that are done wait in ``<out>.parts``, where the same
-    command finds them after an interruption; the folder goes when the table is written.
+    command finds them after an interruption; the folder goes when the table is written. Where far files
+    could not be had, the table holds the others, and the same command tries those again.
 
     Parameters
     ----------
@@ -205,7 +156,9 @@ def measure(
         seed=None,
     )
     if target is not None and target.exists() and not overwrite:
-        return _finished(target, work)
+        finished = _finished(target, work)
+        if finished is not None:
+            return finished
     if target is not None:
         require_writable(target)
         if not overwrite:
@@ -226,7 +179,8 @@ def measure(
             issues += [*settled.warnings, *settled.unmatched(each.name for each in inputs)]
         if not measured:
             raise IssuesError(issues)
-        return _joined(parts, measured, issues, target, work)
+        unfinished = [names[each.item.name] for each in outcomes if _may_come_yet(each)]
+        return _joined(parts, measured, issues, target, {"provenance": work, "unfinished": unfinished})
 
 
 def _identified(sources: Sequence[Source]) -> list[Source]:
@@ -272,7 +226,8 @@ def _parts(target: Path | None, work: dict[str, Any], stated: dict[str, str]) ->
         return
     folder = target.with_name(target.name + PARTS_SUFFIX)
     yield Parts(folder, known, stated)
-    shutil.rmtree(folder, ignore_errors=True)
+    if not read_record(target).get("unfinished"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 _Job = Outcome[Source, bytes | Unmeasured]
@@ -324,12 +279,20 @@ def _reasons(outcome: _Job) -> list[Issue]:
     raise error
 
 
+def _may_come_yet(outcome: _Job) -> bool:
+    """Return whether a source could not be had from afar, which another day may mend."""
+    far = outcome.item.path is None and not outcome.item.is_zarr
+    return (
+        far and isinstance(outcome.error, InputFileError) and not isinstance(outcome.error, UnsafeFileError)
+    )
+
+
 def _joined(
     parts: Parts,
     measured: Sequence[tuple[Source, SessionFacts]],
     issues: Sequence[Issue],
     target: Path | None,
-    work: dict[str, Any],
+    about: dict[str, Any],
 ) -> MeasureResult:
     facts = [each for _, each in measured]
     counts = Counts(
@@ -344,7 +307,7 @@ def _joined(
         held = pd.concat(list(tables), ignore_index=True)
         return MeasureResult(tuple(issues), None, clocks, counts, held)
     ours: dict[str, Any] = {
-        "provenance": work,
+        **about,
         "issues": [each.as_dict() for each in issues],
         "counts": asdict(counts),
     }
@@ -361,8 +324,8 @@ def _clocks(rows: Iterable[dict[str, Any]]) -> pd.DataFrame | None:
     return CLOCKS.checked(pd.DataFrame(known)) if known else None
 
 
-def _finished(target: Path, work: dict[str, Any]) -> MeasureResult:
-    """Return the table that is there if it came from the same work.
+def _finished(target: Path, work: dict[str, Any]) -> MeasureResult | None:
+    """Return the table that is there if it came from the same work; None if it lacks far sources.
 
     Raises
     ------
@@ -370,12 +333,21 @@ def _finished(target: Path, work: dict[str, Any]) -> MeasureResult:
         If it did not.
     """
     ours = read_record(target)
-    if not same_work(ours.get("provenance", {}), work):
+    lacking = set(ours.get("unfinished", []))
+    if not same_work(_without(ours.get("provenance", {}), lacking), _without(work, lacking)):
         raise ExistingOutputError(
             f"{target} was made from other inputs or parameters. Choose another name or give --overwrite."
         )
+    if lacking:
+        return None
     held = ours.get("clocks")
     clocks = CLOCKS.checked(pd.DataFrame(held), file=target) if held else None
     if clocks is not None and not (target.parent / CLOCKS_FILE).exists():
         write_clocks_file(clocks, target.parent)
     return MeasureResult(stored_issues(ours), target, clocks, Counts(**ours.get("counts", {})))
+
+
+def _without(work: dict[str, Any], lacking: Collection[str]) -> dict[str, Any]:
+    """Return a record without inputs whose digests could not be found out."""
+    inputs = work.get("inputs", {})
+    return {**work, "inputs": {name: digest for name, digest in inputs.items() if name not in lacking}}

@@ -15,6 +15,7 @@ from range_server import Fault, RangeServer
 from nwbswitch.analysis import measure as measure_module
 from nwbswitch.analysis.access.byte_cache import CacheSettings
 from nwbswitch.analysis.measure import MeasureResult, measure
+from nwbswitch.schemas.errors import ExistingOutputError
 from nwbswitch.schemas.issues import Severity
 
 BLOCK_S = 20.0
@@ -83,7 +84,9 @@ def test_a_pattern_takes_some_assets(archive: ArchiveServer, cache: CacheSetting
 def test_a_second_run_asks_for_no_bytes(archive: ArchiveServer, cache: CacheSettings) -> None:
     first = measure("dandi:000123", instance=archive.api_url, block_s=BLOCK_S, cache=cache)
     before = archive.store.n_bytes
-    second = measure("dandi:000123", instance=archive.api_url, block_s=BLOCK_S, threshold_sd=60.0, cache=cache)
+    second = measure(
+        "dandi:000123", instance=archive.api_url, block_s=BLOCK_S, threshold_sd=60.0, cache=cache
+    )
     assert archive.store.n_bytes == before > 0
     assert len(second.cells) == len(first.cells)
     assert second.cells["n_events"].sum() < first.cells["n_events"].sum()
@@ -149,6 +152,28 @@ def test_a_stopped_run_goes_on(
         result = measure(urls, out=out, block_s=BLOCK_S, cache=cache)
     assert set(result.cells["animal"]) == set(SUBJECTS)
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["cells.parquet"]
+
+
+def test_what_could_not_be_had_is_tried_again(
+    files: list[Path], cache: CacheSettings, tmp_path: Path
+) -> None:
+    out = tmp_path / "cells.parquet"
+    with RangeServer() as server:
+        urls = [f"{server.url}/files/{path.name}" for path in files]
+        for path in files[:2]:
+            server.add(path.name, path)
+        first = measure(urls, out=out, block_s=BLOCK_S, cache=cache)
+        assert (len(errors(first)), set(first.cells["animal"])) == (1, {"m1", "m2"})
+        again = measure(urls, out=out, block_s=BLOCK_S, cache=cache)
+        assert (len(errors(again)), again.counts) == (1, first.counts)
+        server.add(files[2].name, files[2])
+        n_bytes = server.n_bytes
+        whole = measure(urls, out=out, block_s=BLOCK_S, cache=cache)
+        assert (errors(whole), set(whole.cells["animal"])) == ([], set(SUBJECTS))
+        assert server.n_bytes - n_bytes < 1.5 * files[2].stat().st_size
+        assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["cells.parquet"]
+        with pytest.raises(ExistingOutputError):
+            measure(urls[:2], out=out, block_s=BLOCK_S, cache=cache)
 
 
 def _stopped(*_: object) -> None:
