@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from archive_server import ArchiveServer
 from click.testing import CliRunner, Result
-from drug_archive import DrugArchive, calm, ketamine, write_template
+from drug_archive import DRUG_S, DrugArchive, calm, ketamine, write_template
 
 from nwbswitch.analysis import archive as archive_module
 from nwbswitch.cli import commands
@@ -118,3 +120,21 @@ def test_offline_without_a_catalogue_says_what_to_do(world: DrugArchive, tmp_pat
     done = run(world, tmp_path / "none.sqlite", "--drug", "ketamine", "--offline")
     assert "without --offline" in str(done.exception)
     assert not (tmp_path / "none.sqlite").exists()
+
+
+def test_the_next_step_works_as_it_is_printed(
+    world: DrugArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = json.loads(run(world, tmp_path / "c.sqlite", "--drug", "ketamine", "--json").stdout)
+    step = value["dandisets"][0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "000001_overrides.yaml").write_text(step["overrides"])
+    _, *arguments = shlex.split(step["next"])
+    # The broken file makes it end with status 1.
+    assert CliRunner().invoke(commands, arguments, standalone_mode=False).return_value == 1
+    cells = pd.read_parquet(tmp_path / "000001.parquet")
+    assert set(cells["arm"]) == {"ketamine"}
+    spans = cells.groupby("window")["start_s"].agg(["min", "max"])
+    assert spans.loc["baseline"].tolist() == [DRUG_S - 660, DRUG_S - 90]
+    assert spans.loc["drug"].tolist() == [DRUG_S + 60, DRUG_S + 630]
+    assert {"pseudo_baseline", "pseudo_drug"} <= set(spans.index)

@@ -137,9 +137,8 @@ def write_template(path: Path) -> Path:
     fluorescence = Fluorescence()
     ophys.add(fluorescence)
     rois = table.create_roi_table_region(region=list(range(N_ROIS)), description="All.")
-    data = H5DataIO(
-        np.full((N_FRAMES, N_ROIS), 100, np.float32), compression="gzip", chunks=(N_FRAMES, N_ROIS)
-    )
+    noise = np.random.default_rng(0).normal(100, 2, (N_FRAMES, N_ROIS)).round().astype(np.float32)
+    data = H5DataIO(noise, compression="gzip", chunks=(N_FRAMES, N_ROIS))
     fluorescence.add_roi_response_series(
         RoiResponseSeries(name="RoiResponseSeries", data=data, rois=rois, unit="a.u.", rate=RATE_HZ)
     )
