@@ -22,8 +22,8 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Samples = NDArray[np.float32]
 
-SLAB_VALUES = 16_000_000
-"""Values of one matrix that are worked on at a time: 64 MB."""
+SLAB_VALUES = 32_000_000
+"""Values of one matrix that are worked on at a time: 128 MB, e.g. 1,000 traces at 30 Hz."""
 MAX_JUDGES = 256
 """Most traces that are asked about artefacts: the first accepted ones."""
 
@@ -122,13 +122,14 @@ class PlaneTraces:
     def slabs(self) -> tuple[Slab, ...]:
         """Return the accepted traces, as many at a time as fit, between borders of chunks where they can be.
 
-        All of them at once where that fits: then every chunk is unpacked once in each piece.
+        All of them at once where that fits: then every chunk is unpacked once in each piece. A chunk is
+        parted only where it is more than twice as wide as what fits.
         """
         trace = self._plane.traces
         width = slab_width(self.rate_hz, self._recipe, trace.n_frames)
         first_columns = width
         chunk = _chunk_width(trace)
-        if chunk <= width:
+        if chunk <= 2 * width:
             width = -(-width // chunk) * chunk
         slabs, done = [], 0
         for start in range(0, trace.n_rois, width):
@@ -154,10 +155,10 @@ class PlaneTraces:
         parts = [_part(trace, frames, slab.columns) for trace in wanted]
         values = self._arrays.read_many(parts + censor_parts(self._censors, frames))
         marks = values[len(wanted) :]
-        read: Iterator[Samples] = (
-            _matrix(value, trace, slab.chosen) for value, trace in zip(values, wanted, strict=False)
+        del values[len(wanted) :]
+        traces, neuropil, deconvolved = (
+            None if trace is None else _matrix(values.pop(0), trace, slab.chosen) for trace in matrices
         )
-        traces, neuropil, deconvolved = (None if trace is None else next(read) for trace in matrices)
         assert traces is not None
         core = frames_of(time_s, piece.core_start_s, piece.core_stop_s)
         spoilt = spoilt_frames(self._censors, marks, time_s, self.rate_hz, self._recipe)
