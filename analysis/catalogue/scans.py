@@ -10,17 +10,16 @@ from datetime import UTC, datetime
 from statistics import median
 
 from nwbswitch.analysis.access.byte_cache import CacheSettings
-from nwbswitch.analysis.access.byte_source import ByteSource
 from nwbswitch.analysis.archive_instances import Instance
 from nwbswitch.analysis.catalogue.archive_rows import moment
-from nwbswitch.analysis.catalogue.facts import FACTS, FACTS_VERSION, RecordingFacts, facts_of
-from nwbswitch.analysis.catalogue.harvest import is_passing
+from nwbswitch.analysis.catalogue.facts import FACTS, FACTS_VERSION
+from nwbswitch.analysis.catalogue.file_scan import Scanned, Task, read_file
 from nwbswitch.analysis.catalogue.recordings import Waiting
 from nwbswitch.analysis.catalogue.store import Catalogue
 from nwbswitch.analysis.catalogue.versions import AskedVersion
-from nwbswitch.analysis.reading.outline import OUTLINE_VERSION, Outline
-from nwbswitch.analysis.sources import Source, asset_source, open_source
-from nwbswitch.schemas.errors import InputFileError, NwbswitchError
+from nwbswitch.analysis.reading.outline import OUTLINE_VERSION
+from nwbswitch.analysis.sources import asset_source
+from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.version import __version__
@@ -43,27 +42,6 @@ class Plan:
     n_files: int
     n_requests: int
     n_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A file to be read."""
-
-    content: str
-    path: str
-    source: Source
-    cache: CacheSettings | None = None
-    """Where its outline is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What reading one file told, and took."""
-
-    facts: RecordingFacts | None
-    refused: str = ""
-    n_requests: int = 0
-    n_bytes: int = 0
 
 
 def scan_tasks(
@@ -138,54 +116,6 @@ class _GivenUpError(Exception):
     """Ends the loop over files."""
 
 
-def read_file(task: Task) -> Scanned:
-    """Read one file far away, or return why it is refused; its outline is kept for measuring.
-
-    Raises
-    ------
-    InputFileError
-        When it cannot be had for now.
-    """
-    from nwbswitch.analysis.access.http_bytes import HttpBytes
-
-    try:
-        data = open_source(task.source)
-        try:
-            outline = _outline(data, task)
-        finally:
-            data.close()
-    except InputFileError as error:
-        if is_passing(error):
-            raise
-        return Scanned(None, _on_one_line(f"{error.problem} {error.remedy}"))
-    except NwbswitchError as error:
-        return Scanned(None, _on_one_line(str(error)))
-    spent = data.statistics if isinstance(data, HttpBytes) else None
-    facts = facts_of(outline)
-    return Scanned(facts, "", spent.n_requests, spent.n_bytes) if spent else Scanned(facts)
-
-
-def _outline(data: ByteSource, task: Task) -> Outline:
-    from nwbswitch.analysis.access.hdf5_bytes import open_hdf5_bytes
-    from nwbswitch.analysis.reading.outline_cache import keep_outline, kept_outline
-    from nwbswitch.analysis.reading.outlining import outline_of
-    from nwbswitch.analysis.reading.recording import identity_of
-    from nwbswitch.schemas.overrides import Override
-
-    name, nothing_stated = task.source.name, Override()
-    identity = identity_of(task.source)
-    cache = task.cache.open() if task.cache is not None and identity else None
-    if cache is not None:
-        kept = kept_outline(cache, identity, name=name, override=nothing_stated)
-        if kept is not None:
-            return kept
-    with open_hdf5_bytes(data) as nwb:
-        outline = outline_of(nwb, name=name)
-    if cache is not None:
-        keep_outline(cache, identity, outline, name=name, override=nothing_stated)
-    return outline
-
-
 def _take_scan(catalogue: Catalogue, task: Task, scanned: Scanned) -> None:
     facts = scanned.facts
     with catalogue.writing() as connection:
@@ -232,7 +162,3 @@ def _trouble(outcome: Outcome[Task, Scanned]) -> Issue:
 
 def _name(task: Task) -> str:
     return task.source.name
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split())[:500]

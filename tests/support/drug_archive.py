@@ -207,6 +207,8 @@ def fill(world: DrugArchive) -> DrugArchive:
     server.add_asset("000009", "sub-i2/sub-i2_ses-KET_ophys.nwb", b"\x89HDF\r\n\x1a\n" + b"\0" * 500)
     server.add_asset("000009", "sub-i3/sub-i3_ophys.nwb", b"this is no HDF5 file at all")
     server.add_asset("000009", "sub-i4/sub-i4_ses-KET_ophys.nwb.zarr", zarr_bytes=1000)
+    whole = world.template.read_bytes()
+    server.add_asset("000009", "sub-i6/sub-i6_ophys.nwb", whole[: len(whole) // 2])
     server.add_asset("000009", "sub-i5/movie.tiff", b"II*")
 
     server.add_dandiset("000010", name="Ketamine, files apart")
