@@ -37,10 +37,14 @@ def next_step(arm: Arm, *, instance: str) -> NextStep:
     """
     usable = [each for each in arm.hits if each.readiness.estimable]
     asked = [each for each in arm.hits if _ASKED & {reason.code for reason in each.readiness.reasons}]
+    # Of what else is open, measure says the lines that settle it.
+    unsettled = [
+        each for each in arm.hits if "unsettled" in {reason.code for reason in each.readiness.reasons}
+    ]
     overrides = _overrides(usable, asked)
-    if not usable and not asked:
+    if not (usable or asked or unsettled):
         return NextStep("", "")
-    versions = {each.recording.version for each in usable or asked}
+    versions = {each.recording.version for each in usable or asked or unsettled}
     sources = [f"dandi:{arm.dandiset}@{version}" for version in sorted(versions)]
     parts = ["nwbswitch", "measure", *sources, "-o", f"{arm.dandiset}.parquet"]
     if instance != "dandi":

@@ -285,6 +285,12 @@ def test_what_is_open_is_asked_for_by_file(tmp_path: Path) -> None:
     assert (stated[0].timestamp_s, stated[0].dose, stated[0].route) == (600.0, 10.0, "i.p.")
 
 
+def test_measure_tells_how_to_settle_other_questions() -> None:
+    step = next_step(arm(hit("a.nwb", Readiness((reason("unsettled"),)), given())), instance="dandi")
+    assert step.command == "nwbswitch measure dandi:000123@0.240101.1234 -o 000123.parquet"
+    assert step.overrides == ""
+
+
 def test_nothing_to_measure_is_no_step() -> None:
     step = next_step(arm(hit("a.nwb", Readiness((reason("no-activity"),)), given())), instance="dandi")
     assert (step.command, step.overrides) == ("", "")

@@ -179,6 +179,7 @@ def fill(world: DrugArchive) -> DrugArchive:
     put("000003", "c1", holds="ketamine", pharmacology="Ketamine 10 mg/kg i.p.")
     put("000003", "c2", holds="ketamine", series="Ketamine injection")
     put("000003", "c3")
+    put("000003", "c4", "KET-day2", holds="ketamine")
 
     server.add_dandiset("000004", name="Spontaneous activity", description="No drug is named here.")
     put("000004", "d0", holds="ketamine", drugs=[ketamine()])
