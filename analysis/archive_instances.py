@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,9 @@ from urllib.parse import urlsplit
 from nwbswitch.schemas.errors import InputFileError, IssuesError, MissingExtraError
 from nwbswitch.schemas.issues import issue, nearest
 
+_SIGNS = r"x-amz-.*|x-goog-.*|awsaccesskeyid|googleaccessid|signature|expires|policy|key-pair-id"
+"""Parameters of signatures."""
+_SIGNS_OF_AZURE = r"sv|ss|srt|sr|sp|st|se|sip|spr|sig|skoid|sktid|skt|ske|sks|skv"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -132,6 +136,18 @@ def plain_url(url: str) -> str:
     """Return an address without what may be a secret: its query, fragment and user."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def unsigned_url(url: str) -> str:
+    """Return an address without its fragment and without what signs it, which changes from day to day.
+
+    Known are the signatures of S3 (both versions), CloudFront, Google Cloud Storage and Azure.
+    """
+    parts = urlsplit(url)
+    is_azure = (parts.hostname or "").endswith(".core.windows.net")
+    signs = re.compile(_SIGNS_OF_AZURE if is_azure else _SIGNS, re.IGNORECASE)
+    kept = [each for each in parts.query.split("&") if not signs.fullmatch(each.partition("=")[0])]
+    return parts._replace(query="&".join(kept), fragment="").geturl()
 
 
 def _host(url: str) -> str:

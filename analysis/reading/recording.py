@@ -13,6 +13,7 @@ from nwbswitch.analysis.access.byte_cache import ByteCache
 from nwbswitch.analysis.access.byte_source import ByteSource
 from nwbswitch.analysis.access.cached_bytes import CachedBytes
 from nwbswitch.analysis.access.hdf5_bytes import open_hdf5_bytes
+from nwbswitch.analysis.archive_instances import unsigned_url
 from nwbswitch.analysis.reading.outline import Outline
 from nwbswitch.analysis.reading.outline_cache import keep_outline, kept_outline
 from nwbswitch.analysis.reading.outlining import outline_of
@@ -76,18 +77,19 @@ def identity_of(source: Source) -> str:
     InputFileError
         When a server that has to be asked does not answer.
     """
+    # An archive may state what it likes, also the ids and digests of another one's assets.
+    archive = "" if source.instance is None else f"{source.instance.api_url} "
     if source.asset_id and source.etag:
-        return f"asset {source.asset_id} {source.etag}"
+        return f"asset {archive}{source.asset_id} {source.etag}"
     if source.path is not None and not source.digest:
         stamp = file_stamp(source.path)
         return "" if stamp is None else "file {} {} {}".format(*stamp)
     digest = source.digest or digest_of(source)
     kind, _, version = digest.partition(":")
     if kind != "version":
-        return f"digest {digest}"
-    # An ETag is of one file; a date may be that of all files of a server, so the whole address counts too.
-    is_date = " " in version
-    return f"address {source.url if is_date else source.name} {version}" if version else ""
+        return f"digest {archive}{digest}"
+    # Two files may have one ETag, or one date, where only the whole address tells them apart.
+    return f"address {unsigned_url(source.url)} {version}" if version else ""
 
 
 def _outline(

@@ -14,6 +14,7 @@ from ophys_file import Traces, make_traces, write_file
 from range_server import RangeServer
 
 from nwbswitch.analysis.access.byte_cache import ByteCache
+from nwbswitch.analysis.archive_instances import Instance
 from nwbswitch.analysis.reading import outline_cache
 from nwbswitch.analysis.reading.clocks import frames_between
 from nwbswitch.analysis.reading.outline import OUTLINES
@@ -182,15 +183,42 @@ def test_findings_of_a_far_file_keep_its_address(path, cache):
                 assert {str(each.place).partition(" ")[0] for each in recording.outline.issues} == {url}
 
 
+OTHER = Instance("other", "https://other/api")
+
+
 @pytest.mark.parametrize(
     ("source", "identity"),
     [
         (Source(name="dandi:1@draft/a", asset_id="ab", etag="e1", digest="sha256:12"), "asset ab e1"),
         (Source(name="dandi:1@draft/a", asset_id="ab", digest="sha256:12"), "digest sha256:12"),
+        (
+            Source(name="dandi:1@draft/a", instance=OTHER, asset_id="ab", etag="e1"),
+            "asset https://other/api ab e1",
+        ),
+        (
+            Source(name="dandi:1@draft/a", instance=OTHER, asset_id="ab", digest="sha256:12"),
+            "digest https://other/api sha256:12",
+        ),
         (Source(name="a.nwb", path=Path("a.nwb"), digest="12ab"), "digest 12ab"),
         (
-            Source(name="https://h/a", url="https://h/a?sig=1", digest="version:abc"),
-            "address https://h/a abc",
+            Source(
+                name="https://h/a",
+                url="https://h/a?id=1&X-Amz-Signature=1&X-Amz-Expires=2&Signature=3#x",
+                digest="version:abc",
+            ),
+            "address https://h/a?id=1 abc",
+        ),
+        (
+            Source(
+                name="https://h.blob.core.windows.net/a",
+                url="https://h.blob.core.windows.net/a?sv=1&sig=2",
+                digest="version:abc",
+            ),
+            "address https://h.blob.core.windows.net/a abc",
+        ),
+        (
+            Source(name="https://h/a", url="https://h/a?sv=1", digest="version:a"),
+            "address https://h/a?sv=1 a",
         ),
         (
             Source(
