@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,9 @@ PRUNED_SHARE = 0.8
 _FORMAT = "bytes-1"
 _BLOCK_BYTES = 4096
 _PARTIAL = ".partial"
+_GROUP, _SHELF = re.compile(r"[0-9a-f]{2}"), re.compile(r"[0-9a-f]{62}")
+_RANGES = re.compile(r"[0-9a-f]+-[0-9a-f]+\.ranges")
+_ENTRY = re.compile(rf"{_RANGES.pattern}|[0-9a-f]{{32}}\.text|{re.escape(_PARTIAL)}-[0-9a-f]+")
 _STALE_S = 86_400.0
 _TOUCH_S = 3600.0
 _LOCK_S = 5.0
@@ -116,9 +120,8 @@ class ByteCache:
     def ranges(self, key: str) -> dict[ByteRange, KeptRange]:
         """Return which ranges are kept under a key."""
         found: dict[ByteRange, KeptRange] = {}
-        for path in _listed(self._shelf(key)):
-            if path.suffix == ".ranges":
-                found |= self._read(path, partial(kept_ranges, path)) or {}
+        for path in _listed(self._shelf(key), _RANGES):
+            found |= self._read(path, partial(kept_ranges, path)) or {}
         return found
 
     def bytes_of(self, path: Path, wanted: Sequence[KeptRange]) -> list[bytes] | None:
@@ -220,9 +223,11 @@ class ByteCache:
         Raises
         ------
         OSError
-            When that cannot be.
+            When that cannot be, or it is a link: what is deleted here could then be anybody's.
         """
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._root.is_symlink():
+            raise PermissionError(errno.EPERM, "the folder is a link to another one")
         if hasattr(os, "getuid"):
             found = self._root.stat()
             if found.st_uid != os.getuid():
@@ -252,10 +257,10 @@ class ByteCache:
             yield
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
-        """Yield when each entry was last of use, what it takes, and its path."""
-        for group in _listed(self._root):
-            for shelf in _listed(group):
-                for path in _listed(shelf):
+        """Yield when each entry was last of use, what it takes, and its path; nothing that is not ours."""
+        for group in _listed(self._root, _GROUP):
+            for shelf in _listed(group, _SHELF):
+                for path in _listed(shelf, _ENTRY):
                     with suppress(OSError):
                         found = path.stat(follow_symlinks=False)
                         yield found.st_mtime, _cost(found.st_size), path
@@ -288,10 +293,15 @@ class ByteCache:
         (self._root / "total").write_text(str(total), "ascii")
 
 
-def _listed(folder: Path) -> list[Path]:
-    """Return what is in a folder, sorted; nothing when it is none, or was deleted by another process."""
+def _listed(folder: Path, names: re.Pattern[str]) -> list[Path]:
+    """Return what is in a folder by these names, sorted.
+
+    Nothing when it is none or a link, or was deleted by another process.
+    """
     try:
-        return sorted(folder.iterdir())
+        if folder.is_symlink():
+            return []
+        return sorted(path for path in folder.iterdir() if names.fullmatch(path.name))
     except OSError:
         return []
 

@@ -287,7 +287,7 @@ def test_what_a_stopped_process_left_is_deleted_when_it_is_old(tmp_path: Path) -
     cache = ByteCache(tmp_path / "cache", 1_000_000)
     cache.keep_ranges("k", [(0, b"abc")])
     shelf = files(cache)[0].parent
-    old, new = shelf / ".partial-old", shelf / ".partial-new"
+    old, new = shelf / ".partial-0a", shelf / ".partial-0b"
     for path in (old, new):
         path.write_bytes(bytes(300_000))
     os.utime(old, (0, 0))
