@@ -20,7 +20,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something is: a file or an address, a line (1-based) and an item inside (``sessions[3].dose``)."""
+    """Where something is: a file or address, a line (1-based) and an item inside (``sessions[3].dose``)."""
 
     file: str | Path | None = None
     line: int | None = None
@@ -109,7 +109,7 @@ CATALOGUE: dict[str, Kind] = {
     "pharmacology-differs": Kind(_E, "The pharmacology text does not match the drug log."),
     "drug-unresolved": Kind(_W, "Something was or may have been given, and the file does not say what."),
     "drug-incomplete": Kind(_W, "A drug that a file names without its time or its dose."),
-    "drug-contradiction": Kind(_W, "Places of a file that contradict each other about a drug; none is taken."),
+    "drug-contradiction": Kind(_W, "Places of a file contradict each other about a drug; none is taken."),
     # epochs and recordings
     "epoch-outside-recording": Kind(_E, "An analysis window reaches beyond the recording."),
     "epochs-overlap": Kind(_E, "Two analysis windows that must be apart overlap."),
