@@ -12,8 +12,14 @@ from numpy.typing import NDArray
 from nwbswitch.analysis.reading.clocks import TIME_TOLERANCE_S
 from nwbswitch.analysis.reading.outline import WindowSpan
 from nwbswitch.schemas.epochs import Window
+from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.issues import issue
 
 Floats = NDArray[np.float64]
+
+MAX_BLOCKS = 1_000_000
+MAX_CELLS = 50_000_000
+"""Neurons of one table times blocks: some GB of sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +34,40 @@ class Block:
 
 
 def blocks_of(windows: Sequence[WindowSpan], block_s: float) -> tuple[Block, ...]:
-    """Return the blocks of all windows; they count from the start of each, and its last may be shorter."""
+    """Return the blocks of all windows; they count from the start of each, and its last may be shorter.
+
+    Raises
+    ------
+    IssuesError
+        As `blocks_in`.
+    """
     blocks: list[Block] = []
     counted: dict[Window, int] = {}
-    for span in windows:
-        n_blocks = max(1, math.ceil((span.stop_s - span.start_s) / block_s - TIME_TOLERANCE_S))
+    for span, n_blocks in zip(windows, blocks_in(windows, block_s), strict=True):
         first = counted.get(span.window, 0)
         counted[span.window] = first + n_blocks
         for index in range(n_blocks):
             start_s = span.start_s + index * block_s
             blocks.append(Block(span.window, first + index, start_s, min(start_s + block_s, span.stop_s)))
     return tuple(blocks)
+
+
+def blocks_in(windows: Sequence[WindowSpan], block_s: float, *, n_neurons: int = 1) -> list[int]:
+    """Return the number of blocks in each window.
+
+    Raises
+    ------
+    IssuesError
+        When there are more of them, or more together for ``n_neurons``, than a recording has.
+    """
+    lengths = [(span.stop_s - span.start_s) / block_s for span in windows]
+    total = sum(max(length, 1.0) for length in lengths)
+    if not (total <= MAX_BLOCKS and total * n_neurons <= MAX_CELLS):
+        problem = f"The analysis windows have {total:.4g} blocks of {block_s:g} s"
+        problem += f" for each of {n_neurons} neurons." if n_neurons > 1 else "."
+        remedy = f"Up to {MAX_BLOCKS} blocks and {MAX_CELLS} rows are measured: ask for longer blocks."
+        raise IssuesError([issue("wrong-value", problem, remedy=remedy)])
+    return [max(1, math.ceil(length - TIME_TOLERANCE_S)) for length in lengths]
 
 
 def edges_of(blocks: Sequence[Block]) -> Floats:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nwbswitch.analysis.activity.blocks import Block
 from nwbswitch.analysis.reading.outline import NeuronTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 
@@ -64,6 +67,8 @@ def cell_rows(
     min_exposure_s
         Blocks with less are left out.
     """
+    import pandas as pd
+
     index, column = np.nonzero((measured.exposure_s >= min_exposure_s) & (measured.exposure_s > 0))
     row = rows[index]
     number = np.array([block.number for block in blocks], dtype=np.int64)[column]

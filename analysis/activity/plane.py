@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from nwbswitch.analysis.access.arrays import Arrays
 from nwbswitch.analysis.activity.cell_rows import Basis, cell_rows
@@ -18,6 +17,9 @@ from nwbswitch.analysis.activity.valid_frames import usable_censors
 from nwbswitch.analysis.reading.outline import ActivityKind, Plane, WindowSpan
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Issue, Place, issue
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WITHOUT_DFF = (ActivityKind.DEMIXED, ActivityKind.DENOISED, ActivityKind.DECONVOLVED)
 """Kinds of traces whose unit is not dF/F, so that their mean and noise would mislead."""

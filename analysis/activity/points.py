@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from nwbswitch.analysis.access.arrays import Arrays
 from nwbswitch.analysis.activity.blocks import blocks_of
@@ -21,6 +21,9 @@ from nwbswitch.analysis.reading.clocks import TIME_TOLERANCE_S
 from nwbswitch.analysis.reading.outline import PointKind, Points, WindowSpan
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import Issue, Place, issue
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SLACK_S = 1.0
 """Windows that reach this far beyond what was observed are not worth a word."""

@@ -26,9 +26,9 @@ class CalciumModel:
 
     The noise is chosen so that as much is seen as in populations under a scanning microscope, where Huang et
     al. 2021 (eLife 10:e51675) found under 10 % of single spikes and 20 to 30 % of pairs: here 0.01 and 0.3,
-    and 0.9 of three. It is a standardised noise of 4.7 % per square root of Hz, in the middle of what
-    Rupprecht et al. 2021 (Nat. Neurosci. 24:1324-1337) cover. To compare with one certain data set, give its
-    indicator, noise and frame rate.
+    and 0.9 of three. It was fitted to that and measured nowhere; it is 4.7 % per square root of Hz in the
+    standardised measure of Rupprecht et al. 2021 (Nat. Neurosci. 24:1324-1337). To compare with one certain
+    data set, give its indicator, noise and frame rate.
     """
 
     transient: Transient = GCAMP6S
@@ -70,7 +70,11 @@ class Recipe:
     one frame holds less of its cell than of what lies beside it.
     """
     margin_s: float = 60.0
-    """What is read on either side of a window, or of a piece of it, to know fluorescence at rest there."""
+    """What is read on either side of a window, or of a piece of it, to know fluorescence at rest there.
+
+    Neurons that burst all the time need 90 s, half the window of resting frames: with 60 s saturating bursts
+    at 12 per min gave 0.01 to 0.02 crossings of the mirrored trace per min near borders, with 90 s 0.001.
+    """
     piece_s: float = 900.0
     """Longest stretch that is worked on at a time."""
 

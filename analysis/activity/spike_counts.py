@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.analysis.access.arrays import Arrays
-from nwbswitch.analysis.activity.blocks import Block, edges_of
+from nwbswitch.analysis.activity.blocks import Block, blocks_in, edges_of
 from nwbswitch.analysis.activity.point_runs import point_runs
 from nwbswitch.analysis.reading.clocks import TIME_TOLERANCE_S
 from nwbswitch.analysis.reading.outline import Points, WindowSpan
@@ -24,9 +23,14 @@ def counts_in_blocks(
     """Return how many times of each row lie in each block, shape (rows, blocks), in one pass over them.
 
     Blocks are those of `nwbswitch.analysis.activity.blocks.blocks_of`.
+
+    Raises
+    ------
+    IssuesError
+        When rows times blocks are too many.
     """
     n_rows = len(points.neurons.accepted)
-    n_blocks = [_n_blocks(span, block_s) for span in windows]
+    n_blocks = blocks_in(windows, block_s, n_neurons=n_rows)
     counts = [np.zeros((n_rows, n), dtype=np.int64) for n in n_blocks]
     if not windows:
         return np.zeros((n_rows, 0), dtype=np.int64)
@@ -49,7 +53,3 @@ def observed_s(points: Points, blocks: Sequence[Block]) -> Floats:
         overlap_s = np.minimum(edges_s[:, 1], stop_s) - np.maximum(edges_s[:, 0], start_s)
         total_s += np.maximum(overlap_s, 0.0)
     return total_s
-
-
-def _n_blocks(span: WindowSpan, block_s: float) -> int:
-    return max(1, math.ceil((span.stop_s - span.start_s) / block_s - TIME_TOLERANCE_S))

@@ -73,8 +73,10 @@ TRANSIENTS: dict[str, Transient] = {
 }
 """Single action potentials with cell-attached recordings in layer 2/3 of mouse V1.
 
-GCaMP6: Chen et al. 2013, Nature 499:295-300, Supplementary Table 3. jGCaMP7f and 8: Zhang et al. 2023,
-Nature 615:884-891. Sums of transients are linear here; GCaMP6 in truth answers bursts more than linearly.
+Times of GCaMP6: Chen et al. 2013, Nature 499:295-300, Supplementary Table 3, as quoted by others; its peaks
+are the values commonly given for that paper and were not checked against it. jGCaMP7f and 8: the table of
+their makers for Zhang et al. 2023, Nature 615:884-891, as quoted by others. Sums of transients are linear
+here; GCaMP6 in truth answers bursts more than linearly.
 """
 
 
