@@ -21,7 +21,7 @@ from nwbswitch.analysis.archive_facts import (
     dandiset_facts,
 )
 from nwbswitch.analysis.archive_instances import Instance, instance_of, require_safe
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import UnavailableError
 from nwbswitch.schemas.issues import nearest
 
 PAGE_SIZE = 100
@@ -171,7 +171,7 @@ class Archive:
                 return assets
             found = dandiset.draft
         problem = "changed each time that its assets were listed."
-        raise InputFileError(name, problem, "Try again when nobody uploads, or name a published version.")
+        raise UnavailableError(name, problem, "Try again when nobody uploads, or name a published version.")
 
     def _listed_assets(
         self, dandiset: Dandiset, version: VersionFacts, glob: str, prefix: str

@@ -19,7 +19,7 @@ from nwbswitch.analysis.access.connections import connections, origin
 from nwbswitch.analysis.access.http_answer import retry_after_s
 from nwbswitch.analysis.archive_instances import Instance, plain_url, require_dandi, require_safe
 from nwbswitch.analysis.archive_key import ApiKey, find_key, key_variable
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import InputFileError, UnavailableError
 
 if TYPE_CHECKING:
     import requests
@@ -188,13 +188,13 @@ def answered(instance: Instance, manners: Manners, what: str) -> Iterator[None]:
         said = "" if error.response is None else error.response.text[:MAX_SAID]
         raise _refused(instance, manners, what, status, said) from None
     except GivenUpError as error:
-        raise InputFileError(what, f"the archive {instance.name} {error}.", "Try again later.") from None
+        raise UnavailableError(what, f"the archive {instance.name} {error}.", "Try again later.") from None
     except requests.exceptions.InvalidJSONError:
         raise _unexpected(instance, what) from None
     except requests.RequestException as error:
         kind = type(error).__name__
         problem = f"the archive {instance.name} at {plain_url(instance.api_url)} does not answer ({kind})."
-        raise InputFileError(what, problem, "Try again later.") from None
+        raise UnavailableError(what, problem, "Try again later.") from None
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
         raise _unexpected(instance, what) from None
 
@@ -219,4 +219,4 @@ def _refused(instance: Instance, manners: Manners, what: str, status: int, said:
     if status == 403:
         remedy = "Ask its owners to add you."
         return InputFileError(what, f"may not be read by you in the archive {instance.name}.", remedy)
-    return InputFileError(what, f"the archive {instance.name} answers {status}.", "Try again later.")
+    return UnavailableError(what, f"the archive {instance.name} answers {status}.", "Try again later.")

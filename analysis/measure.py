@@ -37,6 +37,7 @@ from nwbswitch.schemas.errors import (
     InputFileError,
     IssuesError,
     NwbswitchError,
+    UnavailableError,
     UnsafeFileError,
 )
 from nwbswitch.schemas.files import require_writable
@@ -179,7 +180,11 @@ def measure(
             issues += [*settled.warnings, *settled.unmatched(each.name for each in inputs)]
         if not measured:
             raise IssuesError(issues)
-        unfinished = [names[each.item.name] for each in outcomes if _may_come_yet(each)]
+        unfinished = [
+            names[each.item.name]
+            for each in outcomes
+            if each.error is not None and _may_come_yet(each.item, each.error)
+        ]
         return _joined(parts, measured, issues, target, {"provenance": work, "unfinished": unfinished})
 
 
@@ -279,12 +284,11 @@ def _reasons(outcome: _Job) -> list[Issue]:
     raise error
 
 
-def _may_come_yet(outcome: _Job) -> bool:
+def _may_come_yet(source: Source, error: Exception) -> bool:
     """Return whether a source could not be had from afar, which another day may mend."""
-    far = outcome.item.path is None and not outcome.item.is_zarr
-    return (
-        far and isinstance(outcome.error, InputFileError) and not isinstance(outcome.error, UnsafeFileError)
-    )
+    if source.path is not None or source.is_zarr:
+        return False
+    return not source.digest or isinstance(error, UnavailableError)
 
 
 def _joined(

@@ -33,6 +33,10 @@ class InputFileError(NwbswitchError):
         return type(self), (self.path, self.problem, self.remedy)
 
 
+class UnavailableError(InputFileError):
+    """Something far away that could not be had, or changed meanwhile; another time it may."""
+
+
 class UnsafeFileError(InputFileError):
     """A file that could run code, read other files or exhaust memory; refused before it is read."""
 

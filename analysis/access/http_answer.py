@@ -39,9 +39,10 @@ class PassingTroubleError(Exception):
 class RefusedAnswerError(Exception):
     """An answer that cannot be used, and what to do."""
 
-    def __init__(self, problem: str, remedy: str = "") -> None:
+    def __init__(self, problem: str, remedy: str = "", *, passing: bool = False) -> None:
         self.problem = problem
         self.remedy = remedy
+        self.passing = passing
         super().__init__(problem)
 
 

@@ -31,7 +31,7 @@ from nwbswitch.analysis.access.http_answer import (
 )
 from nwbswitch.analysis.access.http_limits import ByteStatistics, HttpLimits
 from nwbswitch.analysis.access.http_route import Location, Route, redirected
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import InputFileError, UnavailableError
 from nwbswitch.schemas.version import __version__
 
 if TYPE_CHECKING:
@@ -194,14 +194,15 @@ class HttpBytes:
             try:
                 return self._renewed(span, stop)
             except RefusedAnswerError as error:
-                raise InputFileError(self._name, error.problem, error.remedy) from None
+                kind = UnavailableError if error.passing else InputFileError
+                raise kind(self._name, error.problem, error.remedy) from None
             except PassingTroubleError as error:
                 trouble = error
             asked_s = trouble.wait_s
             wait_s = limits.pause_before(tries + 1) if asked_s is None else asked_s
             took_s = time.monotonic() - began_s
             if tries >= limits.tries or took_s + wait_s > limits.patience_s or stop.wait(wait_s):
-                raise InputFileError(
+                raise UnavailableError(
                     self._name,
                     f"could not be read: {trouble.reason} (tried {tries} times in {took_s:.1f} s).",
                     "Try again later." if asked_s is None else f"Try again in {asked_s:.0f} s.",
@@ -366,7 +367,9 @@ class HttpBytes:
 def _changed(how: str = "") -> RefusedAnswerError:
     more = f" ({how})" if how else ""
     return RefusedAnswerError(
-        f"changed while it was read, or is not the version that was listed{more}.", "Look it up again."
+        f"changed while it was read, or is not the version that was listed{more}.",
+        "Look it up again.",
+        passing=True,
     )
 
 

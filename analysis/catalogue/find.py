@@ -17,7 +17,7 @@ from nwbswitch.analysis.catalogue.archive_rows import instance_row, look_up_name
 from nwbswitch.analysis.catalogue.coverage import Coverage
 from nwbswitch.analysis.catalogue.filters import Filters, read_filters
 from nwbswitch.analysis.catalogue.find_result import FindResult
-from nwbswitch.analysis.catalogue.harvest import is_passing, update_assets, update_dandisets
+from nwbswitch.analysis.catalogue.harvest import update_assets, update_dandisets
 from nwbswitch.analysis.catalogue.next_steps import next_step
 from nwbswitch.analysis.catalogue.recordings import count_files, recordings_of, waiting_files
 from nwbswitch.analysis.catalogue.scans import READERS, forget_scans, plan, scan_files, scan_tasks
@@ -30,7 +30,7 @@ from nwbswitch.analysis.catalogue.versions import (
     known_species,
     listed_at,
 )
-from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, UnavailableError
 from nwbswitch.schemas.files import replaced, require_writable
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.species import require_species
@@ -179,7 +179,7 @@ def _look(
             )
         except InputFileError as error:
             when = listed_at(held, row)
-            if not when or not is_passing(error):
+            if not when or not isinstance(error, UnavailableError):
                 raise
             problem = f"{error.problem} The answer is as of {when[:16].replace('T', ' ')} UTC."
             remedy = "With --offline the archive is not asked."

@@ -24,7 +24,7 @@ from nwbswitch.analysis.catalogue.archive_rows import (
     undescribed,
 )
 from nwbswitch.analysis.catalogue.store import Catalogue
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import InputFileError, UnavailableError
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 
@@ -203,15 +203,10 @@ class _Patience:
             # It was removed since it was listed.
             return Outcome(task)
         except InputFileError as error:
-            self._silence += is_passing(error)
+            self._silence += isinstance(error, UnavailableError)
             return Outcome(task, error=error)
         self._silence = 0
         return found
-
-
-def is_passing(error: InputFileError) -> bool:
-    """Return whether the same may be had later: the archive did not answer, or changed meanwhile."""
-    return error.remedy.startswith(("Try again", "Look it up again"))
 
 
 def _names(batch: Batch) -> str:
