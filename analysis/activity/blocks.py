@@ -52,22 +52,33 @@ def blocks_of(windows: Sequence[WindowSpan], block_s: float) -> tuple[Block, ...
     return tuple(blocks)
 
 
-def blocks_in(windows: Sequence[WindowSpan], block_s: float, *, n_neurons: int = 1) -> list[int]:
+def blocks_in(windows: Sequence[WindowSpan], block_s: float) -> list[int]:
     """Return the number of blocks in each window.
 
     Raises
     ------
     IssuesError
-        When there are more of them, or more together for ``n_neurons``, than a recording has.
+        As `require_few`.
     """
     lengths = [(span.stop_s - span.start_s) / block_s for span in windows]
-    total = sum(max(length, 1.0) for length in lengths)
-    if not (total <= MAX_BLOCKS and total * n_neurons <= MAX_CELLS):
-        problem = f"The analysis windows have {total:.4g} blocks of {block_s:g} s"
-        problem += f" for each of {n_neurons} neurons." if n_neurons > 1 else "."
-        remedy = f"Up to {MAX_BLOCKS} blocks and {MAX_CELLS} rows are measured: ask for longer blocks."
-        raise IssuesError([issue("wrong-value", problem, remedy=remedy)])
+    require_few(sum(max(length, 1.0) for length in lengths))
     return [max(1, math.ceil(length - TIME_TOLERANCE_S)) for length in lengths]
+
+
+def require_few(n_blocks: float, n_neurons: int = 1) -> None:
+    """Raise unless so many blocks, for each of so many neurons, fit in memory.
+
+    Raises
+    ------
+    IssuesError
+        When they do not.
+    """
+    if n_blocks <= MAX_BLOCKS and n_blocks * n_neurons <= MAX_CELLS:
+        return
+    problem = f"The analysis windows have {n_blocks:.4g} blocks"
+    problem += f" for each of {n_neurons} neurons." if n_neurons > 1 else "."
+    remedy = f"Up to {MAX_BLOCKS} blocks and {MAX_CELLS} rows are measured: ask for longer blocks."
+    raise IssuesError([issue("wrong-value", problem, remedy=remedy)])
 
 
 def edges_of(blocks: Sequence[Block]) -> Floats:

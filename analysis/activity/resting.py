@@ -46,10 +46,10 @@ def resting(traces: Samples, rate_hz: float, n_smooth: int) -> Samples:
     In simulated neurons the mean bias is 0.04 SD of the noise at 2 events per min, 0.17 at 8 and 0.4 at 18,
     in every part of a window, and in the mean over quiet neurons no frame is off by more than 0.15 SD when
     rest bleaches by 30 % in 10 min or drifts by 10 % with a period of 10 min. With a running mean over whole
-    recordings it was off by 0.24 and 0.4 SD there, and by 0.65 SD beside a step. Against that, mean dF/F at 18
-    events per min under bleaching is off by -0.026 at baseline and -0.027 after it, where it was -0.024 and
-    -0.035: alike in both windows, though a little more in the first; without drift it is off by up to 0.001
-    more. A silence of any length changes nothing; what lies beyond the traces given here is not known.
+    recordings it was off by 0.24 and 0.4 SD there, and by 0.65 SD beside a step. Against that, mean dF/F at
+    18 events per min under bleaching is off by -0.026 at baseline and -0.027 after it, where it was -0.024
+    and -0.035: alike in both windows, though a little more in the first; without drift it is off by up to
+    0.001 more. A silence of any length changes nothing; what lies beyond the traces given is not known.
 
     Estimates stand on cells of 3 s and are joined by lines; smoothed traces are looked at once in every
     smoothing window, since the frames between say the same again.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.analysis.access.arrays import Arrays
-from nwbswitch.analysis.activity.blocks import Block, blocks_in, edges_of
+from nwbswitch.analysis.activity.blocks import Block, blocks_in, edges_of, require_few
 from nwbswitch.analysis.activity.point_runs import point_runs
 from nwbswitch.analysis.reading.clocks import TIME_TOLERANCE_S
 from nwbswitch.analysis.reading.outline import Points, WindowSpan
@@ -30,7 +30,8 @@ def counts_in_blocks(
         When rows times blocks are too many.
     """
     n_rows = len(points.neurons.accepted)
-    n_blocks = blocks_in(windows, block_s, n_neurons=n_rows)
+    n_blocks = blocks_in(windows, block_s)
+    require_few(sum(n_blocks), n_rows)
     counts = [np.zeros((n_rows, n), dtype=np.int64) for n in n_blocks]
     if not windows:
         return np.zeros((n_rows, 0), dtype=np.int64)

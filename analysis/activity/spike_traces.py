@@ -64,7 +64,7 @@ class SpikeTraces:
     def slabs(self) -> tuple[Slab, ...]:
         """Return the accepted units, as many at a time as fit; of a ragged table also by their times."""
         observed_s = self._points.observed_stop_s[-1] - self._points.observed_start_s[0]
-        width = slab_width(self.rate_hz, self._recipe, math.ceil(observed_s * self.rate_hz))
+        width = slab_width(self.rate_hz, self._recipe, observed_s * self.rate_hz)
         slabs, first = [], 0
         while first < self.rows.size:
             last = min(first + width, self.rows.size)

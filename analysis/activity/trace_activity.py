@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nwbswitch.analysis.activity.artefacts import artefacts
-from nwbswitch.analysis.activity.blocks import frames_of
+from nwbswitch.analysis.activity.blocks import frames_of, require_few
 from nwbswitch.analysis.activity.crossings import crossings, frames_above, rises_from_zero
 from nwbswitch.analysis.activity.deconvolution import jumps
 from nwbswitch.analysis.activity.dff import become_dff, row_blocks
@@ -61,7 +61,13 @@ def measure_traces(source: TraceSource, plan: Plan, recipe: Recipe, decay_s: flo
         Parameters.
     decay_s
         Decay constant, s; needed for deconvolution only.
+
+    Raises
+    ------
+    IssuesError
+        When neurons times blocks are too many.
     """
+    require_few(len(plan.blocks), source.n_neurons)
     activity = TraceActivity(
         Tallies.zeros(source.n_neurons, len(plan.blocks)), np.ones(source.n_neurons, dtype=bool)
     )

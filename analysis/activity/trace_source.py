@@ -165,7 +165,7 @@ class PlaneTraces:
         return PieceTraces(time_s, core, traces, neuropil, deconvolved, spoilt)
 
 
-def slab_width(rate_hz: float, recipe: Recipe, n_frames: int) -> int:
+def slab_width(rate_hz: float, recipe: Recipe, n_frames: float) -> int:
     """Return how many traces of a whole piece fit in `SLAB_VALUES`: a matter of rate and recipe alone."""
     longest = min(n_frames, (recipe.piece_s + 2 * recipe.margin_s) * rate_hz)
     return max(1, int(SLAB_VALUES // max(longest, 1)))
