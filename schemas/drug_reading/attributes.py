@@ -15,7 +15,7 @@ from nwbswitch.schemas.drug_reading.quantities import Measure, Quantity, find_qu
 from nwbswitch.schemas.drug_reading.routes import RouteSpan, find_routes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Found:
     """One substance of a sentence with what belongs to it."""
 

@@ -28,7 +28,7 @@ class Stance(StrEnum):
     """No drug was given."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Claim:
     """What one sentence or name says of one substance."""
 

@@ -150,7 +150,7 @@ def _dose(whole: str, words: Sequence[str], position: tuple[int, int], known: Kn
     if re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", number):
         if after and _UNIT.fullmatch(after[0]):
             return _with_unit(number, after)
-        is_time = bool(after) and after[0].casefold() in _TIMES
+        is_time = bool(after) and after[0].casefold() in _TIMES and f"{number}{after[0]}" in whole
         glued = (
             None
             if is_time

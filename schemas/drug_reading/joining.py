@@ -138,20 +138,12 @@ def _without_conflicts(mine: list[Claim], claims: Sequence[Claim], found: Joined
         pair = _conflict(first, second)
         if pair is not None:
             found.conflicts.append(Conflict(*pair))
-    denied = [
-        each
-        for each in claims
-        if each.why is MentionReason.NOT_GIVEN and each.scope in (Scope.PHARMACOLOGY, Scope.SESSION)
-    ]
-    for each in mine:
-        found.conflicts += [
-            Conflict(no, each) for no in denied if no.known == each.known and no.place != each.place
-        ]
-        found.conflicts += [
-            Conflict(no, each)
-            for no in found.nothing
-            if no.place != each.place and no.scope in (Scope.PHARMACOLOGY, Scope.SESSION)
-        ]
+    spoken = (Scope.PHARMACOLOGY, Scope.SESSION)
+    denied = [each for each in claims if each.why is MentionReason.NOT_GIVEN and each.scope in spoken]
+    nothing = [each for each in found.nothing if each.scope in spoken]
+    for first in {(each.known, each.place): each for each in reversed(mine)}.values():
+        against = [*(no for no in denied if no.known == first.known), *nothing]
+        found.conflicts += [Conflict(no, first) for no in against if no.place != first.place]
     if not found.conflicts:
         return mine
     wrong = {id(claim) for each in found.conflicts for claim in (each.first, each.second)}
@@ -170,8 +162,8 @@ def _conflict(first: Sequence[Claim], second: Sequence[Claim]) -> tuple[Claim, C
     """Return two claims of two places that cannot both hold, if there are such."""
     parts = []
     for claims in (first, second):
-        controls = [each for each in claims if each.known is not None and each.known.kind is Kind.CONTROL]
-        parts.append((controls, [each for each in claims if each not in controls]))
+        controls = _of_kind(claims, Kind.CONTROL)
+        parts.append((controls, _of_kind(claims, *(kind for kind in Kind if kind is not Kind.CONTROL))))
     (controls, drugs), (other_controls, other_drugs) = parts
     if controls and not drugs and other_drugs and not other_controls:
         return controls[0], other_drugs[0]
@@ -180,7 +172,7 @@ def _conflict(first: Sequence[Claim], second: Sequence[Claim]) -> tuple[Claim, C
     pairs = ((drugs, other_drugs), (controls, other_controls))
     for position, (ours, theirs) in enumerate(pairs):
         if position == 0:
-            ours, theirs = (_of_kind(each, Kind.DRUG, Kind.ENDOGENOUS) for each in (ours, theirs))
+            ours, theirs = (_main_drugs(each) for each in (ours, theirs))
         names, others = (_forms(each) for each in (ours, theirs))
         generic = position == 1 and "vehicle" in names | others
         if names and others and not names & others and not generic:
@@ -189,8 +181,12 @@ def _conflict(first: Sequence[Claim], second: Sequence[Claim]) -> tuple[Claim, C
 
 
 def _of_kind(claims: Iterable[Claim], *kinds: Kind) -> list[Claim]:
-    fitting = [each for each in claims if each.known is not None and each.known.kind in kinds]
-    return [each for each in fitting if each.role is not Role.ANTAGONIST]
+    return [each for each in claims if each.known is not None and each.known.kind in kinds]
+
+
+def _main_drugs(claims: Iterable[Claim]) -> list[Claim]:
+    drugs = _of_kind(claims, Kind.DRUG, Kind.ENDOGENOUS)
+    return [each for each in drugs if each.role is not Role.ANTAGONIST]
 
 
 def _forms(claims: Iterable[Claim]) -> set[str]:
@@ -236,8 +232,9 @@ def _add_treatments(mine: Sequence[Claim], details: Sequence[Claim], found: Join
         treatment.claims.append(each)
         treatment.role = treatment.role or each.role
     for treatment in by_name.values():
+        mine_too = set(map(id, treatment.claims))
         treatment.details = [
-            each for each in details if each.known == treatment.known and each not in treatment.claims
+            each for each in details if each.known == treatment.known and id(each) not in mine_too
         ]
         treatment.is_inferred = all(each.is_inferred for each in treatment.claims)
     _merge_controls(by_name)

@@ -16,7 +16,7 @@ _GAP = re.compile(r"[\s_]|-|,\s?|\)-?|\([+±-]\)-?|\s?-\s?")
 _JOINT = re.compile(
     r"(?<=[a-z]{2})(?=[A-Z][a-z])|(?<=[A-Z]{3})(?=[A-Z][a-z]{2})|(?<=[a-z]{3})(?=[A-Z]{2,6}(?![A-Za-z]))"
 )
-_WORDS_IN_ONE = re.compile(r"[A-Za-z]*(?:[a-z][A-Z]|[A-Z]{3}[a-z])[A-Za-z]*")
+_WORD = re.compile(r"[A-Za-z]{4,}+")
 _LONGEST_CODE = 6
 _SERIES = re.compile(r"-[0-9]+(?![0-9.,]|\s?(?:[mun]g|%|[munp]M))")
 """Makes another word of a code, as in ``KX-7``."""
@@ -65,12 +65,14 @@ def find_names(text: str) -> list[NameSpan]:
 def spaced(text: str) -> str:
     """Return a plain text with ``KetamineInjection``, ``CNOInjection`` and ``before_CNO`` in words."""
     words = text.replace("_", " ")
-    return _WORDS_IN_ONE.sub(_apart, words) if _WORDS_IN_ONE.search(words) else words
+    return _WORD.sub(_apart, words)
 
 
 def _apart(match: re.Match[str]) -> str:
     word = match.group()
-    return word if find_names(word) else _JOINT.sub(" ", word)
+    if word[1:].islower() or find_names(word):
+        return word
+    return _JOINT.sub(" ", word)
 
 
 def _with_sign(text: str, start: int) -> int:

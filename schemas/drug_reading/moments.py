@@ -108,6 +108,10 @@ _MOMENT = re.compile(
     rf"|\bday (?P<day>[0-9]{{1,3}}) (?:of|on)\b",
     re.IGNORECASE,
 )
+_TELLING = re.compile(
+    r"[0-9]|\b(?:immediately|just|right|shortly|directly|start|beginning|onset|hour|day|week|month|minute)",
+    re.IGNORECASE,
+)
 _EVERY = re.compile(
     r"(?:every|each|per|for|over|during|lasting|within|of|in|first|last|next)\s?~?$", re.IGNORECASE
 )
@@ -126,6 +130,8 @@ _HALF_DAY_S = 43_200.0
 
 def find_moments(text: str) -> list[Moment]:
     """Return the times in a plain text, in order; a bare span of time only where a word places it."""
+    if not _TELLING.search(text):
+        return []
     counted = _COUNTED.sub(_in_digits, text)
     return [moment for match in _MOMENT.finditer(counted) for moment in _read(counted, match)]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-MAX_CHARACTERS = 100_000
+MAX_CHARACTERS = 20_000
 """Of a longer text the beginning is read."""
 _QUOTE = 140
 _BRACKET = 200
+_LONGEST_SENTENCE = 1500
 
 
 def _lookalikes() -> dict[int, str]:
@@ -59,7 +60,20 @@ _ABBREVIATIONS = frozenset((
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each sentence of a plain text; a semicolon ends one too."""
+    """Yield start and end of each sentence of a plain text; a semicolon ends one too.
+
+    What has no end within `_LONGEST_SENTENCE` characters is cut there.
+    """
+    for start, end in _whole_sentences(text):
+        while end - start > _LONGEST_SENTENCE:
+            cut = text.rfind(" ", start + 1, start + _LONGEST_SENTENCE)
+            cut = cut if cut > start else start + _LONGEST_SENTENCE
+            yield start, cut
+            start = cut
+        yield start, end
+
+
+def _whole_sentences(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _BREAK.finditer(text):
         mark, place = match.group(), match.start()

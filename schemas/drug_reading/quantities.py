@@ -68,7 +68,7 @@ _QUANTITY = re.compile(
     re.IGNORECASE,
 )
 _UNIT_FIRST = re.compile(
-    rf"(?:{_UNIT})\s?[\])]?\s{{0,2}}[:=]\s{{0,2}}(?P<numbers>{_NUMBERS})(?![\w%])", re.IGNORECASE
+    rf"(?<![a-z0-9])(?:{_UNIT})\s?[\])]?\s{{0,2}}[:=]\s{{0,2}}(?P<numbers>{_NUMBERS})(?![\w%])", re.IGNORECASE
 )
 _TUPLE = re.compile(rf"[(\[]\s?(?P<numbers>{_NUMBER}(?:\s?[,;]\s?{_NUMBER}){{1,9}}+)\s?[)\]]")
 _BARE = re.compile(
@@ -122,7 +122,9 @@ _MEASURES = {
 
 def find_quantities(text: str) -> list[Quantity]:
     """Return the quantities of a plain text in order; numbers without a unit only after the word dose."""
-    found = [*_with_units(text, _QUANTITY), *_with_units(text, _UNIT_FIRST)]
+    found = list(_with_units(text, _QUANTITY))
+    if ":" in text or "=" in text:
+        found += _with_units(text, _UNIT_FIRST)
     taken = [(each.start, each.end) for each in found]
     for match in _BARE.finditer(text):
         if not any(start < match.end() and match.start() < end for start, end in taken):

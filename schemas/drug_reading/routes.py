@@ -59,13 +59,11 @@ _BARE: dict[str, str] = {
 _WORDS = tuple(_SPELLED)
 _BARE_WORDS = tuple(_BARE)
 _ROUTE = re.compile(
-    "|".join(
-        rf"(?P<s{number}>(?<!\w)(?i:{pattern})(?!\w))" for number, pattern in enumerate(_SPELLED.values())
-    )
-    + "|"
-    + "|".join(
-        rf"(?P<b{number}>(?<![\w.-])(?:{pattern})(?![\w-]))" for number, pattern in enumerate(_BARE.values())
-    )
+    r"(?<!\w)(?:(?i:"
+    + "|".join(rf"(?P<s{number}>(?:{pattern})(?!\w))" for number, pattern in enumerate(_SPELLED.values()))
+    + ")|"
+    + "|".join(rf"(?<![.-])(?P<b{number}>(?:{pattern})(?![\w-]))" for number, pattern in enumerate(_BARE.values()))
+    + ")"
 )
 
 
