@@ -18,6 +18,19 @@ class Window(StrEnum):
     PSEUDO_DRUG = "pseudo_drug"
 
 
+_PSEUDO = frozenset({Window.PSEUDO_BASELINE, Window.PSEUDO_DRUG})
+
+
+def must_be_apart(one: Window, other: Window) -> bool:
+    """Return whether two windows may not share time: what lies in both would be compared with itself.
+
+    The pseudo windows lie inside the baseline, so only they may share time with it. Two parts of one window
+    may not share any either: it would count twice.
+    """
+    pair = {one, other}
+    return len(pair) == 1 or not pair & _PSEUDO or Window.BASELINE not in pair
+
+
 class TimeZero(StrEnum):
     """What the times of an epoch count from."""
 

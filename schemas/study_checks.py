@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from nwbswitch.schemas.drug_log import Administration, deciding_row
-from nwbswitch.schemas.epochs import Epoch, TimeZero, Window
+from nwbswitch.schemas.epochs import Epoch, TimeZero, must_be_apart
 from nwbswitch.schemas.issues import Issue, issue, nearest
 from nwbswitch.schemas.study_positions import KeyPath, Places, place_of
 from nwbswitch.schemas.vocabularies import canonical, spellings
@@ -16,10 +16,6 @@ NO_UNIT = "n/a"
 SIGNAL_UNITS = {"speed": ("m/s", "rad/s"), "position": ("m", "rad"), "distance": ("m", "rad")}
 """SI units that a signal may have, along the wheel's surface or as an angle."""
 VOCABULARY_OF = {"region": "regions", "target_structure": "regions", "cell_type": "cell_types"}
-
-_MAIN = frozenset({Window.BASELINE, Window.DRUG, Window.WASHOUT, Window.RECOVERY})
-_AFTER = frozenset({Window.DRUG, Window.WASHOUT, Window.RECOVERY})
-_PSEUDO = frozenset({Window.PSEUDO_BASELINE, Window.PSEUDO_DRUG})
 
 
 def canonical_words(
@@ -88,15 +84,11 @@ def resolved_epochs(
 
 
 def overlap_issues(epochs: Sequence[Epoch], places: Places, path: KeyPath) -> list[Issue]:
-    """Return pairs of windows that share time although one is compared with the other.
-
-    The pseudo windows lie inside the baseline, so only they may share time with it.
-    """
+    """Return pairs of windows that share time although they must be apart."""
     found = []
     for (_, one), (position, other) in combinations(enumerate(epochs), 2):
-        pair = {one.window, other.window}
-        apart = len(pair) == 1 or pair <= _MAIN or pair <= _PSEUDO or bool(pair & _AFTER)
-        if apart and one.start_s < other.stop_s and other.start_s < one.stop_s:
+        shared = one.start_s < other.stop_s and other.start_s < one.stop_s
+        if shared and must_be_apart(one.window, other.window):
             message = (
                 f"The windows {one.window} [{one.start_s:g}, {one.stop_s:g}) s and {other.window} "
                 f"[{other.start_s:g}, {other.stop_s:g}) s overlap."

@@ -13,7 +13,7 @@ from nwbswitch.analysis.reading.outline import Plane, WindowSpan
 from nwbswitch.analysis.reading.ragged import ragged_ends
 from nwbswitch.analysis.reading.stored_values import dataset_at, group_at, text_of
 from nwbswitch.schemas.drug_log import EPOCHS_NAME, Administration, deciding_row
-from nwbswitch.schemas.epochs import Epoch, TimeZero, Window
+from nwbswitch.schemas.epochs import Epoch, TimeZero, Window, must_be_apart
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.overrides import FILL_IN, Override, proposal
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import h5py
 
 MAX_ROWS = 10_000
+MAX_WINDOWS = 1000
+LONGEST_S = 30 * 86_400.0
+"""Longer windows are times in another unit, or damaged."""
 MAX_SHOWN = 12
 """Spans of other tables that a proposal quotes."""
 LABELS = ("tags", "window", "label", "labels", "name", "epoch", "epoch_name", "condition", "state", "phase",
@@ -131,7 +134,7 @@ def _stated(
     if not spans:
         problem = "The overrides state an empty list of windows."
         found.append(issue("no-epochs", problem, place=Place(name), remedy="Name at least a baseline."))
-    return _ordered(spans)
+    return _checked(spans, Place(name), found)
 
 
 def _own(table: Table, found: list[Issue]) -> tuple[WindowSpan, ...]:
@@ -153,11 +156,40 @@ def _own(table: Table, found: list[Issue]) -> tuple[WindowSpan, ...]:
         else:
             spans.append(WindowSpan(Window(word), start_s, stop_s))
     found += wrong
-    return () if wrong else _ordered(spans)
+    return () if wrong else _checked(spans, place, found)
 
 
-def _ordered(spans: Iterable[WindowSpan]) -> tuple[WindowSpan, ...]:
-    return tuple(sorted(spans, key=lambda span: (span.start_s, span.window)))
+def _checked(spans: Sequence[WindowSpan], place: Place, found: list[Issue]) -> tuple[WindowSpan, ...]:
+    """Return windows in order of time, or none with the reason when they cannot be compared."""
+    ordered = tuple(sorted(spans, key=lambda span: (span.start_s, span.window)))
+    if len(ordered) > MAX_WINDOWS:
+        problem = f"There are {len(ordered)} analysis windows, up to {MAX_WINDOWS} are measured."
+        found.append(issue("wrong-value", problem, place=place))
+        return ()
+    wrong = [
+        issue(
+            "wrong-value",
+            f"The window {span.window} goes from {span.start_s:g} to {span.stop_s:g} s: no recording session "
+            f"is longer than {LONGEST_S / 86_400:g} days.",
+            place=place,
+        )
+        for span in ordered
+        if not span.stop_s - span.start_s <= LONGEST_S
+    ]
+    wrong += [
+        issue(
+            "epochs-overlap",
+            f"The windows {one.window} from {one.start_s:g} to {one.stop_s:g} s and {other.window} from "
+            f"{other.start_s:g} to {other.stop_s:g} s share time, which would count twice.",
+            place=place,
+            remedy="State the windows in a file of overrides, or correct those of the file.",
+        )
+        for position, one in enumerate(ordered)
+        for other in ordered[position + 1 :]
+        if other.start_s < one.stop_s and must_be_apart(one.window, other.window)
+    ]
+    found += wrong[:MAX_SHOWN]
+    return () if wrong else ordered
 
 
 def _proposal(

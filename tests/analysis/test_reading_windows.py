@@ -155,3 +155,32 @@ def test_rows_of_one_label_are_one_span_and_trials_are_none(tmp_path):
         ("phases", "post"): (20.0, 30.0, 1),
         ("injection", "injection"): (600.0, 601.0, 1),
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "words"),
+    [
+        ([("baseline", 0, 20), ("baseline", 0, 20), ("drug", 30, 50)], "epochs-overlap", "count twice"),
+        ([("baseline", 0, 20), ("baseline", 19, 25), ("drug", 30, 50)], "epochs-overlap", "19 to 25"),
+        ([("baseline", 0, 31), ("drug", 30, 50)], "epochs-overlap", "baseline from 0 to 31 s and drug"),
+        ([("baseline", 0, 20), ("drug", 30, 50), ("pseudo_drug", 40, 60)], "epochs-overlap", "pseudo_drug"),
+        ([("baseline", 0, 20), ("drug", 30, 1e12)], "wrong-value", "longer than 30 days"),
+        ([("baseline", -1e300, 1e300), ("drug", 1e301, 1e302)], "wrong-value", "longer than 30 days"),
+        ([("baseline", n, n + 0.5) for n in range(1001)], "wrong-value", "1001 analysis windows"),
+    ],
+)
+@pytest.mark.parametrize("stated", [False, True])
+def test_windows_that_cannot_be_compared_give_none(tmp_path, rows, code, words, stated):
+    own = [{"window": name, "start_s": start_s, "stop_s": stop_s} for name, start_s, stop_s in rows]
+    path = write_file(tmp_path / "a.nwb", windows=None if stated else rows)
+    windows, found = read(path, stated=own if stated else None)
+    assert windows == ()
+    assert {each.code for each in found} == {code}
+    assert words in found[0].message
+
+
+def test_parts_of_a_window_and_pseudo_windows_in_the_baseline_are_as_they_should_be(tmp_path):
+    rows = [("baseline", 0, 20), ("baseline", 20, 25), ("pseudo_baseline", 0, 9), ("pseudo_drug", 9, 20)]
+    windows, found = read(write_file(tmp_path / "a.nwb", windows=[*rows, ("drug", 30, 50)]))
+    assert len(windows) == 5
+    assert found == []
