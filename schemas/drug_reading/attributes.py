@@ -204,7 +204,7 @@ def _give_quantities(
             for one, value in zip(shared, each.values, strict=True):
                 one.quantities.append(replace(each, values=(value,)))
             continue
-        if len(owners) > 1 and re.match(r"[ ,]{0,2}each\b", text[each.end : each.end + 8]):
+        if len(owners) > 1 and _is_of_each(text, each):
             for one in owners:
                 one.quantities.append(each)
             continue
@@ -213,6 +213,14 @@ def _give_quantities(
             loose.quantities.append(each)
         elif _accepts(text, owner, each):
             owner.quantities.append(each)
+
+
+def _is_of_each(text: str, each: Quantity) -> bool:
+    """Return whether a text gives one dose to all: ``1 mg/kg each``, ``both 1 mg/kg``."""
+    before, after = text[max(0, each.start - 8) : each.start], text[each.end : each.end + 8]
+    return bool(
+        re.match(r"[ ,]{0,2}each\b", after) or re.search(r"\b(?:both|each|all)[ ,:]{1,2}(?:at )?$", before)
+    )
 
 
 def _doses_come_first(text: str, owners: Sequence[Found], doses: Sequence[Quantity]) -> bool:
@@ -312,6 +320,8 @@ def _is_route(text: str, each: RouteSpan, owners: Sequence[Found], quantities: S
     """Return whether a bare abbreviation stands beside a dose, an injection or a substance."""
     spans = [(one.start, one.end) for one in quantities]
     spans += [(one.name.start, one.name.end) for one in owners]
+    if len(text.split()) <= 2:
+        return True
     near = any(-4 <= each.start - end <= 14 or -4 <= start - each.end <= 6 for start, end in spans)
     return near or bool(_NEAR_ROUTE.search(text[max(0, each.start - 24) : each.end + 16]))
 

@@ -54,7 +54,8 @@ TOPIC_BEFORE = _compiled(
 TOPIC_AFTER = _compiled(
     r"^[ -](?:bodipy|conjugate[ds]?|fluorescent|receptors?|transporters?|sensitive|like|binding"
     r"|resistant|abuse|addiction|use disorder|models?|seeking"
-    r"|craving|precipitated|evoked|elicited|mediated|associated|conditioned|na(?:i|ï)ve|withdrawal"
+    r"|craving|memor(?:y|ies)|cues?|reinstatement|intake|context|precipitated|evoked|elicited|mediated"
+    r"|associated|conditioned|na(?:i|ï)ve|withdrawal"
     r"|dependen\w{1,4}|preference|paired|odou?r|reward|tolerance|self-administ\w{1,8}(?= (?:task|model))"
     r"|antagonis\w{1,3}|agonis\w{1,3}|neurons?|release|levels?|signal(?:l?ing)?|depletion|sensors?"
     r"|concentration in"
@@ -92,6 +93,14 @@ SURGICAL_ACT = _compiled(
     r"|an? )?(?:\w{1,16} )?(?:surg\w{2,8}|craniotom\w{1,3}"
     r"|implantation|operation|window)"
 )
+OPERATED_UNDER = _compiled(
+    r"\b(?:surg\w{2,8}|craniotom\w{1,3}|implant\w{0,6}|window)\b[^.;,]{0,30}\bunder\b[^.;,]{0,12}$"
+)
+AWAKE = _compiled(
+    r"\b(?:record\w{2,6}|imag\w{2,3}|behaving|tested)\b[^.;]{0,16}\bawake\b"
+    r"|\bawake\b[^.;]{0,16}\b(?:record|imag)"
+)
+BOTH_SIDES = _compiled(r"\b(?:before|pre)[ -](?:and|to|&|/)[ -](?:\w{1,8} ){0,2}(?:after|post)[ -]")
 RECORDING = _compiled(
     r"\b(?:record(?:ed|ings?)|imag(?:ed|ing)|acquired|experiments?|sessions?|measure(?:d|ments?)"
     r"|data were|scan(?:ned|ning)"

@@ -52,7 +52,7 @@ _SESSION = (
 )
 _TASK = (
     rf"(?:{_SESSION}|test(?:ing)?|task|behaviou?r(?:al)?|training|measurements?|exposure|stimulation"
-    r"|exploration)"
+    r"|exploration|maze|arena|chamber|conditioning|assay|tests)"
 )
 _THE = r"(?:the |this |each |every |an? |our |subsequent |first )?"
 _GIVING = (

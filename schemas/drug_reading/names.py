@@ -137,8 +137,8 @@ ethanol; alcohol; formalin; KCl
 """
 _SOLUTES = """
 artificial cerebrospinal fluid=ACSF=aCSF=artificial CSF; Ringer's solution=Ringer solution; CaCl2; MgCl2;
-MgSO4; NaHCO3; NaH2PO4; KH2PO4; HEPES; EGTA; EDTA; ascorbate; ascorbic acid; bicarbonate; cyclodextrin;
-Tween 80; Cremophor; polyethylene glycol=PEG 400; corn oil; sesame oil; peanut oil; sunflower oil; mineral oil;
+MgSO4; NaHCO3; NaH2PO4; KH2PO4; HEPES; EGTA; EDTA; ascorbate; ascorbic acid; bicarbonate;
+cyclodextrin; Tween 80; Cremophor; polyethylene glycol=PEG 400; corn oil; sesame oil; peanut oil; sunflower oil; mineral oil;
 acetic acid; methylcellulose; agarose
 """
 _CONTROLS = """

@@ -32,6 +32,8 @@ _SALT = re.compile(
 _WORD_BEFORE = re.compile(r"([A-Za-z][\w+,-]{2,40}(?: [0-9A-Z-]{1,6})?)\s?[(\[,:]?\s?(?:at |dose |of )?$")
 _WORD_AFTER = re.compile(r"\s?(?:of\s)?([A-Za-z][\w+-]{3,40})")
 _SHORT = 300
+_FRAGMENT = 6
+"""A sentence of so few words without a name goes with the one before it."""
 _COMMON = frozenset((
     "dose", "doses", "drug", "injection", "injected", "inject", "administered", "administration",
     "given", "received", "compound", "solution", "agonist", "antagonist", "concentration", "mice",
@@ -266,7 +268,12 @@ def _give_loose(claims: list[Claim], loose: Sequence[tuple[str, Loose]], *, is_t
         return
     claim = tested[-1]
     for text, rest in loose:
-        is_about = is_table or cues.UNNAMED.search(text) or cues.LIST_WORD.search(text)
+        is_about = (
+            is_table
+            or len(text.split()) <= _FRAGMENT
+            or cues.UNNAMED.search(text)
+            or cues.LIST_WORD.search(text)
+        )
         if cues.SURGERY.search(text) or not is_about:
             continue
         if cues.OTHER_GIVING.search(text):

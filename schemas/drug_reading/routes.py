@@ -62,7 +62,9 @@ _ROUTE = re.compile(
     r"(?<!\w)(?:(?i:"
     + "|".join(rf"(?P<s{number}>(?:{pattern})(?!\w))" for number, pattern in enumerate(_SPELLED.values()))
     + ")|"
-    + "|".join(rf"(?<![.-])(?P<b{number}>(?:{pattern})(?![\w-]))" for number, pattern in enumerate(_BARE.values()))
+    + "|".join(
+        rf"(?<![.-])(?P<b{number}>(?:{pattern})(?![\w-]))" for number, pattern in enumerate(_BARE.values())
+    )
     + ")"
 )
 

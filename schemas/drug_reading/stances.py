@@ -144,6 +144,8 @@ def _as_negated(each: Found, left: str, right: str) -> Judgement:
     timed = any(moment.clock in (Clock.SESSION, Clock.DAYTIME) for moment in each.moments)
     if each.is_anchor or each.has_dose or timed:
         return None
+    if cues.BOTH_SIDES.search(left):
+        return None
     if cues.NOT_YET_BEFORE.search(left) or cues.NOT_YET_AFTER.match(right):
         return Stance.ASIDE, MentionReason.NOT_YET
     return None
@@ -177,6 +179,8 @@ def _is_surgical(text: str, each: Found, role: Role | None, setting: Setting) ->
         if cues.HANDLING.search(text):
             return True
         if cues.PERFUSION.search(text) and not recording:
+            return True
+        if surgery and (cues.AWAKE.search(text) or cues.OPERATED_UNDER.search(text[: each.name.start])):
             return True
         if surgery and recording:
             return min(surgery) <= min(recording)
