@@ -171,9 +171,8 @@ class _Walk:
         """Meet the members of a group; soft links lead to what has a hard link too."""
         import h5py
 
-        for name in self.names(group):
+        for name, kind in self.links_in(group):
             where = f"{prefix}/{name.decode('utf-8', 'replace')}"
-            kind = group.links.get_info(name).type
             if kind == h5py.h5l.TYPE_SOFT:
                 continue
             if kind != h5py.h5l.TYPE_HARD:
@@ -183,16 +182,16 @@ class _Walk:
                 )
             self.meet(h5py.h5o.open(group, name), where, depth + 1)
 
-    def names(self, group: Any) -> list[bytes]:
-        """Return the names of the links in a group, when there are not too many in the file."""
-        found: list[bytes] = []
+    def links_in(self, group: Any) -> list[tuple[bytes, int]]:
+        """Return names and kinds of the links in a group, when there are not too many in the file."""
+        found: list[tuple[bytes, int]] = []
 
-        def take(name: bytes) -> bool | None:
+        def take(name: bytes, link: Any) -> bool | None:
             self.links += 1
-            found.append(name)
+            found.append((name, link.type))
             return self.links > MAX_LINKS or None
 
-        group.links.iterate(take)
+        group.links.iterate(take, info=True)
         if self.links > MAX_LINKS:
             raise UnsafeFileError(self.file, f"holds more than {MAX_LINKS} links.")
         return found
