@@ -63,6 +63,7 @@ def measure(
     threshold_sd: float = 3.0,
     neuropil_coefficient: float | Literal["fit"] = 0.7,
     events: Literal["crossing", "deconvolution"] = "crossing",
+    decay_s: float | None = None,
     spikes: Literal["counted", "as_calcium"] = "counted",
     calcium: CalciumModel | None = None,
     max_shift_um: float = 5.0,
@@ -102,6 +103,8 @@ def measure(
         only, or says that it is subtracted already.
     events
         Whether events are crossings of the level, or jumps of deconvolved traces.
+    decay_s
+        Decay constant for deconvolution, s; by default that of the indicator that the file states.
     spikes
         Whether spikes count as they are, or as what calcium imaging would have shown of them.
     calcium
@@ -137,6 +140,7 @@ def measure(
         threshold_sd=threshold_sd,
         neuropil_coefficient=neuropil_coefficient,
         events=events,
+        decay_s=decay_s,
         spikes=spikes,
         calcium=calcium or CalciumModel(),
         max_shift_um=max_shift_um,

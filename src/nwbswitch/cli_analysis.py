@@ -68,6 +68,11 @@ def _coefficient(context: click.Context, option: click.Parameter, given: str) ->
     "--events", type=click.Choice(("crossing", "deconvolution")), default="crossing", show_default=True
 )
 @click.option(
+    "--decay-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Decay for deconvolution; default: that of the indicator that the file states.",
+)
+@click.option(
     "--spikes",
     type=click.Choice(("counted", "as_calcium")),
     default="counted",
@@ -103,6 +108,7 @@ def measure(
     threshold_sd: float,
     neuropil_coefficient: float | Literal["fit"],
     events: Literal["crossing", "deconvolution"],
+    decay_s: float | None,
     spikes: Literal["counted", "as_calcium"],
     max_shift_um: float,
     instance: str,
@@ -127,6 +133,7 @@ def measure(
             threshold_sd=threshold_sd,
             neuropil_coefficient=neuropil_coefficient,
             events=events,
+            decay_s=decay_s,
             spikes=spikes,
             max_shift_um=max_shift_um,
             modality=modality,

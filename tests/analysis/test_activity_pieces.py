@@ -13,7 +13,7 @@ from nwbswitch.analysis.activity.pieces import pieces_of, plan_of
 from nwbswitch.analysis.activity.recipe import Recipe
 from nwbswitch.schemas.epochs import Window
 
-RECIPE = Recipe()
+RECIPE = Recipe(margin_s=60.0)
 
 
 def _times(windows, begin_s=0.0, end_s=10_000.0, recipe=RECIPE):
@@ -65,7 +65,7 @@ def test_windows_outside_the_recording_are_not_read():
 
 
 def test_stretches_between_windows_are_not_read():
-    recipe = Recipe(piece_s=100.0)
+    recipe = Recipe(margin_s=60.0, piece_s=100.0)
     windows = spans(("baseline", 60.0, 70.0), ("drug", 180.0, 190.0))
     assert all(each.holds(windows) for each in pieces_of(windows, 0.0, 1000.0, recipe))
 

@@ -64,7 +64,7 @@ def test_windows_of_ten_times_the_length_take_no_more_memory_than_their_rows(til
 def test_only_windows_and_their_margins_are_read(tiles):
     windows = spans(("baseline", 1000.0, 1600.0), ("drug", 3000.0, 3600.0))
     _, n_bytes, _ = _peak_mb(tiles, 60_000, windows, Recipe())
-    assert n_bytes == 2 * (600 + 2 * 60) * RATE_HZ * N * 4 * 2
+    assert n_bytes == 2 * (600 + 2 * Recipe().margin_s) * RATE_HZ * N * 4 * 2
 
 
 def test_a_baseline_that_is_too_long_to_be_kept_is_read_again_with_the_same_result(tiles, monkeypatch):
