@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 10_000
 """More streams than any session has."""
+MAX_BYTES = 64 << 20
+"""Of one column."""
 
 
 def read_clocks(nwb: h5py.File) -> tuple[ClockQuality, ...]:
@@ -49,8 +51,8 @@ def read_clocks(nwb: h5py.File) -> tuple[ClockQuality, ...]:
         node = table.get(column.name) if hasattr(table, "get") else None
         if node is None or not hasattr(node, "shape") or node.shape is None or len(node.shape) != 1:
             continue
-        if node.shape[0] > MAX_ROWS:
-            raise ValueError(f"it has {node.shape[0]} rows")
+        if node.shape[0] > MAX_ROWS or node.shape[0] * node.dtype.itemsize > MAX_BYTES:
+            raise ValueError(f"{column.name} has {node.shape[0]} rows of {node.dtype.itemsize} bytes")
         values = node[()].tolist()
         columns[column.name] = [text(each) for each in values] if column.dtype == "str" else values
     return clock_rows(columns)
@@ -61,7 +63,7 @@ def readable_clocks(nwb: h5py.File, name: str, found: list[Issue]) -> tuple[Cloc
     try:
         return read_clocks(nwb)
     except ValueError as error:
-        place = Place(Path(name), item=f"/processing/{MODULE_NAME}/{TABLE_NAME}")
+        place = Place(name, item=f"/processing/{MODULE_NAME}/{TABLE_NAME}")
         problem = f"It cannot be read: {error}."
         found.append(issue("clock-table", problem, place=place, remedy="Convert again."))
         return ()

@@ -79,6 +79,15 @@ def doubt_of_stamps(
     return None
 
 
+def doubt_of_unit(facts: StampFacts, unit: TimeUnit, unit_s: float) -> Doubt | None:
+    """Return why stamps cannot count what the file or the overrides state, of ``unit_s`` s each, or None."""
+    step_s, length_s = facts.median_step * unit_s, (facts.last - facts.first) * unit_s
+    if 1 / MAX_RATE_HZ <= step_s <= 1 / MIN_RATE_HZ and length_s <= MAX_LENGTH_S:
+        return None
+    problem = f"Time stamps in {unit} would be {step_s:g} s apart, over {length_s / 3600:.3g} hours."
+    return Doubt(problem, {"timestamps_unit": FILL_IN})
+
+
 def rates_differ(rate_hz: float, imaging_rate_hz: float | None) -> str:
     """Return what is to be said of a clock that runs unlike its imaging plane; empty where they agree."""
     if imaging_rate_hz is None or abs(rate_hz / imaging_rate_hz - 1) <= SAME_RATE:

@@ -13,6 +13,7 @@ from nwbswitch.analysis.reading.clock_doubts import (
     Doubt,
     doubt_of_rate,
     doubt_of_stamps,
+    doubt_of_unit,
     rates_differ,
 )
 from nwbswitch.analysis.reading.outline import Clock
@@ -212,8 +213,11 @@ def _doubt(
         doubt = doubt_of_stamps(facts, imaging_rate_hz, reference_s)
         is_dated = doubt is not None and set(doubt.settled_by) == {"start_s"}
         return None if is_dated and stated.start_s is not None else doubt
-    if unit is TimeUnit.FRAMES or stated.start_s is not None:
+    if unit is TimeUnit.FRAMES:
         return None
+    doubt = doubt_of_unit(facts, unit, _SECONDS[unit])
+    if doubt is not None or stated.start_s is not None:
+        return doubt
     first_s = facts.first * _SECONDS[unit]
     if abs(first_s) > MAX_START_S:
         start_s = FILL_IN if reference_s is None else round(first_s - reference_s, 6)

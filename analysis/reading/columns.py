@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from nwbswitch.analysis.reading.stored_values import (
     REPLACED,
     dataset_at,
+    fits,
     neurodata_type,
     plain,
     pointed,
@@ -152,7 +153,12 @@ class Table:
         if neurodata_type(dataset) != "EnumData":
             return None
         target = pointed(self.nwb, dataset.attrs.get("elements"))
-        if target is None or getattr(target, "ndim", 0) != 1 or target.shape[0] > MAX_ROWS:
+        if (
+            target is None
+            or getattr(target, "ndim", 0) != 1
+            or target.shape[0] > MAX_ROWS
+            or not fits(target)
+        ):
             return []
         return [plain(value) for value in target[()].tolist()]
 

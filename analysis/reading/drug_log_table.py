@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
-from nwbswitch.analysis.reading.stored_values import dataset_at, group_at, text_of
+from nwbswitch.analysis.reading.stored_values import dataset_at, fits, group_at, text_of
 from nwbswitch.schemas.drug_log import (
     DRUG_LOG_COLUMNS,
     TABLE_NAME,
@@ -96,7 +96,7 @@ def _columns(table: h5py.Group, name: str) -> _Log:
         if dataset is None:
             continue
         shape = dataset.shape
-        if len(shape) != 1 or shape[0] > MAX_ROWS or dataset.dtype.itemsize > _MAX_ITEM_BYTES:
+        if len(shape) != 1 or shape[0] > MAX_ROWS or not fits(dataset):
             raise _refused(name, column, f"has the shape {shape}, expected one value for each of some rows")
         if dataset.dtype.kind not in "biufSUO":
             raise _refused(name, column, "holds neither text nor numbers")
@@ -126,7 +126,7 @@ def _compounds(table: h5py.Group) -> list[Substance]:
         dataset = dataset_at(table, f"{path}/definition")
         if dataset is None or len(dataset.shape) != 1 or dataset.shape[0] > MAX_ROWS:
             continue
-        if dataset.dtype.kind not in "SO" or dataset.dtype.itemsize > _MAX_ITEM_BYTES:
+        if dataset.dtype.kind not in "SO" or not fits(dataset):
             continue
         for each in dataset[()].tolist():
             text = each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each)

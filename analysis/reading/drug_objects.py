@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbswitch.analysis.reading.stored_values import dataset_at, neurodata_type, stated, text_of
+from nwbswitch.analysis.reading.stored_values import dataset_at, fits, neurodata_type, stated, text_of
 from nwbswitch.schemas.drug_reading.cues import UNNAMED
 from nwbswitch.schemas.drug_reading.evidence import Statement
 from nwbswitch.schemas.drug_reading.lexicon import find_names, spaced
@@ -148,9 +148,9 @@ def _is_wanted(name: str, dataset: h5py.Dataset) -> bool:
 
 def _values(dataset: h5py.Dataset) -> list[Any] | None:
     shape = dataset.shape
-    if shape is None or len(shape) != 1 or shape[0] > MAX_ROWS or dataset.dtype.itemsize > _MAX_ITEM_BYTES:
+    if shape is None or len(shape) != 1 or shape[0] > MAX_ROWS or not fits(dataset):
         return None
-    if dataset.dtype.kind not in "biufSUO":
+    if dataset.dtype.kind not in "biufSUO" or dataset.dtype.itemsize > _MAX_ITEM_BYTES:
         return None
     try:
         values = dataset[()].tolist()
@@ -256,7 +256,7 @@ def _stamps(series: h5py.Group) -> tuple[list[float] | None, list[float]]:
             return starts, [float(at) for at, sign in zip(values, signs, strict=True) if sign < 0]
         return [float(each) for each in values], []
     start = dataset_at(series, "starting_time")
-    if start is None or data is None or not data.shape or data.shape[0] > MAX_EVENTS:
+    if start is None or start.size != 1 or data is None or not data.shape or data.shape[0] > MAX_EVENTS:
         return None, []
     first, rate = np.asarray(start[()], dtype=float), np.asarray(start.attrs.get("rate", np.nan), dtype=float)
     if first.size != 1 or rate.size != 1 or not math.isfinite(first.item()):

@@ -16,7 +16,7 @@ from nwbswitch.analysis.reading.outline import Outline, Plane, Points, SubjectFa
 from nwbswitch.analysis.reading.planes import FoundPlanes, read_planes
 from nwbswitch.analysis.reading.points import find_points
 from nwbswitch.analysis.reading.stated_neurons import restated
-from nwbswitch.analysis.reading.stored_values import dataset_at, text_of
+from nwbswitch.analysis.reading.stored_values import dataset_at, fits, text_of
 from nwbswitch.analysis.reading.subjects import read_subject
 from nwbswitch.analysis.reading.windows import check_overlap, read_windows
 from nwbswitch.schemas.drug_log import Administration
@@ -33,6 +33,16 @@ if TYPE_CHECKING:
 STATED = "overrides"
 """Place of values that the overrides state."""
 MAX_KEYWORDS = 10_000
+_UNREADABLE = (
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    ArithmeticError,
+)
 _IN_ARCHIVE = re.compile(r"([A-Za-z][A-Za-z0-9-]*):(\d{6})(?:@[^/]*)?/")
 
 
@@ -61,7 +71,7 @@ def outline_of(nwb: h5py.File, *, name: str, override: Override | None = None) -
     try:
         _require_nwb2(nwb, name)
         outline = _outline(nwb, name, override)
-    except (KeyError, OSError, RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except _UNREADABLE as error:
         raise InputFileError(name, f"cannot be read as NWB: {str(error)[:300]}.") from error
     return replace(outline, issues=_plain_issues(outline.issues, name))
 
@@ -129,7 +139,7 @@ def _require_nwb2(nwb: h5py.File, name: str) -> None:
 
 def _keywords(nwb: h5py.File) -> tuple[str, ...]:
     stored = dataset_at(nwb, "general/keywords")
-    return texts(stored) if stored is not None and stored.size <= MAX_KEYWORDS else ()
+    return texts(stored) if stored is not None and stored.size <= MAX_KEYWORDS and fits(stored) else ()
 
 
 def _subject(nwb: h5py.File, name: str, override: Override, found: list[Issue]) -> SubjectFacts:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import h5py
 
 MAX_TEXT_BYTES = 1 << 20
+MAX_BYTES = 64 << 20
+"""Values that are read in one go: those of a column of texts, which may be stored at any width."""
 MAX_NESTING = 5
 """Levels of groups in which tables are looked for: module, interface, table, and two to spare."""
 UNSTATED = frozenset(
@@ -55,6 +57,14 @@ def stated(node: Any) -> str:
     """Return a dataset, an attribute or a value as text, empty where it only says that it is unknown."""
     words = text_of(node)
     return "" if words.casefold().strip(" .") in UNSTATED else words
+
+
+def fits(dataset: h5py.Dataset) -> bool:
+    """Return whether all values of a dataset together take at most `MAX_BYTES`.
+
+    Texts of variable length count as references to them: what they refer to is no larger than the file.
+    """
+    return math.prod(dataset.shape or ()) * dataset.dtype.itemsize <= MAX_BYTES
 
 
 def numbers_of(node: Any, *, most: int = 16) -> tuple[float, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nwbswitch.analysis.reading.columns import Table
 from nwbswitch.analysis.reading.outline import Plane, WindowSpan
 from nwbswitch.analysis.reading.ragged import ragged_ends
-from nwbswitch.analysis.reading.stored_values import dataset_at, group_at, text_of
+from nwbswitch.analysis.reading.stored_values import dataset_at, fits, group_at, text_of
 from nwbswitch.schemas.drug_log import EPOCHS_NAME, Administration, deciding_row
 from nwbswitch.schemas.epochs import Epoch, TimeZero, Window, must_be_apart
 from nwbswitch.schemas.issues import Issue, Place, issue, nearest
@@ -276,7 +276,13 @@ def _labels(table: Table, name: str) -> list[str]:
         column = table.column(name)
         return column.words() if column is not None and column.is_text else []
     ends = ragged_ends(table, name)
-    if ends is None or values is None or len(values.shape) != 1 or values.shape[0] > MAX_ROWS:
+    if (
+        ends is None
+        or values is None
+        or len(values.shape) != 1
+        or values.shape[0] > MAX_ROWS
+        or not fits(values)
+    ):
         return []
     words = [text_of(value) for value in values[()].tolist()]
     starts = [0, *ends[:-1].tolist()]

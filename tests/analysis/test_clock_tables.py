@@ -115,7 +115,7 @@ def test_a_table_of_another_kind_is_reported_and_cells_are_measured(
     assert result.clocks is None
     (found,) = (each for each in result.issues if each.code == "clock-table")
     assert words in found.message
-    assert found.place.file == recording
+    assert found.place.file == str(recording)
 
 
 def test_a_table_that_is_a_dataset_or_endless(recording: Path) -> None:
