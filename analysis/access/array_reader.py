@@ -25,9 +25,9 @@ from nwbswitch.schemas.errors import InputFileError
 if TYPE_CHECKING:
     import h5py
 
-GROUP_BYTES = 4 << 20
-"""Stored bytes that are asked for together and then decoded."""
-FAR_THREADS = 12
+LEAST_GROUP_BYTES, GROUP_BYTES = 1 << 20, 4 << 20
+"""Stored bytes that are asked for together and then decoded, fewer while threads have none."""
+FAR_THREADS = 16
 """Groups under way together where most of the time is waiting."""
 MAX_RESULT_BYTES = 4 << 30
 """All parts of one call."""
@@ -96,7 +96,7 @@ class ArrayReader:
         written = [piece for piece in pieces if piece.offset >= 0]
         for piece in pieces[: len(pieces) - len(written)]:
             _fill(piece, targets)
-        self._take_all(list(_groups(written)), targets)
+        self._take_all(list(_groups(written, self._n_threads)), targets)
         for number, (array, selection) in enumerate(plain):
             if not array.by_ranges:
                 targets[number] = _target((array, selection), self._by_library(array, selection))
@@ -202,15 +202,17 @@ def _fill(piece: Piece, targets: Sequence[_Target]) -> None:
         values[use.into] = np.asarray(piece.array.fill_value).astype(values.dtype)
 
 
-def _groups(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-    """Yield neighbours together, up to `GROUP_BYTES` unless one piece is larger."""
+def _groups(pieces: Sequence[Piece], n_threads: int) -> Iterator[list[Piece]]:
+    """Yield neighbours together, until there is enough for one thread."""
+    share = sum(piece.n_bytes for piece in pieces) // n_threads
+    enough = min(max(share, LEAST_GROUP_BYTES), GROUP_BYTES)
     group: list[Piece] = []
     size = 0
     for piece in pieces:
-        if group and size + piece.n_bytes > GROUP_BYTES:
-            yield group
-            group, size = [], 0
         group.append(piece)
         size += piece.n_bytes
+        if size >= enough:
+            yield group
+            group, size = [], 0
     if group:
         yield group
