@@ -21,7 +21,8 @@ _LONGEST = 400
 _ANIMAL = re.compile(r"(?<![a-z0-9])sub-[^_/]*_?", re.IGNORECASE)
 _DOI = re.compile(r"(?<![0-9])10\.[0-9]{4,5}[/_]")
 _GLUED = re.compile(r"(pre|post|no|non|after|before|during)([a-z]{3,})", re.IGNORECASE)
-_CHUNK = re.compile(r"[A-Za-z]+|[0-9]+(?:\.[0-9]+)?|[^A-Za-z0-9]+")
+_RUN = re.compile(r"[A-Za-z0-9]+(?:\.[0-9]+[A-Za-z0-9]*)*")
+_CHUNK = re.compile(r"[A-Za-z]+|[0-9]+(?:\.[0-9]+)?")
 _CAMEL = re.compile(r"[A-Z]{2,}(?=[a-z]{3,})|[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 _NOT = frozenset(("pre", "before", "no", "non", "not", "without", "wo", "off", "minus", "prior", "undrugged"))
 _NOT_BEHIND = frozenset(("pre", "before", "off", "free", "neg", "baseline"))
@@ -86,23 +87,22 @@ def read_identifier(
 def _words(text: str, own: Mapping[str, Known]) -> list[str]:
     """Return the words of an identifier: runs of letters cut at capitals, numbers, nothing between."""
     found: list[str] = []
-    for chunk in _CHUNK.findall(text):
-        if not chunk[0].isalnum():
-            continue
-        glued = _GLUED.fullmatch(chunk)
-        if glued is not None and (find_names(glued[2]) or find_code(glued[2]) is not None):
-            found += [glued[1], glued[2]]
-            continue
-        if (
-            not chunk[0].isalpha()
-            or chunk.casefold() in own
-            or find_code(chunk) is not None
-            or find_names(chunk)
-        ):
-            found.append(chunk)
+    for run in _RUN.findall(text):
+        if run.casefold() in own:
+            found.append(run)
         else:
-            found += _CAMEL.findall(chunk)
+            for chunk in _CHUNK.findall(run):
+                found += _parts(chunk, own)
     return found
+
+
+def _parts(chunk: str, own: Mapping[str, Known]) -> list[str]:
+    """Return a run of letters as its words, one word where it is a name or a code."""
+    glued = _GLUED.fullmatch(chunk)
+    if glued is not None and (find_names(glued[2]) or find_code(glued[2]) is not None):
+        return [glued[1], glued[2]]
+    is_whole = chunk.casefold() in own or find_code(chunk) is not None or find_names(chunk)
+    return [chunk] if is_whole or not chunk[0].isalpha() else _CAMEL.findall(chunk)
 
 
 _Named = tuple[tuple[int, int], Known | None, tuple[Known, ...]]

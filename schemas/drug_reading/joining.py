@@ -141,9 +141,9 @@ def _without_conflicts(mine: list[Claim], claims: Sequence[Claim], found: Joined
     spoken = (Scope.PHARMACOLOGY, Scope.SESSION)
     denied = [each for each in claims if each.why is MentionReason.NOT_GIVEN and each.scope in spoken]
     nothing = [each for each in found.nothing if each.scope in spoken]
-    for first in {(each.known, each.place): each for each in reversed(mine)}.values():
-        against = [*(no for no in denied if no.known == first.known), *nothing]
-        found.conflicts += [Conflict(no, first) for no in against if no.place != first.place]
+    for each in {(each.known, each.place): each for each in reversed(mine)}.values():
+        against = [*(no for no in denied if no.known == each.known), *nothing]
+        found.conflicts += [Conflict(no, each) for no in against if no.place != each.place]
     if not found.conflicts:
         return mine
     wrong = {id(claim) for each in found.conflicts for claim in (each.first, each.second)}

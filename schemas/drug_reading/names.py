@@ -71,35 +71,36 @@ rotigotine; amantadine; reserpine; tetrabenazine; alpha-methyl-p-tyrosine; caber
 25I-NBOMe; TCB-2; lisuride; salvinorin A; salvinorin B=SalB; harmaline; harmine; 8-OH-DPAT; buspirone;
 sertraline; citalopram; escitalopram; paroxetine; venlafaxine; desipramine; imipramine; bupropion;
 reboxetine; atomoxetine; guanfacine; yohimbine; rapastinel; ifenprodil; Ro 25-6981; traxoprodil=CP-101606;
-NVP-AAM077; D-serine; D-cycloserine; tetrahydrocannabinol=delta-9-tetrahydrocannabinol=THC; cannabidiol=CBD;
-WIN 55,212-2=WIN55212-2; anandamide; CP 55,940=CP55940; URB597; oxycodone; heroin; methadone; hydromorphone;
-remifentanil; sufentanil; DAMGO; U-50488; tramadol; zolpidem; lorazepam; clonazepam; alprazolam; triazolam;
-gaboxadol=THIP; phenobarbital; suvorexant; sodium oxybate; gamma-hydroxybutyrate=GHB; valproate=valproic
-acid; levetiracetam; carbamazepine; oxcarbazepine; phenytoin; lamotrigine; ethosuximide; topiramate;
-gabapentin; pregabalin; lithium chloride=LiCl; olanzapine; aripiprazole; quetiapine; chlorpromazine;
-xanomeline; oxotremorine-M=oxoM; oxotremorine; carbachol; galantamine; rivastigmine; varenicline;
-isoproterenol=isoprenaline; phenylephrine; cirazoline; solriamfetol; pitolisant; bumetanide; acetazolamide;
-glibenclamide; nifedipine; flupirtine; retigabine; XE991; linopirdine; blebbistatin; 4-aminopyridine=4-AP;
-tetraethylammonium; apamin; iberiotoxin; mibefradil; pentylenetetrazol=pentylenetetrazole=PTZ; pilocarpine;
-flurothyl; picrotoxin=PTX; gabazine=SR-95531; CNQX; DNQX; NBQX; MCPG; MPEP; MTEP; LY341495; LY379268;
-LY354740; thioperamide; theophylline; rapamycin; anisomycin; cycloheximide; metformin; semaglutide;
-liraglutide; exendin-4; fenfluramine; dexfenfluramine; romidepsin; trichostatin A; vorinostat; mifepristone;
-estradiol; progesterone; allopregnanolone; brexanolone; ganaxolone; pregnenolone; CGS 21680;
-lipopolysaccharide=LPS; capsaicin; icilin; menthol; 5-iodotubercidin; nomifensine; GBR-12909; VU0467154;
-emraclidine; basmisanil; L-655,708; CX-516; kynurenic acid=kynurenate; nitrous oxide; domperidone;
-finasteride; methylscopolamine; dexmethylphenidate
+NVP-AAM077; D-serine; D-cycloserine; tetrahydrocannabinol=delta-9-tetrahydrocannabinol=THC;
+cannabidiol=CBD; WIN 55,212-2=WIN55212-2; anandamide; CP 55,940=CP55940; URB597; oxycodone; heroin;
+methadone; hydromorphone; remifentanil; sufentanil; DAMGO; U-50488; tramadol; zolpidem; lorazepam;
+clonazepam; alprazolam; triazolam; gaboxadol=THIP; phenobarbital; suvorexant; sodium oxybate;
+gamma-hydroxybutyrate=GHB; valproate=valproic acid; levetiracetam; carbamazepine; oxcarbazepine;
+phenytoin; lamotrigine; ethosuximide; topiramate; gabapentin; pregabalin; lithium chloride=LiCl;
+olanzapine; aripiprazole; quetiapine; chlorpromazine; xanomeline; oxotremorine-M=oxoM; oxotremorine;
+carbachol; galantamine; rivastigmine; varenicline; isoproterenol=isoprenaline; phenylephrine; cirazoline;
+solriamfetol; pitolisant; bumetanide; acetazolamide; glibenclamide; nifedipine; flupirtine; retigabine;
+XE991; linopirdine; blebbistatin; 4-aminopyridine=4-AP; tetraethylammonium; apamin; iberiotoxin;
+mibefradil; pentylenetetrazol=pentylenetetrazole=PTZ; pilocarpine; flurothyl; picrotoxin=PTX;
+gabazine=SR-95531; CNQX; DNQX; NBQX; MCPG; MPEP; MTEP; LY341495; LY379268; LY354740; thioperamide;
+theophylline; rapamycin; anisomycin; cycloheximide; metformin; semaglutide; liraglutide; exendin-4;
+fenfluramine; dexfenfluramine; romidepsin; trichostatin A; vorinostat; mifepristone; estradiol;
+progesterone; allopregnanolone; brexanolone; ganaxolone; pregnenolone; CGS 21680; lipopolysaccharide=LPS;
+capsaicin; icilin; menthol; 5-iodotubercidin; nomifensine; GBR-12909; VU0467154; emraclidine; basmisanil;
+L-655,708; CX-516; kynurenic acid=kynurenate; nitrous oxide; domperidone; finasteride; methylscopolamine;
+dexmethylphenidate
 """
 _LIGANDS = """
 JHU37160=JHU-37160=J60; JHU37152; perlapine; uPSEM; uPSEM792; uPSEM817; PSEM89S; PSEM308;
 coelenterazine=CTZ; hCTZ; ivermectin; DREADD ligand=DREADD agonist=DREADD actuator
 """
 _BLOCKERS = """
-SCH-23390; SCH-39166; raclopride; eticlopride; sulpiride; amisulpride; mecamylamine; methyllycaconitine=MLA;
-trihexyphenidyl; VU 0255035; pirenzepine; biperiden; AF-DX 384; propranolol; prazosin; idazoxan; CGP 55845;
-CGP 52432; SCH-50911; WAY-100635; GR 127935; SB-242084; RS 102221; pimavanserin; altanserin; ritanserin;
-mianserin; ondansetron; granisetron; naltrexone; CTAP; CTOP; norbinaltorphimine; rimonabant=SR141716A;
-AM251; AM630; istradefylline; DPCPX; ZM241385; MSX-3; aprepitant; SB-334867; almorexant; carbidopa;
-SB-269970; BD-1047
+SCH-23390; SCH-39166; raclopride; eticlopride; sulpiride; amisulpride; mecamylamine;
+methyllycaconitine=MLA; trihexyphenidyl; VU 0255035; pirenzepine; biperiden; AF-DX 384; propranolol;
+prazosin; idazoxan; CGP 55845; CGP 52432; SCH-50911; WAY-100635; GR 127935; SB-242084; RS 102221;
+pimavanserin; altanserin; ritanserin; mianserin; ondansetron; granisetron; naltrexone; CTAP; CTOP;
+norbinaltorphimine; rimonabant=SR141716A; AM251; AM630; istradefylline; DPCPX; ZM241385; MSX-3;
+aprepitant; SB-334867; almorexant; carbidopa; SB-269970; BD-1047
 """
 _ANAESTHETICS = """
 halothane; desflurane; enflurane; methoxyflurane; etomidate; thiopental=thiopentone; methohexital; chloral
@@ -113,9 +114,10 @@ ketorolac; butorphanol; ropivacaine; mepivacaine; EMLA; proparacaine; procaine
 """
 _SURGICAL = """
 enrofloxacin=Baytril; ampicillin; amoxicillin; penicillin; cefazolin; ceftriaxone; cefovecin; cephalexin;
-gentamicin; trimethoprim; sulfamethoxazole; chloramphenicol; neomycin; bacitracin; glycopyrrolate; mannitol;
-heparin; furosemide; lactated Ringer's=Ringer's lactate; dextrose; betadine; povidone-iodine; chlorhexidine;
-prednisolone; cyclosporine; methylprednisolone; pancuronium; vecuronium; rocuronium; gallamine; doxapram
+gentamicin; trimethoprim; sulfamethoxazole; chloramphenicol; neomycin; bacitracin; glycopyrrolate;
+mannitol; heparin; furosemide; lactated Ringer's=Ringer's lactate; dextrose; betadine; povidone-iodine;
+chlorhexidine; prednisolone; cyclosporine; methylprednisolone; pancuronium; vecuronium; rocuronium;
+gallamine; doxapram
 """
 _LESIONS = """
 6-OHDA=6-hydroxydopamine; MPTP=1-methyl-4-phenyl-1,2,3,6-tetrahydropyridine; rotenone; paraquat; kainic
@@ -131,15 +133,15 @@ glutamate; GABA; glycine; serotonin; 5-HT; acetylcholine; norepinephrine; noradr
 adrenaline; oxytocin; vasopressin; somatostatin; orexin; hypocretin; melatonin; adenosine; ATP; glucose;
 insulin; leptin; ghrelin; neuropeptide Y; substance P; CCK; cholecystokinin; dynorphin; enkephalin;
 cortisol; corticosterone; testosterone; estrogen; BDNF; angiotensin II; prolactin; GLP-1; CRF; octopamine;
-tyramine; aspartate; taurine; choline; lactate; pyruvate; histamine; bradykinin; sucrose; quinine; fructose;
-saccharin; oxygen; carbon dioxide; carbogen; urea; calcium; potassium; magnesium; lithium; NMDA; AMPA;
-ethanol; alcohol; formalin; KCl
+tyramine; aspartate; taurine; choline; lactate; pyruvate; histamine; bradykinin; sucrose; quinine;
+fructose; saccharin; oxygen; carbon dioxide; carbogen; urea; calcium; potassium; magnesium; lithium; NMDA;
+AMPA; ethanol; alcohol; formalin; KCl
 """
 _SOLUTES = """
 artificial cerebrospinal fluid=ACSF=aCSF=artificial CSF; Ringer's solution=Ringer solution; CaCl2; MgCl2;
-MgSO4; NaHCO3; NaH2PO4; KH2PO4; HEPES; EGTA; EDTA; ascorbate; ascorbic acid; bicarbonate;
-cyclodextrin; Tween 80; Cremophor; polyethylene glycol=PEG 400; corn oil; sesame oil; peanut oil; sunflower oil; mineral oil;
-acetic acid; methylcellulose; agarose
+MgSO4; NaHCO3; NaH2PO4; KH2PO4; HEPES; EGTA; EDTA; ascorbate; ascorbic acid; bicarbonate; cyclodextrin;
+Tween 80; Cremophor; polyethylene glycol=PEG 400; corn oil; sesame oil; peanut oil; sunflower oil; mineral
+oil; acetic acid; methylcellulose; agarose
 """
 _CONTROLS = """
 sham injection=sham injections=sham-injected=mock injection; placebo
@@ -147,8 +149,8 @@ sham injection=sham injections=sham-injected=mock injection; placebo
 _LABELS = """
 Texas Red; fluorescein; FITC; sulforhodamine 101=SR101=sulforhodamine; Evans blue; methylene blue;
 FluoroGold=Fluoro-Gold; cholera toxin subunit B=CTB=cholera toxin; biocytin; neurobiotin; retrobeads;
-dextran; Alexa Fluor; Oregon Green; Cal-520; Fluo-4; Fura-2; furimazine=fluorofurimazine; luciferin; Lucifer
-yellow; microspheres
+dextran; Alexa Fluor; Oregon Green; Cal-520; Fluo-4; Fura-2; furimazine=fluorofurimazine; luciferin;
+Lucifer yellow; microspheres
 """
 
 _LISTS: tuple[tuple[Kind, str], ...] = (

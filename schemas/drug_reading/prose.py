@@ -154,7 +154,8 @@ def _claims(text: str, found: Sequence[Found], place: str, setting: Setting) -> 
         listed = (each for each in found for one in each.quantities if one.value is None and not one.is_range)
         options |= {each.name.known.name for each in listed if not each.moments}
     for claim in claims:
-        if claim.stance is Stance.GIVEN and claim.known is not None and claim.known.name in options:
+        undecided = claim.stance is Stance.GIVEN or (claim.stance is Stance.TOPIC and not setting.is_keywords)
+        if undecided and claim.known is not None and claim.known.name in options:
             claim.stance, claim.why = Stance.OPTION, MentionReason.ALTERNATIVE
     return claims
 
@@ -185,7 +186,7 @@ def _claim(
     salt = _SALT.match(text, each.name.end)
     if salt and substance is not None:
         claim.salt = salt_name(substance, salt[1]) or ""
-    if cues.RACEMIC.search(text[max(0, each.name.start - 10) : each.name.end]):
+    if cues.RACEMIC.search(text[max(0, each.name.start - 10) : each.name.end + 28]):
         claim.stereochemistry = Stereochemistry.RACEMIC
     parts = each.parts if known.kind is Kind.CONTROL else []
     claim.vehicle = _mixture(text, [*each.solvents, *(one for one in parts if one.known != known)])
@@ -240,7 +241,10 @@ def _mark_options(text: str, claims: list[Claim], setting: Setting) -> None:
     given = [
         each
         for each in claims
-        if each.stance in (Stance.GIVEN, Stance.OPTION)
+        if (
+            each.stance in (Stance.GIVEN, Stance.OPTION)
+            or (each.stance is Stance.TOPIC and not setting.is_keywords)
+        )
         and each.known is not None
         and each.known.kind in (*TESTED, Kind.CONTROL)
         and each.role in (None, Role.TEST, Role.ANTAGONIST)

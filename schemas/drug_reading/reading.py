@@ -26,7 +26,7 @@ from nwbswitch.schemas.drug_reading.findings import (
     open_issue,
 )
 from nwbswitch.schemas.drug_reading.identifiers import read_identifier
-from nwbswitch.schemas.drug_reading.joining import Joined, Treatment, joined
+from nwbswitch.schemas.drug_reading.joining import Conflict, Joined, Treatment, joined
 from nwbswitch.schemas.drug_reading.kinds import Known
 from nwbswitch.schemas.drug_reading.labels import read_label
 from nwbswitch.schemas.drug_reading.places import Scope, scope_of
@@ -157,15 +157,10 @@ def _issues(found: Joined, values: Sequence[Values], rows: Sequence[Row], name: 
     return issues
 
 
-def _distinct(found: Joined) -> list:  # type: ignore[type-arg]
-    seen = set()
-    distinct = []
-    for each in found.conflicts:
-        key = frozenset((each.first.place, each.second.place))
-        if key not in seen:
-            seen.add(key)
-            distinct.append(each)
-    return distinct
+def _distinct(found: Joined) -> list[Conflict]:
+    """Return one conflict for each pair of places."""
+    pairs = {frozenset((each.first.place, each.second.place)): each for each in reversed(found.conflicts)}
+    return list(pairs.values())[::-1]
 
 
 def _open_evidence(found: Joined) -> list[Evidence]:

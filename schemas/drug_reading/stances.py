@@ -233,7 +233,7 @@ def _as_given(text: str, each: Found, left: str, right: str, setting: Setting) -
             if setting.is_keywords:
                 return topic
             said = cues.STRICT_BEFORE.search(left) or cues.STRICT_AFTER.match(right)
-            said = said or re.search(r"\b(?:received?|given|treated|dosed)\b", text, re.IGNORECASE)
+            said = said or re.search(r"\b(?:received?|got|given|treated|dosed)\b", text, re.IGNORECASE)
             said = said or re.match(r"[ -](?:administration|treatment|infusion)", right, re.IGNORECASE)
             return given if stated or said else topic
         case _:
