@@ -12,7 +12,7 @@ from nwbswitch.schemas.drug_reading.kinds import Kind, Known
 from nwbswitch.schemas.drug_reading.names import known_spellings
 
 _PIECE = re.compile(r"[^\W\d_]+|\d+")
-_GAP = re.compile(r"[\s_]|-|,\s?|\)-?|\([+±-]\)-?|\s?-\s?")
+_GAP = re.compile(r"[\s_]|-|,\s?|\)-?|-?\([+±-]\)-?|\s?-\s?")
 _JOINT = re.compile(
     r"(?<=[a-z]{2})(?=[A-Z][a-z])|(?<=[A-Z]{3})(?=[A-Z][a-z]{2})|(?<=[a-z]{3})(?=[A-Z]{2,6}(?![A-Za-z]))"
 )
