@@ -1,7 +1,7 @@
 """Time reading the windows of local recordings beside a bare h5py read of the same windows.
 
 Run: ``python benchmarks/local_vs_h5py.py [--repeats 9] [--layouts nwbswitch pynwb ...]``. Needs neuroconv for
-its layout, and 60 to 95 MB of disk for each layout.
+its layout, and 70 to 105 MB of disk for each layout.
 
 The files are those of ``remote_vs_pynwb.py``; both read them from memory of the system. h5py opens the file
 and slices fluorescence and neuropil where they are known to be, in two windows that are known; ours guards

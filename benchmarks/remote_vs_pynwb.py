@@ -1,14 +1,14 @@
 """Time reading the windows of far recordings beside pynwb and h5py over remfile, and compare the numbers.
 
 Run: ``python benchmarks/remote_vs_pynwb.py [--sessions 40] [--layouts nwbswitch pynwb ...]``. Needs the
-package remfile, neuroconv for its layout, and 60 to 95 MB of disk for each of the different files.
+package remfile, neuroconv for its layout, and 70 to 105 MB of disk for each of the different files.
 
 Every session has 300 neurons, 36,000 frames at 20 Hz of fluorescence and neuropil, ROI masks, a drug log, two
-windows of 10 minutes, and what else labs record (running, pupil, trials, images). A server in a process of
-its own answers after 50 ms. All ways read the drug log and the windows from the file, and then fluorescence
-and neuropil in both windows. Times are those of all sessions divided by their number, without imports; those
-with remfile one by one are taken from the first sessions. What the windows need are the stored chunks that
-they touch, or their frames in arrays without chunks.
+windows of 10 minutes, and what else labs record (running, pupil, pose, trials, images). A server in a process
+of its own answers after 50 ms. All ways read the drug log and the windows from the file, and then
+fluorescence and neuropil in both windows. Times are those of all sessions divided by their number, without
+imports; those with remfile one by one are taken from the first sessions. What the windows need are the stored
+chunks that they touch, or their frames in arrays without chunks.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 LAYOUTS = ("pynwb", "pynwb gzip", "neuroconv", "nwbswitch")
+KEYPOINTS = ("nose", "eye", "ear", "whisker", "mouth", "paw_left", "paw_right", "elbow_left", "elbow_right")
+KEYPOINTS += ("hip", "tail_base", "tail_tip")
 STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -36,7 +38,7 @@ def make_nwbfile(
 
     The administration is in the middle of the recording; both windows are ``minutes`` long, one ends
     ``gap_s`` before it and the other begins as long after it. With ``is_rich`` there is what else labs
-    record: running, pupil and licks, trials, motion correction, images of the plane.
+    record: running, pupil and licks, pose, trials, motion correction, images of the plane.
     """
     from hdmf.common import VectorData
     from pynwb import NWBFile
@@ -113,6 +115,7 @@ def make_nwbfile(
 def _enrich(nwb: Any, n_frames: int, rate_hz: float) -> None:
     from pynwb import TimeSeries
     from pynwb.base import Images
+    from pynwb.behavior import Position
     from pynwb.image import GrayscaleImage
 
     rng = np.random.default_rng(2)
@@ -122,6 +125,13 @@ def _enrich(nwb: Any, n_frames: int, rate_hz: float) -> None:
     stamps = np.arange(n_frames) / rate_hz + rng.normal(0, 1e-4, n_frames)
     for name in ("speed", "pupil_area", "whisking", "licking"):
         behavior.add(TimeSeries(name=name, data=rng.normal(size=n_frames), unit="a.u.", timestamps=stamps))
+    pose = Position(name="pose")
+    behavior.add(pose)
+    for point in KEYPOINTS:
+        place = rng.normal(size=(n_frames, 2))
+        pose.create_spatial_series(
+            name=point, data=place, timestamps=stamps, reference_frame="Upper left corner.", unit="pixels"
+        )
     ophys = nwb.processing["ophys"]
     shifts = rng.normal(size=(n_frames, 2)).astype("f4")
     ophys.add(TimeSeries(name="motion_shifts", data=shifts, unit="pixels", rate=rate_hz))
