@@ -86,7 +86,8 @@ def joined(claims: Sequence[Claim]) -> Joined:
     left = [each for each in (*options, *study) if each.known is not None and each.known.name not in chosen]
     if found.treatments or found.conflicts:
         found.mentioned += left
-    known = {each.known.name for each in (*given, *options) if each.known is not None}
+    chronic = [each for each in found.mentioned if each.why is MentionReason.CHRONIC]
+    known = {each.known.name for each in (*given, *options, *chronic) if each.known is not None}
     rest = [each for each in topics if each.known is not None and each.known.name not in chosen | known]
     has_test = any(each.role not in _BESIDES for each in found.treatments)
     if has_test or found.open or found.conflicts or found.nothing:
