@@ -266,7 +266,7 @@ def test_what_only_a_reference_leads_to_is_checked_far_away_too(tmp_path: Path, 
     octets = bytearray(path.read_bytes())
     name = octets.index(b"raw\0")
     assert octets.count(struct.pack("<Q", place)) == 2
-    entries = [at for at in range(len(octets) - 8) if octets[at : at + 8] == struct.pack("<Q", place)]
+    entries = [octets.find(struct.pack("<Q", place)), octets.rfind(struct.pack("<Q", place))]
     link = min(entries, key=lambda at: abs(at - name))
     struct.pack_into("<Q", octets, link, other)
     path.write_bytes(octets)
