@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,6 +45,7 @@ from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.overrides import Overrides, load_overrides
 from nwbswitch.schemas.provenance import record, same_work
+from nwbswitch.schemas.safe_text import safe_line
 
 __all__ = ["MeasureResult", "measure", "read_record"]
 
@@ -212,7 +213,8 @@ def _short_names(inputs: Sequence[Source]) -> dict[str, str]:
     paths = {each.name: each.path.absolute() for each in inputs if each.path is not None}
     shared = os.path.commonpath([path.parent for path in paths.values()]) if paths else ""
     far = {each.name: each.name for each in inputs if each.path is None}
-    return far | {name: path.relative_to(shared).as_posix() for name, path in paths.items()}
+    near = {name: safe_line(path.relative_to(shared).as_posix()) for name, path in paths.items()}
+    return far | near
 
 
 def _target(out: Path | str | None) -> Path | None:
@@ -276,16 +278,24 @@ def _reasons(outcome: _Job) -> list[Issue]:
     error, place = outcome.error, Place(outcome.item.name)
     match error:
         case IssuesError():
-            return list(error.issues)
+            return [each if each.place.file else _placed(each, place) for each in error.issues]
         case UnsafeFileError():
             return [issue("unsafe-file", error.problem, place=place, remedy=error.remedy)]
         case InputFileError():
             return [issue("unreadable-file", error.problem, place=place, remedy=error.remedy)]
+        case MemoryError():
+            problem = "needs more memory than there is."
+            remedy = "Use fewer workers, longer blocks, or a machine with more memory."
+            return [issue("unreadable-file", problem, place=place, remedy=remedy)]
         case NwbswitchError() | OSError():
             return [issue("unreadable-file", outcome.reason, place=place)]
         case None:
             return []
     raise error
+
+
+def _placed(found: Issue, place: Place) -> Issue:
+    return replace(found, place=replace(found.place, file=place.file))
 
 
 def _may_come_yet(source: Source, error: Exception) -> bool:

@@ -28,6 +28,7 @@ from nwbswitch.analysis.local_sources import is_zarr, local_paths, same_file, un
 from nwbswitch.schemas.errors import InputFileError, IssuesError
 from nwbswitch.schemas.files import sha256_file
 from nwbswitch.schemas.issues import Issue, issue
+from nwbswitch.schemas.safe_text import safe_line
 
 FORMS = (
     "Expected a file, a folder, a pattern such as nwb/**/*.nwb, dandi:001326@draft/sub-*/*.nwb, "
@@ -47,7 +48,7 @@ class Source:
 
     name: str
     """What tables show: the path as given, the address without its query, or
-    ``dandi:001326@draft/sub-1/x.nwb``. Two sources never share it."""
+    ``dandi:001326@draft/sub-1/x.nwb``, as `safe_line` shows it. Two sources never share it."""
     path: Path | None = None
     """Of a file on disk."""
     url: str = field(default="", repr=False)
@@ -221,7 +222,7 @@ def _local(item: Path | str) -> Iterator[Source]:
     for path in local_paths(item):
         stamp = file_stamp(path)
         size = stamp[1] if stamp and not path.is_dir() else None
-        yield Source(name=str(path), path=path, size=size, is_zarr=is_zarr(path))
+        yield Source(name=safe_line(str(path)), path=path, size=size, is_zarr=is_zarr(path))
 
 
 def _in_archive(address: Address, instance: str, listings: Listings) -> Iterator[Source]:
@@ -235,7 +236,7 @@ def asset_source(asset: Asset, instance: Instance) -> Source:
     scheme = instance.name if instance.name in known_instances() else "dandi"
     place = f"{asset.dandiset}@{asset.version}" if asset.dandiset else f"assets/{asset.asset_id}"
     return Source(
-        name=f"{scheme}:{place}/{asset.path}",
+        name=safe_line(f"{scheme}:{place}/{asset.path}"),
         url=asset.content_url if asset.is_open else "",
         instance=instance,
         dandiset=asset.dandiset,

@@ -20,6 +20,7 @@ from nwbswitch.schemas.cluster import in_words, listening, tell_cluster
 from nwbswitch.schemas.errors import IssuesError, NwbswitchError
 from nwbswitch.schemas.issues import Issue
 from nwbswitch.schemas.progress import Progress, Step, reporting
+from nwbswitch.schemas.safe_text import safe_line
 from nwbswitch.schemas.workers import WorkerEndedError, WorkerPool, tell_main
 
 Item = TypeVar("Item")
@@ -109,7 +110,7 @@ def run_jobs(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    names = [describe(item) for item in items]
+    names = [safe_line(describe(item)) for item in items]
     progress = Progress(label, len(items), quiet=quiet)
     try:
         if executor is None and (workers == 1 or len(items) < 2):

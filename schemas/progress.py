@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from nwbswitch.schemas.safe_text import safe_text
+
 Report = Callable[[int, int], None]
 """Takes how much is done and how much there is in all."""
 
@@ -136,7 +138,7 @@ class Progress:
             self._running.pop(place, None)
             self._count += 1
             line = f"{self._label} {self._count}/{self._total} {name}"
-            line += f": FAILED {reason}" if reason else ""
+            line += f": FAILED {safe_text(reason)}" if reason else ""
             if self._bars is not None:
                 self._bars.finished(place, line if reason else "")
                 self._bars.overall(self._done, self._count)

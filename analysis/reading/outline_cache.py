@@ -7,6 +7,8 @@ import binascii
 import hashlib
 import zlib
 
+from pydantic_core import PydanticSerializationError
+
 from nwbswitch.analysis.access.byte_cache import ByteCache
 from nwbswitch.analysis.reading.outline import OUTLINE_VERSION, OUTLINES, Outline
 from nwbswitch.schemas.overrides import Override
@@ -43,7 +45,11 @@ def kept_outline(cache: ByteCache, identity: str, *, name: str, override: Overri
 
 def keep_outline(cache: ByteCache, identity: str, outline: Outline, *, name: str, override: Override) -> None:
     """Keep an outline for `kept_outline`."""
-    packed = zlib.compress(OUTLINES.dump_json(outline), 1)
+    try:
+        packed = zlib.compress(OUTLINES.dump_json(outline), 1)
+    except PydanticSerializationError:
+        # Names in the file are not UTF-8, which JSON cannot hold.
+        return
     cache.keep_text(identity, _entry(name, override), base64.b64encode(packed).decode("ascii"))
 
 

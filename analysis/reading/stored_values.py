@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,14 @@ UNSTATED = frozenset(
 """Words that state nothing, in lower case; `stated` returns an empty text for them."""
 REPLACED = "�"
 """Stands for bytes that are not UTF-8."""
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 def plain(value: Any) -> str:
     """Return one value as text on one line; bytes that are not UTF-8 become `REPLACED`."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return " ".join(text.replace("\0", " ").split())
+    # By halves of pairs h5py stands for bytes of attributes that are not UTF-8.
+    return " ".join(_HALVES.sub(REPLACED, text).replace("\0", " ").split())
 
 
 def text_of(node: Any) -> str:

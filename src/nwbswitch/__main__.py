@@ -13,6 +13,7 @@ def main() -> None:
     # Small matrices gain nothing from BLAS threads, and one process per session would oversubscribe cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from nwbswitch.cli import commands
+    from nwbswitch.cli_options import say
     from nwbswitch.schemas.errors import IssuesError, NwbswitchError
 
     try:
@@ -24,10 +25,10 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except IssuesError as error:
-        click.echo(str(error), err=True)
+        say(str(error))
         sys.exit(error.exit_status)
     except NwbswitchError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         click.echo("Stopped. Finished files are kept; the same command goes on from here.", err=True)
@@ -37,7 +38,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{error.strerror or error}. Nothing half-written is left.", err=True)
+        say(f"error: {place}{error.strerror or error}. Nothing half-written is left.")
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

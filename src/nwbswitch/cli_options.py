@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nwbswitch.schemas.safe_text import safe_text
+
 if TYPE_CHECKING:
     from nwbswitch.schemas.issues import Issue
 
@@ -69,9 +71,8 @@ def emit(value: dict[str, Any], as_json: bool, text: str, issues: Iterable[Issue
     if as_json:
         from nwbswitch.schemas.files import to_json
 
-        click.echo(to_json(value))
-    else:
-        click.echo(text)
+        text = to_json(value)
+    click.echo(safe_text(text))
 
 
 def report_issues(issues: Iterable[Issue]) -> None:
@@ -81,9 +82,9 @@ def report_issues(issues: Iterable[Issue]) -> None:
         alike.setdefault((each.code, each.message, each.place.item), []).append(each)
     for first, *others in alike.values():
         more = f" (and {len(others)} more alike)" if others else ""
-        click.echo(f"{first}{more}", err=True)
+        say(f"{first}{more}")
 
 
 def say(line: str) -> None:
     """Print a line on standard error."""
-    click.echo(line, err=True)
+    click.echo(safe_text(line), err=True)
