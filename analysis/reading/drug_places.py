@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.analysis.reading.drug_objects import OTHER_TYPES, is_table, series_statements, table_statements
-from nwbswitch.analysis.reading.stored_values import dataset_at, group_at, member, neurodata_type
+from nwbswitch.analysis.reading.stored_values import (
+    MAX_TEXT_BYTES,
+    dataset_at,
+    group_at,
+    member,
+    neurodata_type,
+)
 from nwbswitch.schemas.drug_log import EPOCHS_NAME, TABLE_NAME
 from nwbswitch.schemas.drug_reading.cues import UNNAMED
 from nwbswitch.schemas.drug_reading.evidence import Statement
@@ -45,6 +51,7 @@ MAX_DEPTH = 6
 MANY = 200
 """In a group with more members only those whose names speak of drugs are looked at."""
 _MAX_VALUES = 2000
+_PERSON = re.compile(r"(?:\bby|experimenter|operator|surgeon|user|author|person|initials)$", re.IGNORECASE)
 _OWN = frozenset((TABLE_NAME, EPOCHS_NAME))
 _NO_TEXT = frozenset(("namespace", "neurodata_type", "object_id", "help"))
 
@@ -91,7 +98,7 @@ def _text(node: Any) -> str:
     if shape is None or math.prod(shape) > _MAX_VALUES:
         return ""
     if hasattr(node, "id"):
-        if node.dtype.kind not in "SUO" or node.dtype.itemsize > MAX_CHARACTERS:
+        if node.dtype.kind not in "SUO" or node.dtype.itemsize > MAX_TEXT_BYTES:
             return ""
         try:
             node = node[()]
@@ -126,7 +133,8 @@ def _metadata(group: h5py.Group | None, depth: int) -> Iterator[Statement]:
         yield from table_statements(group)
         return
     for key in list(group.attrs)[:MANY]:
-        text = "" if key in _NO_TEXT else _text(group.attrs.get(key))
+        skipped = key in _NO_TEXT or _PERSON.search(spaced(key))
+        text = "" if skipped else _text(group.attrs.get(key))
         if text:
             yield Statement(f"{group.name}/{key}", f"{spaced(str(key))}: {text}")
     for name in list(group)[:MANY]:
@@ -135,7 +143,7 @@ def _metadata(group: h5py.Group | None, depth: int) -> Iterator[Statement]:
             yield from _metadata(inner, depth + 1)
             continue
         dataset = dataset_at(group, name)
-        if dataset is not None:
+        if dataset is not None and not _PERSON.search(spaced(name)):
             text = _text(dataset) or _number(dataset)
             if text:
                 yield Statement(f"{group.name}/{name}", f"{spaced(name)}: {text}")

@@ -17,7 +17,8 @@ from nwbswitch.schemas.drug_reading.quantities import Measure, Quantity, find_qu
 from nwbswitch.schemas.drug_reading.routes import find_routes
 from nwbswitch.schemas.substances import find_substance
 
-_LONGEST = 400
+MAX_IDENTIFIER = 400
+"""Of a longer identifier the beginning is read."""
 _ANIMAL = re.compile(r"(?<![a-z0-9])sub-[^_/]*_?", re.IGNORECASE)
 _DOI = re.compile(r"(?<![0-9])10\.[0-9]{4,5}[/_]")
 _GLUED = re.compile(r"(pre|post|no|non|after|before|during)([a-z]{3,})", re.IGNORECASE)
@@ -42,7 +43,7 @@ def read_identifier(
 
     ``own`` holds the lab's own codes in lower case.
     """
-    whole = plain(text[:_LONGEST])
+    whole = plain(text[:MAX_IDENTIFIER])
     if _DOI.search(whole):
         return []
     if place == FILE_NAME:

@@ -24,13 +24,13 @@ _TABLE = re.compile(
     re.IGNORECASE,
 )
 _SHORT = 60
-_LONGEST = 4000
+MAX_LABEL = 4000
 """Of the name, the label and the description of an object this much is read."""
 
 
 def read_label(statement: Statement, *, own: Mapping[str, Known] = NO_CODES) -> list[Claim]:
     """Return what the name of an object, a label or a row of a table says of substances."""
-    text, place = statement.text[:_LONGEST], statement.place
+    text, place = statement.text[:MAX_LABEL], statement.place
     is_table = bool(_TABLE.search(text[:400]))
     scope = Scope.PHARMACOLOGY if is_table else Scope.NAME
     claims = read_prose(text, place, scope, own=own, is_table=is_table, is_timed=bool(statement.times_s))
@@ -50,7 +50,7 @@ def _values(text: str) -> str:
 
 
 def _give_times(claim: Claim, statement: Statement) -> None:
-    words = spaced(plain(statement.text[:_LONGEST]))
+    words = spaced(plain(statement.text[:MAX_LABEL]))
     times, stops = statement.times_s, statement.stops_s
     if not times or cues.LATER.search(words):
         return

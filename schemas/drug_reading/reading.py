@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,10 +25,10 @@ from nwbswitch.schemas.drug_reading.findings import (
     is_chronic,
     open_issue,
 )
-from nwbswitch.schemas.drug_reading.identifiers import read_identifier
+from nwbswitch.schemas.drug_reading.identifiers import MAX_IDENTIFIER, read_identifier
 from nwbswitch.schemas.drug_reading.joining import Conflict, Joined, Treatment, joined
 from nwbswitch.schemas.drug_reading.kinds import Known
-from nwbswitch.schemas.drug_reading.labels import read_label
+from nwbswitch.schemas.drug_reading.labels import MAX_LABEL, read_label
 from nwbswitch.schemas.drug_reading.places import Scope, scope_of
 from nwbswitch.schemas.drug_reading.plain_text import MAX_CHARACTERS, quote
 from nwbswitch.schemas.drug_reading.prose import read_prose
@@ -68,21 +68,23 @@ def read_drugs(
     values = [values_of(each, session_start=session_start) for each in found.treatments]
     rows = rows_of(found.treatments, values)
     issues = _issues(found, values, rows, name)
-    issues += [
-        issue(
-            "drug-unresolved",
-            f"The text has {len(each.text):,} characters, of which the first {MAX_CHARACTERS:,} were read.",
-            place=Place(name, item=each.place),
-        )
-        for each in statements
-        if len(each.text) > MAX_CHARACTERS
-    ]
+    issues += _cut_short(statements, name)
     return DrugReading(
         administrations=tuple(row.administration for row in rows),
         evidence=(*(each for row in rows for each in row.evidence), *_open_evidence(found)),
         issues=tuple(issues),
         mentions=_mentions(found, session_start),
     )
+
+
+def _cut_short(statements: Sequence[Statement], name: str) -> Iterator[Issue]:
+    """Yield a finding for each text that was too long to be read whole."""
+    limits = {Scope.NAME: MAX_LABEL, Scope.IDENTIFIER: MAX_IDENTIFIER, Scope.HINT: MAX_IDENTIFIER}
+    for each in statements:
+        most = limits.get(scope_of(each.place), MAX_CHARACTERS)
+        if len(each.text) > most:
+            message = f"The text has {len(each.text):,} characters, of which the first {most:,} were read."
+            yield issue("drug-unresolved", message, place=Place(name, item=each.place))
 
 
 def _claims(statements: Sequence[Statement], own: Mapping[str, Known]) -> list[Claim]:

@@ -610,8 +610,9 @@ def test_hostile_texts_take_no_time(text: str, place: str) -> None:
     assert all(each.isprintable() for one in found.mentions for each in one.quote)
 
 
-def test_what_is_not_read_of_a_long_text_is_said() -> None:
-    found = read((DESCRIPTION, "x " * MAX_CHARACTERS))
+@pytest.mark.parametrize("place", [DESCRIPTION, SESSION_ID, "/intervals/x"])
+def test_what_is_not_read_of_a_long_text_is_said(place: str) -> None:
+    found = read((place, "x " * MAX_CHARACTERS))
     assert codes(found) == ["drug-unresolved"]
     assert "were read" in found.issues[0].message
 
