@@ -67,7 +67,7 @@ def fits(dataset: h5py.Dataset) -> bool:
 
     Texts of variable length count as references to them: what they refer to is no larger than the file.
     """
-    return math.prod(dataset.shape or ()) * dataset.dtype.itemsize <= MAX_BYTES
+    return bool(math.prod(dataset.shape or ()) * dataset.dtype.itemsize <= MAX_BYTES)
 
 
 def numbers_of(node: Any, *, most: int = 16) -> tuple[float, ...]:
