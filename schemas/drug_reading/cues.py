@@ -216,10 +216,6 @@ OTHER_GIVING = _compiled(
     r"|stem|lick|odou?r|sound|shock|heat|thermal|electric|ultraso|magnet|blood|glue|oil|foot|marker"
     r"|ringer|photo|opto|helium|fluid"
 )
-STUDY_WORDS = _compiled(
-    r"\b(?:dataset|study|paper|manuscript|we (?:show|found|used|investigat\w{1,5})|figures?"
-    r"|experiments were)\b"
-)
 RACEMIC = _compiled(r"\b(?:racemic|R,S|RS|\xb1)\b|\(\xb1\)|\(R,S\)")
 LIST_WORD = _compiled(r"\bdoses?\b|\bdosages?\b|mpk|mg/kg|\broute\b")
 START_WORD = _compiled(r"\b(?:start|starts|started|begin|onset|on|time|times|timestamps?|timepoints?)\b")
