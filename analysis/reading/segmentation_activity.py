@@ -255,7 +255,7 @@ class SegmentationActivity:
         fitting = [one for one in there if same_frames(each, one)]
         if not fitting:
             for one in there:
-                if said.neuropil or one.layout is None or _same_rows(each, one):
+                if said.neuropil or one.layout is None or share_rows(each, one):
                     self.reading.found.extend(one.problems or [self._misfit(one, each)])
             return None
         if len(fitting) > 1:
@@ -285,16 +285,13 @@ class SegmentationActivity:
 
     def _misfit(self, one: Candidate, each: Candidate) -> Issue:
         shapes = [f"{c.layout.n_frames} x {c.layout.n_rois}" for c in (one, each) if c.layout is not None]
-        problem = f"It has {' frames and ROIs for '.join(shapes)} of {each.series.path}."
-        return issue("length-differs", problem, place=Place(self.reading.name, item=one.series.path))
-
-
-def _same_rows(one: Candidate, other: Candidate) -> bool:
-    return (
-        one.layout is not None
-        and other.layout is not None
-        and np.array_equal(one.layout.rows, other.layout.rows)
-    )
+        problem = f"It has {' frames and ROIs for '.join(shapes)} of {each.series.path}"
+        if one.layout is not None and each.layout is not None:
+            problem += "" if np.array_equal(one.layout.rows, each.layout.rows) else ", and of other ROIs"
+        fields = {"series": each.series.path, "neuropil": NO_NEUROPIL}
+        remedy = proposal(self.reading.name, {"activity": [fields]})
+        place = Place(self.reading.name, item=one.series.path)
+        return issue("length-differs", f"{problem}.", place=place, remedy=remedy)
 
 
 def _is_other_part(one: Candidate, other: Candidate) -> bool:

@@ -133,6 +133,21 @@ def test_two_neuropils_are_asked_for(tmp_path, data):
     assert found == []
 
 
+@pytest.mark.parametrize(("of_traces", "of_neuropil"), [([0, 2], [0, 1, 2]), ([0, 1, 2], [2, 1, 0])])
+def test_neuropil_of_other_rois_is_not_left_out_silently(tmp_path, of_traces, of_neuropil):
+    series = [
+        Traces(f"{F}/{name}", make_traces(70, len(rois)), rois=rois)
+        for name, rois in (("RoiResponseSeries", of_traces), ("Neuropil", of_neuropil))
+    ]
+    path = write_file(tmp_path / "a.nwb", series)
+    _, (issue,) = read(path)
+    assert (issue.code, issue.severity) == ("length-differs", "error")
+    assert "of other ROIs" in issue.message
+    planes, found = read(path, stated_in(issue))
+    assert parts(planes.planes[0]) == ["RoiResponseSeries", None, None]
+    assert found == []
+
+
 def test_only_denoised_and_deconvolved_are_named_and_measured_on_request(tmp_path, data):
     series = [Traces(f"{F}/Denoised", data), Traces(f"{F}/Deconvolved", data)]
     path = write_file(tmp_path / "a.nwb", series)
