@@ -107,6 +107,9 @@ CATALOGUE: dict[str, Kind] = {
     "infusion-differs": Kind(_W, "Rate and duration of an infusion do not give its volume."),
     "drug-outside-session": Kind(_W, "An administration after the end of the recording."),
     "pharmacology-differs": Kind(_E, "The pharmacology text does not match the drug log."),
+    "pharmacology-unlike-log": Kind(
+        _W, "The pharmacology text of a file that is read does not match its drug log, which counts."
+    ),
     "drug-unresolved": Kind(_W, "Something was or may have been given, and the file does not say what."),
     "drug-incomplete": Kind(_W, "A drug that a file names without its time or its dose."),
     "drug-contradiction": Kind(_W, "Places of a file contradict each other about a drug; none is taken."),

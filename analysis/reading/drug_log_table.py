@@ -191,10 +191,10 @@ def _pharmacology_issues(nwb: h5py.File, rows: Sequence[Administration], name: s
         if absent:
             words = " and ".join(map(repr, absent))
             message = f"pharmacology does not mention {words} of row {number} of the drug log."
-            yield issue("pharmacology-differs", message, place=place, remedy=remedy)
+            yield issue("pharmacology-unlike-log", message, place=place, remedy=remedy)
     for other in _other_substances(text, rows, name):
         message = f"pharmacology says that {other} was given, which the drug log does not have."
-        yield issue("pharmacology-differs", message, place=place, remedy=remedy)
+        yield issue("pharmacology-unlike-log", message, place=place, remedy=remedy)
 
 
 def _other_substances(text: str, rows: Sequence[Administration], name: str) -> list[str]:

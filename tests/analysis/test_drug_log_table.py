@@ -93,7 +93,7 @@ def test_pharmacology_that_contradicts_the_table(log: Path, text: str, message: 
         nwb["general/pharmacology"] = text
     found = found_in(log)
     assert len(found.administrations) == 3
-    assert {each.code for each in found.issues} == {"pharmacology-differs"}
+    assert {each.code for each in found.issues} == {"pharmacology-unlike-log"}
     assert any(message in each.message for each in found.issues)
     assert all(each.place.item == "/general/pharmacology" for each in found.issues)
 

@@ -188,7 +188,7 @@ def test_what_an_archive_does_not_hold(server: ArchiveServer, given: str, words:
 
 def test_an_empty_dandiset_holds_nothing(server: ArchiveServer) -> None:
     server.add_dandiset("000126")
-    with pytest.raises(IssuesError, match="holds no asset"):
+    with pytest.raises(IssuesError, match="000126 holds no asset"):
         names(server, "dandi:000126")
 
 
