@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
 MAX_PACKED_BYTES = 256 << 20
+MAX_DIMENSIONS = MAX_FILTERS = 32
+"""Of HDF5."""
+_NUMBERS = re.compile(r"[<>|=]?[biuf](?:1|2|4|8|12|16)")
 
 
 def _packed(values: NDArray[np.int64]) -> str:
@@ -24,9 +28,14 @@ def _packed(values: NDArray[np.int64]) -> str:
 def _unpacked(value: Any) -> NDArray[np.int64]:
     if isinstance(value, np.ndarray):
         return value.astype(np.int64, copy=False)
+    if not isinstance(value, str):
+        raise ValueError("a packed list of numbers is a text")
     unpack = zlib.decompressobj()
-    raw = unpack.decompress(base64.b64decode(value, validate=True), MAX_PACKED_BYTES)
-    if unpack.unconsumed_tail or len(raw) % 8:
+    try:
+        raw = unpack.decompress(base64.b64decode(value, validate=True), MAX_PACKED_BYTES)
+    except zlib.error as error:
+        raise ValueError("a packed list of numbers is damaged") from error
+    if not unpack.eof or len(raw) % 8:
         raise ValueError("a packed list of numbers is too long or damaged")
     return np.cumsum(np.frombuffer(raw, dtype="<i8"), dtype=np.int64)
 
@@ -74,6 +83,26 @@ class StoredArray:
     fill_value: Number = 0.0
     by_ranges: bool = True
     """Whether byte ranges are enough; if not (rare filters, data in headers), the HDF5 library reads it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no dataset of numbers in an HDF5 file is.
+
+        Raises
+        ------
+        ValueError
+            For such; it may come from a file that was kept and changed since.
+        """
+        whole = (*self.shape, *self.chunk_shape)
+        fits = (
+            _NUMBERS.fullmatch(self.dtype)
+            and len(self.shape) == len(self.chunk_shape) <= MAX_DIMENSIONS
+            and all(0 <= each < 1 << 63 for each in whole)
+            and (self.shape == self.chunk_shape or all(self.chunk_shape))
+            and len(self.filters) <= MAX_FILTERS
+        )
+        if not fits:
+            problem = f"{self.dtype[:20]} of shape {self.shape} in chunks of {self.chunk_shape}"
+            raise ValueError(f"{self.object_path[:200]} is no array of numbers: {problem}")
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 
 from nwbswitch.analysis.access.byte_cache import ByteCache
 from nwbswitch.analysis.reading.outline import OUTLINE_VERSION, OUTLINES, Outline
+from nwbswitch.analysis.reading.outline_checks import is_consistent
 from nwbswitch.schemas.overrides import Override
 from nwbswitch.schemas.version import __version__
 
@@ -40,7 +41,9 @@ def kept_outline(cache: ByteCache, identity: str, *, name: str, override: Overri
         outline = OUTLINES.validate_json(json) if unpack.eof else None
     except (ValueError, binascii.Error, zlib.error):
         return None
-    return outline if outline is not None and outline.version == OUTLINE_VERSION else None
+    if outline is None or outline.version != OUTLINE_VERSION or not is_consistent(outline):
+        return None
+    return outline
 
 
 def keep_outline(cache: ByteCache, identity: str, outline: Outline, *, name: str, override: Override) -> None:
