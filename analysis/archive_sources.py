@@ -52,7 +52,9 @@ def assets_at(address: Address, archive: Archive, listings: Listings) -> list[As
             if address.dandiset
             else archive.asset_by_id(address.asset_id)
         )
-        return _checked([asset], asset.path, [asset])
+        if not _is_nwb(asset):
+            raise IssuesError([issue("no-source", f"asset {asset.asset_id}: {asset.path} is no NWB file.")])
+        return [asset]
     path = address.path
     if has_pattern(path):
         found = listings.assets(archive, address, glob=wider_pattern(path))
@@ -65,16 +67,18 @@ def assets_at(address: Address, archive: Archive, listings: Listings) -> list[As
         exact = [each for each in found if each.path == path]
         found = exact or [each for each in found if each.path.startswith(f"{path}/")]
     everything = found or listings.assets(archive, address)
-    return _checked(found, path, everything)
+    return _checked(found, address, everything)
 
 
-def _checked(found: Sequence[Asset], path: str, everything: Sequence[Asset]) -> list[Asset]:
+def _checked(found: Sequence[Asset], address: Address, everything: Sequence[Asset]) -> list[Asset]:
     wanted = [each for each in found if _is_nwb(each)]
     if wanted:
         return wanted
-    where = f"{everything[0].dandiset}@{everything[0].version}" if everything else "The dandiset"
+    path, version = address.path, everything[0].version if everything else address.version
+    where = f"{address.dandiset}@{version}" if version else address.dandiset
     if found:
-        problem = f"{where}: {path or 'it'} holds {len(found)} assets, but no NWB file."
+        others = "other" if len(found) == 1 else "others"
+        problem = f"{where}: {path or 'it'} holds no NWB file but {len(found)} {others}."
         raise IssuesError([issue("no-source", problem)])
     paths = [each.path for each in everything if _is_nwb(each)]
     problem = f"{where} holds no asset {path}." if path else f"{where} holds no asset."

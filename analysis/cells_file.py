@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from nwbswitch.analysis.session_cells import SessionFacts, read_facts
-from nwbswitch.analysis.sources import Source
+from nwbswitch.analysis.sources import OF_SERVER, Source
 from nwbswitch.schemas.drug_log import arm_name, deciding_row
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.files import replaced
@@ -60,15 +60,24 @@ def one_of_each(
 ) -> tuple[list[tuple[Source, SessionFacts]], list[Issue]]:
     """Return each recording session once, and a finding for every source that holds one again."""
     kept: dict[tuple[str, str, str], tuple[Source, SessionFacts]] = {}
+    by_digest: dict[str, str] = {}
     found: list[Issue] = []
     for source, facts in measured:
+        # Servers may call two files by one version; digests of content tell, whoever made them.
+        digest = "" if source.digest.startswith(OF_SERVER) else source.digest.removeprefix("sha256:")
         if facts.identity in kept:
             first = kept[facts.identity][0].name
             problem = f"Session {'/'.join(facts.identity)} was measured from {first} already."
-            remedy = "Give one file per recording session."
-            found.append(issue("duplicate-id", problem, place=Place(source.name), remedy=remedy))
+            remedy = "Give one file per recording session; if they are two sessions, state session_id in the "
+            remedy += "overrides."
+        elif digest and digest in by_digest:
+            problem = f"The file is the same as {by_digest[digest]}, which was measured already."
+            remedy = "Give it once."
+        else:
+            kept[facts.identity] = (source, facts)
+            by_digest[digest] = source.name
             continue
-        kept[facts.identity] = (source, facts)
+        found.append(issue("duplicate-id", problem, place=Place(source.name), remedy=remedy))
     return list(kept.values()), found
 
 

@@ -133,7 +133,7 @@ def _similar(path: Path) -> str:
         return ""
     close = get_close_matches(path.name, names, n=3, cutoff=0.6)
     if not close:
-        return f"{parent} is there, {path.name} is not in it."
+        return f"The folder {parent.absolute()} is there, {path.name} is not in it."
     return f"Did you mean {' or '.join(str(parent / name) for name in close)}?"
 
 

@@ -16,7 +16,7 @@ from nwbswitch.analysis.activity.plane import measure_plane
 from nwbswitch.analysis.activity.points import measure_points
 from nwbswitch.analysis.activity.recipe import Recipe
 from nwbswitch.analysis.clock_tables import doubts, session_frame
-from nwbswitch.analysis.reading.outline import PointKind
+from nwbswitch.analysis.reading.outline import Outline, PointKind
 from nwbswitch.analysis.reading.recording import Recording, open_recording
 from nwbswitch.analysis.sources import Source
 from nwbswitch.schemas.drug_log import Administration
@@ -101,8 +101,9 @@ def _rows(recording: Recording, recipe: Recipe, modality: Modality, found: list[
             tables.append(measure_points(each, windows, arrays, recipe, name=name, issues=found))
     rows = pd.concat([table for table in tables if len(table)] or [pd.DataFrame()], ignore_index=True)
     if rows.empty:
-        problem = "No accepted neuron has valid frames in any analysis window."
-        raise IssuesError([*found, issue("no-activity", problem, place=Place(name))])
+        raise IssuesError(
+            [*found, issue("no-activity", _why_none(outline, recipe, modality), place=Place(name))]
+        )
     _check_false_events(rows, name, found)
     return rows.assign(
         object_path=rows["object_path"].str.removesuffix("/data"),
@@ -115,6 +116,20 @@ def _rows(recording: Recording, recipe: Recipe, modality: Modality, found: list[
         source_version=recording.source.version,
         simulated=outline.simulated,
     )
+
+
+def _why_none(outline: Outline, recipe: Recipe, modality: Modality) -> str:
+    """Return why a recording gives no rows."""
+    held = {POINTS_MODALITY[each.kind] for each in outline.points}
+    held |= {"calcium"} if outline.planes else set()
+    if modality != "all" and modality not in held:
+        return f"The recording holds {' and '.join(sorted(held))}, and {modality} is asked for."
+    longest_s = max((each.stop_s - each.start_s for each in outline.windows), default=0.0)
+    if longest_s < recipe.block_s / 2:
+        return (
+            f"No analysis window is as long as half a block of {recipe.block_s:g} s. Give a smaller block_s."
+        )
+    return "No accepted neuron could be measured in any analysis window."
 
 
 def _check_false_events(rows: pd.DataFrame, name: str, found: list[Issue]) -> None:

@@ -105,7 +105,8 @@ def switch_sessions(
                     "bad-cell",
                     f"The cells table holds {len(datasets)} data sets ({names}); a verdict is about one.",
                     place=Place(item="cells.dataset"),
-                    remedy="Estimate each data set on its own, then pool the estimates with meta.",
+                    remedy="Measure each into a table of its own and pool the estimates with meta; if they "
+                    "are one, state dataset in the overrides and measure again.",
                 )
             ]
         )

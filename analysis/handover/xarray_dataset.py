@@ -77,8 +77,8 @@ def to_xarray(
     MissingExtraError
         xarray is not installed.
     ValueError
-        For a plane or rows that are not there, a plane that has to be named, a span without frames, and
-        more than ``max_bytes``.
+        For a plane, rows or matrices that are not there, a plane that has to be named, a span without
+        frames, and more than ``max_bytes``.
     InputFileError
         When samples cannot be read.
     """
@@ -94,6 +94,8 @@ def to_xarray(
         raise ValueError(f"nothing to hand over: {' '.join(values.left_out)}")
     found = values.planes[name]
     traces = wanted_matrices(found.plane, choice)
+    if not traces:
+        raise ValueError(f"{name} has no {' or '.join(matrices)}")
     return xr.Dataset(
         {
             **{
@@ -122,8 +124,12 @@ def _chosen(outline: Outline, plane: str | None) -> str:
         return names[0]
     if plane in names:
         return str(plane)
-    there = f"There are {', '.join(names)}." if names else "It has none."
-    raise ValueError(f"which plane of the recording, not {plane!r}? {there}")
+    if not names:
+        raise ValueError("the recording has no plane; units are handed over to pynapple and pandas")
+    there = f"expected one of {', '.join(names)}"
+    raise ValueError(
+        f"the recording has several planes: {there}" if plane is None else f"no plane {plane!r}: {there}"
+    )
 
 
 def _neurons(values: PlaneValues) -> dict[str, Any]:

@@ -222,6 +222,10 @@ def _nothing_measured(
     if any(word.startswith(COMPANION_PREFIX) for word in keywords):
         problem = "The file holds raw movies only; its companion holds what is measured."
         return [issue("raw-file", problem, place=Place(name))]
+    unused = next((each.place.item for each in activity if each.place.item.endswith("/spike_times")), "")
+    if unused:
+        problem = f"The file holds no activity but {unused}, which cannot be used as it is."
+        return [issue("no-activity", problem, place=Place(name))]
     problem = "The file holds no fluorescence traces (a RoiResponseSeries of ROIs), no units and no events."
     return [issue("no-activity", problem, place=Place(name))]
 

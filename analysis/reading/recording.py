@@ -20,7 +20,7 @@ from nwbswitch.analysis.reading.outlining import outline_of
 from nwbswitch.analysis.sources import Source, digest_of, file_stamp, find_sources, open_source
 from nwbswitch.schemas.errors import IssuesError
 from nwbswitch.schemas.issues import issue
-from nwbswitch.schemas.overrides import Override, Overrides
+from nwbswitch.schemas.overrides import Override, Overrides, load_overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,11 @@ class Recording:
 
 @contextmanager
 def open_recording(
-    source: Source | Path | str, *, overrides: Overrides | None = None, cache: ByteCache | None = None
+    source: Source | Path | str,
+    *,
+    overrides: Overrides | Path | str | None = None,
+    instance: str = "dandi",
+    cache: ByteCache | None = None,
 ) -> Iterator[Recording]:
     """Open an NWB file, near or far, for reading.
 
@@ -43,7 +47,9 @@ def open_recording(
     source
         A source as `nwbswitch.analysis.sources.find_sources` gives it, or what names one.
     overrides
-        What is stated of sources, see `nwbswitch.schemas.overrides.load_overrides`.
+        What is stated of sources, or the file that states it, see `nwbswitch.schemas.overrides`.
+    instance
+        Archive that ``dandi:`` means: a name that the DANDI client knows, or the URL of its API.
     cache
         Where outlines are kept, and the bytes of far files. With a kept outline only the samples that are
         asked for are read.
@@ -56,9 +62,12 @@ def open_recording(
         When the file is not there, is damaged, is not NWB 2, or changes while it is read.
     IssuesError
         When ``source`` names no recording or several.
+    StudyError
+        When ``overrides`` is a file with mistakes.
     """
-    source = source if isinstance(source, Source) else _only_source(source)
-    override = (overrides or Overrides()).for_source(source.name)
+    settled = load_overrides(overrides) if isinstance(overrides, Path | str) else overrides
+    source = source if isinstance(source, Source) else _only_source(source, instance)
+    override = (settled or Overrides()).for_source(source.name)
     with ExitStack() as stack:
         data = open_source(source)
         stack.callback(data.close)
@@ -106,8 +115,8 @@ def _outline(
     return outline
 
 
-def _only_source(given: Path | str) -> Source:
-    found = find_sources(given)
+def _only_source(given: Path | str, instance: str) -> Source:
+    found = find_sources(given, instance=instance)
     if len(found) != 1:
         problem = f"{given} names {len(found)} recordings, where one is opened."
         raise IssuesError([issue("source-form", problem, remedy="Name one file, or use find_sources.")])

@@ -98,16 +98,19 @@ def test_a_file_without_windows_and_drugs_can_be_written(recording: Recorded, tm
 
 
 def test_the_plane_has_to_be_clear(recording: Recorded) -> None:
-    with pytest.raises(ValueError, match="There are Upper, Lower"):
+    with pytest.raises(ValueError, match="several planes: expected one of Upper, Lower"):
         to_xarray(recording)
-    with pytest.raises(ValueError, match="not 'units'"):
+    with pytest.raises(ValueError, match="no plane 'units'"):
         to_xarray(recording, plane="units")
     one = replace(recording, outline=replace(recording.outline, planes=recording.outline.planes[:1]))
     assert to_xarray(one).attrs["plane"] == "Upper"
+    assert one.outline.planes[0].deconvolved is None
+    with pytest.raises(ValueError, match="Upper has no deconvolved"):
+        to_xarray(one, matrices=["deconvolved"])
     with pytest.raises(ValueError, match="no frames in the span"):
         to_xarray(one, start_s=900.0)
     none = replace(recording, outline=replace(recording.outline, planes=()))
-    with pytest.raises(ValueError, match="It has none"):
+    with pytest.raises(ValueError, match="no plane; units are handed over"):
         to_xarray(none)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,12 @@ def test_what_is_not_there_is_said_with_what_is_like_it(folder: Path, name: str,
     with pytest.raises(IssuesError, match=words) as raised:
         local_paths(folder / name)
     assert [each.code for each in raised.value.issues] == ["no-source"]
+
+
+def test_the_folder_that_lacks_a_file_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(IssuesError, match=rf"The folder {re.escape(str(folder))} is there, zzz is not in it"):
+        local_paths("zzz")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")

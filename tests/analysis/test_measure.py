@@ -246,6 +246,32 @@ def test_one_bad_file_does_not_stop_the_others(nwb_files, traces, study):
     assert not result.ok
 
 
+def test_a_file_under_two_data_sets_counts_once(study):
+    copy = study.parent / "elsewhere" / "again.nwb"
+    copy.parent.mkdir()
+    first = sorted(study.rglob("*.nwb"))[0]
+    copy.write_bytes(first.read_bytes())
+    other = study.parent / "overrides.yaml"
+    other.write_text("sources: [{match: again.nwb, dataset: another}]", encoding="utf-8")
+    result = measure([first, copy], block_s=BLOCK_S, overrides=other)
+    assert set(result.cells["source"]) == {str(first)}
+    (again,) = [each for each in result.issues if each.code == "duplicate-id"]
+    assert str(first) in again.message
+    assert again.place.file == str(copy)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"modality": "spikes"}, "holds calcium, and spikes is asked for"),
+        ({"block_s": 5000.0}, "half a block of 5000 s"),
+    ],
+)
+def test_why_nothing_is_measured_is_said(study, asked, words):
+    with pytest.raises(IssuesError, match=words):
+        measure(study, **({"block_s": BLOCK_S} | asked))
+
+
 def test_no_usable_session_raises_with_every_reason(nwb_files, tmp_path):
     nwb_files.write_nwb(tmp_path / "a.nwb", {})
     (tmp_path / "b.nwb").write_bytes(b"")

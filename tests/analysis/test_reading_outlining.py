@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import yaml
+from bare_nwb import add_units
 from ophys_file import Traces, add_traces, make_traces, write_file
 
 from nwbswitch.analysis.access.stored_array import Filter, StoredArray
@@ -201,6 +202,14 @@ def test_only_what_is_not_nwb_2_is_refused(tmp_path):
 def test_a_file_without_anything_to_measure_says_only_that(tmp_path):
     outline = read(write_file(tmp_path / "a.nwb", windows=(), subject_id=""))
     assert codes(outline) == ["no-activity"]
+
+
+def test_units_that_cannot_be_used_are_not_denied(tmp_path):
+    path = write_file(tmp_path / "a.nwb", windows=())
+    with h5py.File(path, "r+") as file:
+        add_units(file, [[30_000.0, 3e9], [60_000.0]])
+    (nothing,) = [each for each in read(path).issues if each.code == "no-activity"]
+    assert "no activity but /units/spike_times" in nothing.message
 
 
 def test_a_file_of_raw_movies_is_no_mistake(nwb_files, tmp_path):

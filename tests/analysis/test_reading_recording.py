@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from archive_server import ArchiveServer
 from ophys_file import Traces, make_traces, write_file
 from range_server import RangeServer
 
@@ -109,8 +110,19 @@ def test_a_file_that_is_not_there_damaged_or_hostile_is_refused(path):
 def test_overrides_are_those_of_the_name_of_the_source(path, tmp_path):
     file = tmp_path / "overrides.yaml"
     file.write_text("sources: [{match: lab/a.nwb, dataset: stated}, {match: b.nwb, dataset: other}]")
-    with open_recording(path, overrides=load_overrides(file)) as recording:
-        assert recording.outline.dataset == "stated"
+    for given in (load_overrides(file), file, str(file)):
+        with open_recording(path, overrides=given) as recording:
+            assert recording.outline.dataset == "stated"
+
+
+def test_a_recording_of_another_archive(path):
+    with ArchiveServer() as archive:
+        archive.add_dandiset("000123")
+        archive.add_asset("000123", "sub-m1/sub-m1_ophys.nwb", path)
+        name = "dandi:000123@draft/sub-m1/sub-m1_ophys.nwb"
+        with open_recording(name, instance=archive.api_url) as recording:
+            assert recording.source.name == name
+            assert recording.outline.dataset == "dandi:000123"
 
 
 def test_with_a_kept_outline_the_hdf5_library_is_not_asked(path, cache, no_library):

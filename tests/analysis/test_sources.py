@@ -172,7 +172,7 @@ def test_zarr_is_listed_and_refused_when_opened(server: ArchiveServer, tmp_path:
             r"Did you mean sub-m1/sub-m1_ses-\w_ophys.nwb or",
         ),
         ("dandi:000123@draft/zzz*", r"It holds sub-m1/.* and 3 more"),
-        ("dandi:000123@draft/sub-m1/video.mp4", "holds 1 assets, but no NWB file"),
+        ("dandi:000123@draft/sub-m1/video.mp4", "holds no NWB file but 1 other"),
         (
             "{api}/dandisets/000123/versions/draft/assets/00000000-0000-4000-8000-000000000000/",
             "not in the archive",
@@ -184,6 +184,12 @@ def test_what_an_archive_does_not_hold(server: ArchiveServer, given: str, words:
     with pytest.raises(IssuesError, match=words) as raised:
         names(server, given.format(api=server.api_url))
     assert {each.code for each in raised.value.issues} == {"no-source"}
+
+
+def test_an_asset_that_is_no_nwb_file_is_named(server: ArchiveServer) -> None:
+    movie = next(each for each in server.dandisets["000123"].draft.assets if each.path.endswith(".mp4"))
+    with pytest.raises(IssuesError, match=rf"asset {movie.asset_id}: sub-m1/video\.mp4 is no NWB file"):
+        names(server, f"{server.api_url}/assets/{movie.asset_id}/download/")
 
 
 def test_an_empty_dandiset_holds_nothing(server: ArchiveServer) -> None:

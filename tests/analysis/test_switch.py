@@ -281,7 +281,7 @@ def test_too_few_events_are_not_estimable_and_still_counted() -> None:
 def test_two_data_sets_are_refused_with_a_way_out() -> None:
     cells = _cells(animals=2)
     both = pd.concat([cells, cells.assign(dataset="another")])
-    with pytest.raises(TableError, match=r"2 data sets \(another, simulated\).*meta"):
+    with pytest.raises(TableError, match=r"2 data sets \(another, simulated\).*meta.*state dataset"):
         switch(both)
 
 
