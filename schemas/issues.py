@@ -50,8 +50,11 @@ class Issue:
 
     def __str__(self) -> str:
         place = f"{self.place}: " if str(self.place) else ""
-        remedy = f" {self.remedy}" if self.remedy else ""
-        return f"{self.severity}: {place}{self.message}{remedy} [{self.code}]"
+        said, _, lines = self.remedy.partition("\n")
+        remedy = f" {said}" if said else ""
+        text = f"{self.severity}: {place}{self.message}{remedy} [{self.code}]"
+        # Lines to be copied stand alone.
+        return f"{text}\n{lines}" if lines else text
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain JSON values."""

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from nwbswitch.schemas.cluster import in_words, listening, tell_cluster
 from nwbswitch.schemas.errors import IssuesError, NwbswitchError
-from nwbswitch.schemas.issues import Issue
+from nwbswitch.schemas.issues import Issue, Severity
 from nwbswitch.schemas.progress import Progress, Step, reporting
 from nwbswitch.schemas.safe_text import safe_line
 from nwbswitch.schemas.workers import WorkerEndedError, WorkerPool, tell_main
@@ -51,6 +51,15 @@ class Outcome(Generic[Item, Value]):
         if isinstance(self.error, NwbswitchError):
             return str(self.error)
         return f"{type(self.error).__name__}: {self.error}"
+
+    @property
+    def headline(self) -> str:
+        """The first reason why the job failed, for the line of its progress; the others are counted."""
+        if not isinstance(self.error, IssuesError):
+            return self.reason
+        found = self.error.issues
+        first, *others = [each for each in found if each.severity is Severity.ERROR] or found
+        return first.message + (f" (and {len(others)} more)" if others else "")
 
 
 def _in_one_line(found: Issue) -> str:
@@ -143,7 +152,7 @@ def _here(
                 outcomes.append(receive(_attempt(function, item)))
             if interrupted.is_set():
                 raise KeyboardInterrupt
-            progress.finished(place, names[place], outcomes[-1].reason)
+            progress.finished(place, names[place], outcomes[-1].headline)
     return outcomes
 
 
@@ -176,7 +185,7 @@ def _afar(
                 if done is None:
                     raise KeyboardInterrupt
                 found[done] = receive(_outcome(items[done], futures.pop(done)))
-                progress.finished(done, names[done], found[done].reason)
+                progress.finished(done, names[done], found[done].headline)
         except BaseException:
             for future in futures.values():
                 future.cancel()

@@ -30,6 +30,8 @@ from nwbswitch.schemas.study_positions import Places, moved, place_of, read_yaml
 
 FILL_IN = "FILL IN"
 """Stands in proposals for what nobody but the user knows; a file that still holds it is refused."""
+STATE_IT = "State it in a file of overrides:"
+"""Before the lines of a proposal."""
 NO_NEUROPIL = "none"
 
 StatedKind = Literal["raw", "dff", "demixed", "denoised", "deconvolved"]
@@ -334,4 +336,4 @@ def proposal(name: str, stated: Mapping[str, Any]) -> str:
 
     entry = {"match": glob.escape(name.rpartition("/")[2] or name), **stated}
     text = yaml.safe_dump({"sources": [entry]}, sort_keys=False, default_flow_style=None, width=100)
-    return "State it in a file of overrides:\n" + text.rstrip("\n")
+    return f"{STATE_IT}\n{text}".rstrip("\n")

@@ -13,7 +13,7 @@ def main() -> None:
     # Small matrices gain nothing from BLAS threads, and one process per session would oversubscribe cores.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from nwbswitch.cli import commands
-    from nwbswitch.cli_options import say
+    from nwbswitch.cli_options import report_issues, say
     from nwbswitch.schemas.errors import IssuesError, NwbswitchError
 
     try:
@@ -25,7 +25,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except IssuesError as error:
-        say(str(error))
+        report_issues(error.issues)
         sys.exit(error.exit_status)
     except NwbswitchError as error:
         say(f"error: {error}")

@@ -76,13 +76,23 @@ def emit(value: dict[str, Any], as_json: bool, text: str, issues: Iterable[Issue
 
 
 def report_issues(issues: Iterable[Issue]) -> None:
-    """Print findings on standard error; what is said of many places alike is said once."""
+    """Print findings on standard error; what is said of many places alike is said once.
+
+    Lines that they propose for a file of overrides follow as one file.
+    """
+    from nwbswitch.schemas.proposals import merged_proposals, without_proposal
+
+    found = list(issues)
     alike: dict[tuple[str, str, str], list[Issue]] = {}
-    for each in issues:
+    for each in map(without_proposal, found):
         alike.setdefault((each.code, each.message, each.place.item), []).append(each)
     for first, *others in alike.values():
         more = f" (and {len(others)} more alike)" if others else ""
         say(f"{first}{more}")
+    lines = merged_proposals(found)
+    if lines:
+        say("For a file of overrides (--overrides FILE); complete every FILL IN, drop what you do not need:")
+        say(lines)
 
 
 def say(line: str) -> None:

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import InputFileError, IssuesError
+from nwbswitch.schemas.issues import issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 
 
@@ -118,6 +119,19 @@ def test_an_interrupt_is_not_swallowed(threads: bool) -> None:
 def test_our_own_errors_are_told_without_their_class() -> None:
     (outcome,) = run_jobs(broken_file, ["a.tif"], label="x", quiet=True)
     assert outcome.reason == "a.tif: is damaged."
+
+
+def several_findings(item: str) -> None:
+    found = ["note", "error", "error"]
+    codes = {"note": "not-stated", "error": "no-epochs"}
+    raise IssuesError(
+        [issue(codes[each], f"{each} {n}.", remedy="Do.\nx: 1") for n, each in enumerate(found)]
+    )
+
+
+def test_the_line_of_a_job_says_one_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    run_jobs(several_findings, ["a"], label="x")
+    assert capsys.readouterr().err.splitlines() == ["x 1/1 a: FAILED error 1. (and 1 more)"]
 
 
 @pytest.mark.parametrize("workers", [0, -1])
