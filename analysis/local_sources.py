@@ -140,4 +140,4 @@ def _similar(path: Path) -> str:
 def unreadable_zarr(name: str) -> Issue:
     """Return the finding that says what to do with a recording stored as Zarr."""
     remedy = "Export it to an HDF5 file with hdmf-zarr (NWBHDF5IO.export) and give that."
-    return issue("zarr-source", f"{name} is stored as Zarr; only HDF5 is read.", remedy=remedy)
+    return issue("zarr-source", "It is stored as Zarr; only HDF5 is read.", place=Place(name), remedy=remedy)

@@ -29,6 +29,7 @@ from nwbswitch.analysis.catalogue.versions import (
     count_undescribed,
     known_species,
     listed_at,
+    unknown_dandisets,
 )
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, UnavailableError
 from nwbswitch.schemas.files import replaced, require_writable
@@ -152,6 +153,7 @@ def find(
         with held.reading():
             if filters.species:
                 require_species(filters.species, known_species(held))
+            issues += unknown_dandisets(held, row, filters)
             result = _answer(held, archive, row, filters, deep=deep, issues=issues, asked=instance)
     return result if target is None else _written(result, target, overwrite=overwrite)
 
@@ -182,7 +184,7 @@ def _look(
             if not when or not isinstance(error, UnavailableError):
                 raise
             problem = f"{error.problem} The answer is as of {when[:16].replace('T', ' ')} UTC."
-            remedy = "With --offline the archive is not asked."
+            remedy = f"{error.remedy} With --offline the archive is not asked.".strip()
             return [issue("archive-silent", problem, place=Place(item=instance.api_url), remedy=remedy)]
         candidates = _candidates(asked_versions(held, row, filters), deep=deep)
         rows = [each.row for each in candidates]

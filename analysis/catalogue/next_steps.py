@@ -46,7 +46,8 @@ def next_step(arm: Arm, *, instance: str) -> NextStep:
         return NextStep("", "")
     versions = {each.recording.version for each in usable or asked or unsettled}
     sources = [f"dandi:{arm.dandiset}@{version}" for version in sorted(versions)]
-    parts = ["nwbswitch", "measure", *sources, "-o", f"{arm.dandiset}.parquet"]
+    # A folder of its own: tables of clocks and estimates lie beside the cells.
+    parts = ["nwbswitch", "measure", *sources, "-o", f"{arm.dandiset}/cells.parquet"]
     if instance != "dandi":
         parts += ["--instance", instance]
     if overrides:

@@ -9,6 +9,7 @@ from nwbswitch.analysis.catalogue.filters import Filters
 from nwbswitch.analysis.catalogue.mentions import TextMention
 from nwbswitch.analysis.catalogue.modalities import from_words
 from nwbswitch.analysis.catalogue.store import Catalogue
+from nwbswitch.schemas.issues import Issue, Place, issue
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,22 @@ def asked_versions(catalogue: Catalogue, instance: int, filters: Filters) -> lis
 def count_dandisets(catalogue: Catalogue, instance: int) -> int:
     """Return how many dandisets the catalogue holds of an archive."""
     return int(catalogue.rows("SELECT count(*) FROM dandiset WHERE instance = ?", (instance,))[0][0])
+
+
+def unknown_dandisets(catalogue: Catalogue, instance: int, filters: Filters) -> list[Issue]:
+    """Return a finding for each dandiset that is asked for by its number and not in the catalogue."""
+    rows = catalogue.rows(
+        "SELECT identifier FROM dandiset WHERE instance = ? AND (NOT embargoed OR ?)",
+        (instance, filters.embargoed),
+    )
+    known = {identifier for (identifier,) in rows}
+    problem = "The archive lists no such dandiset."
+    remedy = "One that is embargoed is listed with --embargoed and an API key of its owner."
+    return [
+        issue("archive-unread", problem, place=Place(item=f"dandiset {each}"), remedy=remedy)
+        for each in filters.dandisets
+        if each not in known
+    ]
 
 
 def listed_at(catalogue: Catalogue, instance: int) -> str:

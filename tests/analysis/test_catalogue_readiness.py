@@ -249,7 +249,7 @@ def arm(*hits: Hit) -> Arm:
 
 def test_files_with_windows_need_no_overrides() -> None:
     step = next_step(arm(hit("a.nwb", Readiness(()), given())), instance="dandi")
-    assert step.command == "nwbswitch measure dandi:000123@0.240101.1234 -o 000123.parquet"
+    assert step.command == "nwbswitch measure dandi:000123@0.240101.1234 -o 000123/cells.parquet"
     assert step.overrides == ""
 
 
@@ -287,7 +287,7 @@ def test_what_is_open_is_asked_for_by_file(tmp_path: Path) -> None:
 
 def test_measure_tells_how_to_settle_other_questions() -> None:
     step = next_step(arm(hit("a.nwb", Readiness((reason("unsettled"),)), given())), instance="dandi")
-    assert step.command == "nwbswitch measure dandi:000123@0.240101.1234 -o 000123.parquet"
+    assert step.command == "nwbswitch measure dandi:000123@0.240101.1234 -o 000123/cells.parquet"
     assert step.overrides == ""
 
 

@@ -147,10 +147,21 @@ def test_the_next_step_of_a_usable_dandiset(world: DrugArchive, full: Path) -> N
     row = row_of(ask(world, full).dandisets, dandiset="000001")
     assert row.controls == "saline (6)"
     assert row.next == (
-        f"nwbswitch measure dandi:000001@0.240101.0001 -o 000001.parquet --instance {world.server.api_url}"
+        "nwbswitch measure dandi:000001@0.240101.0001 -o 000001/cells.parquet "
+        f"--instance {world.server.api_url}"
     )
     without_windows = row_of(ask(world, full).dandisets, dandiset="000002")
     assert without_windows.next.endswith("--overrides 000002_overrides.yaml")
+
+
+def test_a_dandiset_that_the_archive_does_not_list_is_told(world: DrugArchive, full: Path) -> None:
+    for offline in (False, True):
+        result = ask(world, full, offline=offline, dandisets=["000001", "000006", "999999"])
+        assert [(each.code, each.place.item) for each in result.issues] == [
+            ("archive-unread", "dandiset 000006"),
+            ("archive-unread", "dandiset 999999"),
+        ]
+        assert result.ok
 
 
 def test_files_that_cannot_be_read_are_told_and_do_not_stop_others(world: DrugArchive, full: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_next_step_works_as_it_is_printed(
     _, *arguments = shlex.split(step["next"])
     # The broken file makes it end with status 1.
     assert CliRunner().invoke(commands, arguments, standalone_mode=False).return_value == 1
-    cells = pd.read_parquet(tmp_path / "000001.parquet")
+    cells = pd.read_parquet(tmp_path / "000001" / "cells.parquet")
     assert set(cells["arm"]) == {"ketamine"}
     spans = cells.groupby("window")["start_s"].agg(["min", "max"])
     assert spans.loc["baseline"].tolist() == [DRUG_S - 660, DRUG_S - 90]

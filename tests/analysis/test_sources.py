@@ -157,7 +157,9 @@ def test_zarr_is_listed_and_refused_when_opened(server: ArchiveServer, tmp_path:
     (at,) = find_sources("https://example.org/a.nwb.zarr/")
     for source in (far, near, at):
         assert source.is_zarr
-        with pytest.raises(IssuesError, match=r"is stored as Zarr; only HDF5 is read\. Export") as raised:
+        with pytest.raises(
+            IssuesError, match=r"zarr/?: It is stored as Zarr; only HDF5 is read\. Export"
+        ) as raised:
             open_source(source)
         assert [each.code for each in raised.value.issues] == ["zarr-source"]
 
