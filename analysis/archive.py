@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,21 +11,29 @@ from datetime import UTC, date, datetime
 from types import TracebackType
 from typing import Any, Self
 
-from nwbswitch.analysis.access.http_route import Location
+from nwbswitch.analysis.access.http_route import Location, leads_inside
 from nwbswitch.analysis.archive_connection import INTERVAL_S, Manners, NotInArchiveError, answered, connect
 from nwbswitch.analysis.archive_facts import (
+    MAX_TEXT,
     Asset,
     Dandiset,
     DandisetFacts,
     VersionFacts,
     asset_facts,
+    bytes_count,
     dandiset_facts,
+    whole_text,
 )
 from nwbswitch.analysis.archive_instances import Instance, instance_of, require_safe
-from nwbswitch.schemas.errors import UnavailableError
+from nwbswitch.schemas.errors import InputFileError, UnavailableError
 from nwbswitch.schemas.issues import nearest
 
 PAGE_SIZE = 100
+_DANDISET = re.compile(r"\d{6}")
+_VERSION = re.compile(r"draft|\d{1,9}\.\d{1,9}\.\d{1,9}")
+_ASSET_ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ETAG = re.compile(r"[0-9a-f]{32}(?:-\d{1,5})?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 LISTINGS = 3
 """How often a draft that changes while it is listed is listed."""
 
@@ -213,6 +222,9 @@ class Archive:
             answer = self._client.get(f"/assets/{asset_id}/download/", json_resp=False, allow_redirects=False)
             url = str(answer.headers["Location"])
         require_safe(url)
+        if leads_inside(self.instance.api_url, url):
+            problem = f"the archive {self.instance.name} says that it is inside your own network."
+            raise InputFileError(f"asset {asset_id}", problem)
         return url
 
     def locate(self, asset: Asset) -> AssetPlace:
@@ -240,6 +252,9 @@ class AssetPlace:
         """Return the place; with ``renew``, another than the one that was refused."""
         if self.content_url and not renew:
             require_safe(self.content_url)
+            if leads_inside(self.instance.api_url, self.content_url):
+                problem = f"the archive {self.instance.name} says that it is inside your own network."
+                raise InputFileError(f"asset {self.asset_id}", problem)
             url = self.content_url
         else:
             url = shared_archive(self.instance).signed_url(self.asset_id)
@@ -272,6 +287,24 @@ def shared_archive(instance: Instance) -> Archive:
         return _SHARED[key]
 
 
+def _matching(form: re.Pattern[str], value: Any) -> str:
+    """Return an identifier, which becomes a part of addresses, names and commands.
+
+    Raises
+    ------
+    ValueError
+        When it has another form than those of archives.
+    """
+    if not form.fullmatch(text := str(value)):
+        raise ValueError("an identifier of another form")
+    return text
+
+
+def _digest(form: re.Pattern[str], value: Any) -> str:
+    """Return a digest, or nothing for what is none: then the file is told by another."""
+    return value if isinstance(value, str) and form.fullmatch(value) else ""
+
+
 def _moment(since: datetime | date | None) -> datetime | None:
     if since is None:
         return None
@@ -282,10 +315,10 @@ def _moment(since: datetime | date | None) -> datetime | None:
 
 def _version(found: Any) -> VersionFacts:
     return VersionFacts(
-        version=str(found.identifier),
-        name=found.name,
-        n_assets=found.asset_count,
-        size=found.size,
+        version=_matching(_VERSION, found.identifier),
+        name=whole_text(str(found.name)[:MAX_TEXT]),
+        n_assets=bytes_count(found.asset_count),
+        size=bytes_count(found.size),
         created=found.created.astimezone(UTC),
         modified=found.modified.astimezone(UTC),
     )
@@ -294,9 +327,9 @@ def _version(found: Any) -> VersionFacts:
 def _dandiset(found: Any) -> Dandiset:
     published = found.most_recent_published_version
     return Dandiset(
-        identifier=str(found.identifier),
+        identifier=_matching(_DANDISET, found.identifier),
         created=found.created.astimezone(UTC),
-        contact=found.contact_person,
+        contact=whole_text(str(found.contact_person)[:MAX_TEXT]),
         is_open=found.embargo_status.value == "OPEN",
         published=None if published is None else _version(published),
         draft=_version(found.draft_version),
@@ -314,16 +347,16 @@ def _asset(found: dict[str, Any], dandiset: Dandiset | None, version: VersionFac
     return Asset(
         dandiset=dandiset.identifier if dandiset else "",
         version=version.version if version else "",
-        asset_id=str(found["asset_id"]),
-        path=str(found["path"]),
-        size=int(found["size"]),
+        asset_id=_matching(_ASSET_ID, found["asset_id"]),
+        path=whole_text(str(found["path"])),
+        size=bytes_count(found["size"]),
         created=datetime.fromisoformat(found["created"]).astimezone(UTC),
         modified=datetime.fromisoformat(found["modified"]).astimezone(UTC),
         is_zarr=found.get("zarr") is not None,
         is_open=is_open,
         content_type=str(metadata.get("encodingFormat") or ""),
-        etag=str(digests.get("dandi:dandi-etag") or ""),
-        sha256=str(digests.get("dandi:sha2-256") or ""),
+        etag=_digest(_ETAG, digests.get("dandi:dandi-etag")),
+        sha256=_digest(_SHA256, digests.get("dandi:sha2-256")),
         content_url=str(urls[0]) if urls and found.get("zarr") is None else "",
         facts=asset_facts(metadata),
     )

@@ -8,6 +8,7 @@ off are asked for again, and the key is looked up only when an archive wants one
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -33,7 +34,9 @@ SILENCE_S = 60.0
 """Longest wait for the next bytes of an answer: searches of large archives take long."""
 ANSWER_S = 300.0
 """Longest time that one answer may take, and longest wait that an archive may ask for."""
-MAX_ANSWER_BYTES = 256 << 20
+MAX_ANSWER_BYTES = 64 << 20
+MAX_LISTED = 10_000_000
+"""Entries of one list, which come in pages."""
 MAX_SAID = 200
 """Characters of an answer that are shown."""
 _PIECE_BYTES = 1 << 16
@@ -129,11 +132,23 @@ class Manners:
         finally:
             response.close()
         content = b"".join(pieces)
+        _require_few(content)
         if self.key is not None and response.status_code >= 400:
             # Pages about errors can show the request; dandi logs them.
             content = content.replace(self.key.text.encode(), b"(key)")
         response._content = content
         return response
+
+
+def _require_few(content: bytes) -> None:
+    """Raise when a list says that it goes on for ever: dandi makes plans for all its pages at once."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return
+    count = value.get("count") if isinstance(value, dict) else None
+    if isinstance(count, int | float) and not count <= MAX_LISTED:
+        raise GivenUpError(f"lists more than {MAX_LISTED} entries")
 
 
 def connect(instance: Instance, *, interval_s: float = INTERVAL_S) -> tuple[Any, Manners]:
@@ -195,7 +210,15 @@ def answered(instance: Instance, manners: Manners, what: str) -> Iterator[None]:
         kind = type(error).__name__
         problem = f"the archive {instance.name} at {plain_url(instance.api_url)} does not answer ({kind})."
         raise UnavailableError(what, problem, "Try again later.") from None
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, RecursionError):
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        AssertionError,
+        RecursionError,
+        ArithmeticError,
+    ):
         raise _unexpected(instance, what) from None
 
 

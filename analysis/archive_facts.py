@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 DRAFT = "draft"
 NWB_SUFFIX = ".nwb"
 ZARR_SUFFIX = ".zarr"
+_HALVES = re.compile("[\ud800-\udfff]")
 MAX_TEXT = 20_000
 """Characters of one text that are kept."""
 
@@ -226,7 +228,26 @@ def _record(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value[:MAX_TEXT].strip() if isinstance(value, str) else ""
+    return whole_text(value[:MAX_TEXT]).strip() if isinstance(value, str) else ""
+
+
+def whole_text(text: str) -> str:
+    """Return text without halves of pairs of UTF-16, which JSON can hold and no database and no file."""
+    return _HALVES.sub("\ufffd", text)
+
+
+def bytes_count(value: Any) -> int:
+    """Return a number of bytes or of things.
+
+    Raises
+    ------
+    ValueError
+        When it is none that a disk could hold.
+    """
+    number = int(value)
+    if not 0 <= number < 1 << 62:
+        raise ValueError("a size that cannot be")
+    return number
 
 
 def _time(value: Any) -> datetime | None:

@@ -48,6 +48,11 @@ class Piece:
     """Mask of filters that were not applied."""
     uses: tuple[Use, ...]
 
+    @property
+    def plain_bytes(self) -> int:
+        """Bytes of the values in it."""
+        return math.prod(self.shape) * np.dtype(self.array.dtype).itemsize
+
 
 def checked_selection(array: StoredArray, selection: Sequence[slice]) -> Selection:
     """Return a selection with plain starts and stops.

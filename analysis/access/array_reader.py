@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from nwbswitch.analysis.access.array_plan import Piece, Selection, checked_selection, planned_pieces
 from nwbswitch.analysis.access.arrays import Part
 from nwbswitch.analysis.access.byte_source import ByteSource
+from nwbswitch.analysis.access.cached_bytes import CachedBytes
 from nwbswitch.analysis.access.chunk_decoding import DamagedChunkError, Octets, copy_values, decoded
 from nwbswitch.analysis.access.hdf5_bytes import watched_hdf5
 from nwbswitch.analysis.access.local_bytes import LocalBytes
@@ -29,6 +31,8 @@ LEAST_GROUP_BYTES, GROUP_BYTES = 1 << 20, 4 << 20
 """Stored bytes that are asked for together and then decoded, fewer while threads have none."""
 FAR_THREADS = 16
 """Groups under way together where most of the time is waiting."""
+LARGE_BYTES = 64 << 20
+"""Pieces that unpack to more are unpacked one by one: stored, they may be a thousand times smaller."""
 MAX_RESULT_BYTES = 4 << 30
 """All parts of one call."""
 
@@ -58,6 +62,7 @@ class ArrayReader:
         self._threads: ThreadPoolExecutor | None = None
         self._library: tuple[h5py.File, Callable[[], None]] | None = None
         self._stack = ExitStack()
+        self._large = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -124,33 +129,39 @@ class ArrayReader:
         """Read and decode pieces, and copy what is wanted of them."""
         found = self._source.read_many([(piece.offset, piece.n_bytes) for piece in group])
         for piece, stored in zip(group, found, strict=True):
-            array = piece.array
-            itemsize = np.dtype(array.dtype).itemsize
+            with self._large if piece.plain_bytes > LARGE_BYTES else nullcontext():
+                self._put(piece, stored, targets)
+
+    def _put(self, piece: Piece, stored: bytes, targets: Sequence[_Target]) -> None:
+        octets, shuffled = self._decoded(piece, stored)
+        for use in piece.uses:
+            target = targets[use.part]
+            copy_values(
+                octets,
+                shuffled,
+                piece.shape,
+                inside=use.inside,
+                target=target.values,
+                target_octets=target.octets,
+                into=use.into,
+            )
+
+    def _decoded(self, piece: Piece, stored: bytes) -> tuple[Octets, bool]:
+        """Decode a piece; what was kept of it may be what a proxy or a server once sent wrong."""
+        try:
+            return _decoded(piece, stored)
+        except DamagedChunkError as error:
+            damage = error
+        if isinstance(self._source, CachedBytes):
             try:
-                octets, shuffled = decoded(
-                    stored,
-                    array.filters,
-                    piece.skipped,
-                    n_bytes=math.prod(piece.shape) * itemsize,
-                    itemsize=itemsize,
-                )
+                return _decoded(piece, self._source.read_anew(piece.offset, piece.n_bytes))
             except DamagedChunkError as error:
-                raise InputFileError(
-                    self._source.name,
-                    f"is damaged in {array.object_path}: {error}, at byte {piece.offset}.",
-                    "The copy may be incomplete.",
-                ) from error
-            for use in piece.uses:
-                target = targets[use.part]
-                copy_values(
-                    octets,
-                    shuffled,
-                    piece.shape,
-                    inside=use.inside,
-                    target=target.values,
-                    target_octets=target.octets,
-                    into=use.into,
-                )
+                damage = error
+        raise InputFileError(
+            self._source.name,
+            f"is damaged in {piece.array.object_path}: {damage}, at byte {piece.offset}.",
+            "The copy may be incomplete.",
+        ) from damage
 
     def _by_library(self, array: StoredArray, selection: Selection) -> NDArray[Any]:
         """Read through the HDF5 library what byte ranges are not enough for."""
@@ -171,6 +182,11 @@ class ArrayReader:
             ) from error
         finally:
             check()
+
+
+def _decoded(piece: Piece, stored: bytes) -> tuple[Octets, bool]:
+    itemsize = np.dtype(piece.array.dtype).itemsize
+    return decoded(stored, piece.array.filters, piece.skipped, n_bytes=piece.plain_bytes, itemsize=itemsize)
 
 
 def _cores() -> int:

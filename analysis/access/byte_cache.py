@@ -128,6 +128,11 @@ class ByteCache:
         """Return the bytes of ranges of one entry, or nothing when it is gone or damaged."""
         return self._read(path, partial(kept_bytes, path, wanted))
 
+    def drop(self, path: Path) -> None:
+        """Delete an entry whose ranges turned out to be damaged before they came here."""
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
     def keep_ranges(self, key: str, ranges: Sequence[tuple[int, bytes]]) -> None:
         """Keep ranges, given by offset and bytes, together under a key."""
         name = f"{time.time_ns():x}-{secrets.token_hex(4)}.ranges"

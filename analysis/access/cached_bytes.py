@@ -59,6 +59,15 @@ class CachedBytes:
             self._cache.keep_ranges(self._key, [(offset, data) for (offset, _), data in new.items() if data])
         return [found[each] for each in ranges]
 
+    def read_anew(self, offset: int, length: int) -> bytes:
+        """Return bytes from the source itself, and let go of what was kept of them: it was not usable."""
+        with self._turn:
+            kept = (self._kept or {}).get((offset, length))
+        if kept is not None:
+            self._cache.drop(kept.path)
+            self._forget(kept.path)
+        return self._source.read(offset, length)
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()

@@ -357,8 +357,8 @@ class HttpBytes:
             wanted = self._route.location.etag if self._route else ""
             if not self._version:
                 stated = version.modified if " " in wanted else plain_tag(version.etag)
-                if wanted and stated and stated != plain_tag(wanted):
-                    raise _changed()
+                if wanted and stated != plain_tag(wanted):
+                    raise _changed("" if stated else "its server does not say which version it is")
                 self._version = version
             elif not self._version.same(version):
                 raise _changed()

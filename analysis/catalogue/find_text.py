@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.catalogue.find_result import FindResult
 
 WIDTH = 100
+MAX_CHARACTERS = 1000
+"""Of one paragraph: archives and files may hold names of any length."""
 MAX_RECORDINGS = 20
 MAX_OF_DANDISET = 3
 MAX_OVERRIDES = 8
@@ -187,8 +189,9 @@ def _fitted(text: str, width: int) -> str:
 
 
 def _wrapped(text: str, indent: str = _INDENT) -> str:
+    line = " ".join(text.split())
     return textwrap.fill(
-        " ".join(text.split()),
+        line if len(line) <= MAX_CHARACTERS else f"{line[: MAX_CHARACTERS - 3]}...",
         WIDTH,
         initial_indent=indent,
         subsequent_indent=indent + "  ",

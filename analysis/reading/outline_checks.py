@@ -15,7 +15,9 @@ from nwbswitch.analysis.reading.outline import (
     Points,
     Shifts,
     Trace,
+    WindowSpan,
 )
+from nwbswitch.analysis.reading.windows import LONGEST_S
 
 
 def is_consistent(outline: Outline) -> bool:
@@ -23,7 +25,15 @@ def is_consistent(outline: Outline) -> bool:
 
     One that was damaged, or changed by hand, could else let another neuron's numbers be read.
     """
-    return all(map(_is_plane, outline.planes)) and all(map(_is_table_of_points, outline.points))
+    return (
+        all(map(_is_window, outline.windows))
+        and all(map(_is_plane, outline.planes))
+        and all(map(_is_table_of_points, outline.points))
+    )
+
+
+def _is_window(span: WindowSpan) -> bool:
+    return 0 < span.stop_s - span.start_s <= LONGEST_S
 
 
 def _is_plane(plane: Plane) -> bool:
@@ -51,8 +61,10 @@ def _are_numbers(array: StoredArray) -> bool:
 
 
 def _is_clock(clock: Clock, n_frames: int) -> bool:
-    numbers = (clock.start_s, clock.rate_hz, clock.conversion_s, clock.offset_s, *clock.knots_s)
-    if clock.n_frames != n_frames or clock.rate_hz <= 0 or not all(map(math.isfinite, numbers)):
+    if clock.n_frames != n_frames or not 1e-300 < clock.rate_hz < math.inf:
+        return False
+    numbers = (clock.start_s, clock.stop_s, clock.conversion_s, clock.offset_s, *clock.knots_s)
+    if not all(map(math.isfinite, numbers)):
         return False
     if clock.stamps is None:
         return not clock.knots_s
@@ -73,6 +85,7 @@ def _is_table_of_points(points: Points) -> bool:
         and (points.ends is None) != (points.owners is None)
         and (points.owners is None or _are_numbers(points.owners))
         and len(points.observed_start_s) == len(points.observed_stop_s)
+        and all(map(math.isfinite, (*points.observed_start_s, *points.observed_stop_s, points.conversion_s)))
     )
 
 
