@@ -45,6 +45,10 @@ def replaced(path: Path | str) -> Iterator[Path]:
             _swap(partial, final)
         elif not (final.is_file() and cmp(partial, final, shallow=False)):
             partial.replace(final)
+    except OSError as error:
+        # A full disk is told without the file.
+        error.filename = error.filename or str(final)
+        raise
     finally:
         _remove(partial)
 

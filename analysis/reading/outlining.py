@@ -44,6 +44,7 @@ _UNREADABLE = (
     ArithmeticError,
 )
 _IN_ARCHIVE = re.compile(r"([A-Za-z][A-Za-z0-9-]*):(\d{6})(?:@[^/]*)?/")
+_BY_ID = re.compile(r"[A-Za-z][A-Za-z0-9-]*:assets/")
 
 
 def outline_of(nwb: h5py.File, *, name: str, override: Override | None = None) -> Outline:
@@ -110,7 +111,7 @@ def _outline(nwb: h5py.File, name: str, override: Override) -> Outline:
         check_overlap(windows, traced.planes, name=name, found=found)
     clocks = readable_clocks(nwb, name, found)
     return Outline(
-        dataset=override.dataset or _dataset(keywords, name),
+        dataset=override.dataset or _dataset(keywords, name, found),
         subject=subject,
         session_id=override.session_id or _session_id(nwb, name),
         start_time=start_time,
@@ -240,7 +241,7 @@ def _extent_s(planes: tuple[Plane, ...], points: tuple[Points, ...]) -> tuple[fl
     return (round(min(starts), 3), round(max(stops), 3)) if starts and stops else None
 
 
-def _dataset(keywords: tuple[str, ...], name: str) -> str:
+def _dataset(keywords: tuple[str, ...], name: str, found: list[Issue]) -> str:
     """Return the data set by the keyword, else the dandiset, else the folder above that of the animal."""
     stated = [word.removeprefix(DATASET_PREFIX) for word in keywords if word.startswith(DATASET_PREFIX)]
     if stated and stated[0]:
@@ -249,6 +250,10 @@ def _dataset(keywords: tuple[str, ...], name: str) -> str:
     if archived:
         return f"{archived[1]}:{archived[2]}"
     folders = [part for part in _folders(name) if part and not part.startswith("sub-")]
+    if "://" in name or _BY_ID.match(name):
+        problem = "Nothing says which data set it belongs to; it is called after its address."
+        remedy = "If others belong to it, state dataset for all of them in a file of overrides."
+        found.append(issue("proposed-value", problem, place=Place(name), remedy=remedy))
     return folders[-1] if folders else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
@@ -42,6 +43,14 @@ def _cache(folder: Path | None, gb: float) -> CacheSettings | None:
     usual = user_cache()
     if folder is None and usual is None:
         return None
+    if folder is not None and gb > 0:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            problem = f"{folder} cannot be written: {error.strerror}. --cache-gb 0 keeps nothing."
+            raise click.BadParameter(problem, param_hint="'--cache'") from error
     return CacheSettings(folder or cast("CacheSettings", usual).folder, int(gb * 1e9))
 
 
@@ -95,7 +104,7 @@ def _coefficient(context: click.Context, option: click.Parameter, given: str) ->
     type=click.FloatRange(min=0),
     default=10.0,
     show_default=True,
-    help="Largest size of the cache; 0 for none.",
+    help="Largest size of the cache; 0 adds nothing to it.",
 )
 @parallel
 @overwrite_option

@@ -87,8 +87,9 @@ def report_issues(issues: Iterable[Issue]) -> None:
     for each in map(without_proposal, found):
         alike.setdefault((each.code, each.message, each.place.item), []).append(each)
     for first, *others in alike.values():
+        said, _, lines = str(first).partition("\n")
         more = f" (and {len(others)} more alike)" if others else ""
-        say(f"{first}{more}")
+        say(f"{said}{more}\n{lines}".rstrip("\n"))
     lines = merged_proposals(found)
     if lines:
         say("For a file of overrides (--overrides FILE); complete every FILL IN, drop what you do not need:")

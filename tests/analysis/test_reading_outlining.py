@@ -212,6 +212,22 @@ def test_units_that_cannot_be_used_are_not_denied(tmp_path):
     assert "no activity but /units/spike_times" in nothing.message
 
 
+@pytest.mark.parametrize(
+    ("name", "noted"),
+    [
+        ("https://example.org/files/sub-1/a.nwb", True),
+        ("dandi:assets/6a7b/sub-1/a.nwb", True),
+        ("dandi:000123@draft/sub-1/a.nwb", False),
+        ("lab/sub-1/a.nwb", False),
+    ],
+)
+def test_a_data_set_that_only_an_address_names_is_told(tmp_path, name, noted):
+    path = write_file(tmp_path / "a.nwb", [Traces(f"{F}/F", make_traces(600, 3))])
+    said = [each.message for each in read(path, name=name).issues if "data set" in each.message]
+    assert len(said) == noted
+    assert not [each for each in read(path, {"dataset": "x"}, name=name).issues if "data set" in each.message]
+
+
 def test_a_file_of_raw_movies_is_no_mistake(nwb_files, tmp_path):
     made = nwb_files.write_nwb(tmp_path / "a.nwb", {}, keywords=("companion:abc",), windows=None, drugs=())
     outline = read(made)

@@ -138,3 +138,11 @@ def test_an_output_below_a_file_is_one_message(sleep) -> None:
     assert done.returncode == 1
     assert "sleep.csv" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_wrong_usage(tmp_path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    done = _run("measure", tmp_path, "-o", tmp_path / "cells.parquet", "--cache", tmp_path / "file" / "cache")
+    assert done.returncode == 2
+    assert "'--cache'" in done.stderr
+    assert "cannot be written" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -264,3 +265,10 @@ def test_a_folder_without_permission_is_named(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda *arguments: False)
     with pytest.raises(InputFileError, match="no permission"):
         require_writable(tmp_path / "x.parquet")
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as raised, replaced(tmp_path / "a.txt"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert raised.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []
