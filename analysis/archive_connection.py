@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nwbswitch.analysis.access.begun_answers import hang_up_late
 from nwbswitch.analysis.access.connections import connections, origin
 from nwbswitch.analysis.access.http_answer import retry_after_s
 from nwbswitch.analysis.archive_instances import Instance, plain_url, require_dandi, require_safe
@@ -171,7 +172,9 @@ def connect(instance: Instance, *, interval_s: float = INTERVAL_S) -> tuple[Any,
     logging.getLogger("dandi").addHandler(logging.NullHandler())
     known = DandiInstance(name=instance.name, gui=instance.web_url or None, api=instance.api_url)
     client = DandiAPIClient(dandi_instance=known)
-    manners = Manners(HTTPAdapter(), instance, interval_s=interval_s)
+    adapter = HTTPAdapter()
+    hang_up_late(adapter.poolmanager)
+    manners = Manners(adapter, instance, interval_s=interval_s)
     transport: Any = manners
     client.session.mount("https://", transport)
     client.session.mount("http://", transport)

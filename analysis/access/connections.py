@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
+
+from nwbswitch.analysis.access.begun_answers import hang_up_late
 
 if TYPE_CHECKING:
     import urllib3
@@ -127,16 +129,18 @@ def _manager(proxy: str, secure: bool) -> urllib3.PoolManager:
 
     context = _certificates() if secure or proxy.startswith("https:") else None
     if not proxy:
-        return urllib3.PoolManager(num_pools=MAX_HOSTS, maxsize=MAX_KEPT_CONNECTIONS, ssl_context=context)
+        plain = urllib3.PoolManager(num_pools=MAX_HOSTS, maxsize=MAX_KEPT_CONNECTIONS, ssl_context=context)
+        return cast("urllib3.PoolManager", hang_up_late(plain))
     user = urlsplit(proxy)
     login = f"{unquote(user.username)}:{unquote(user.password or '')}" if user.username else None
-    return urllib3.ProxyManager(
+    through = urllib3.ProxyManager(
         proxy,
         num_pools=MAX_HOSTS,
         maxsize=MAX_KEPT_CONNECTIONS,
         proxy_headers=urllib3.make_headers(proxy_basic_auth=login) if login else None,
         ssl_context=context,
     )
+    return cast("urllib3.PoolManager", hang_up_late(through))
 
 
 def _certificates() -> ssl.SSLContext:
