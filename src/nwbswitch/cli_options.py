@@ -76,16 +76,18 @@ def emit(value: dict[str, Any], as_json: bool, text: str, issues: Iterable[Issue
 
 
 def report_issues(issues: Iterable[Issue]) -> None:
-    """Print findings on standard error; what is said of many places alike is said once.
+    """Print findings on standard error; notes that are alike for many files are said once.
 
     Lines that they propose for a file of overrides follow as one file.
     """
+    from nwbswitch.schemas.issues import Severity
     from nwbswitch.schemas.proposals import merged_proposals, without_proposal
 
     found = list(issues)
-    alike: dict[tuple[str, str, str], list[Issue]] = {}
+    alike: dict[tuple[str, str, str, str], list[Issue]] = {}
     for each in map(without_proposal, found):
-        alike.setdefault((each.code, each.message, each.place.item), []).append(each)
+        whose = "" if each.severity is Severity.NOTE else str(each.place.file)
+        alike.setdefault((each.code, each.message, each.place.item, whose), []).append(each)
     for first, *others in alike.values():
         said, _, lines = str(first).partition("\n")
         more = f" (and {len(others)} more alike)" if others else ""
