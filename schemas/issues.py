@@ -161,7 +161,9 @@ CATALOGUE: dict[str, Kind] = {
     "planes-share-image": Kind(
         _W, "Two segmentations of one imaging plane; a cell that is in both counts twice."
     ),
-    "suspect-clock": Kind(_E, "Times of frames that are hardly seconds since the start of the session."),
+    "suspect-clock": Kind(
+        _E, "Times of frames or spikes that are hardly seconds since the start of the session."
+    ),
     "imaging-rate-differs": Kind(_W, "Frames come at another rate than the imaging plane states."),
     "stamps-in-unit": Kind(_N, "Time stamps that state another unit than seconds; converted."),
     "uneven-frames": Kind(_N, "Frames that come at uneven times; their own times are used."),

@@ -147,6 +147,9 @@ def find(
         look_up_names(held)
         row = instance_row(held, archive)
         issues: list[Issue] = []
+        if offline and not listed_at(held, row):
+            problem = f"knows nothing of the archive {archive.name} yet."
+            raise InputFileError(where, problem, "Run once without --offline.")
         if not offline:
             reading = Reading(limit, dry_run, rescan, workers, executor, quiet)
             issues = _look(held, archive, row, filters, deep=deep, reading=reading)

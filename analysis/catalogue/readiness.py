@@ -120,7 +120,7 @@ def recording_readiness(
         found.append(reason("time-unknown"))
     n_neurons = max((each.n_neurons for each in facts.activities), default=0)
     if not n_neurons:
-        return Readiness((*found, reason("no-activity")))
+        return Readiness(tuple(found) if facts.unsettled else (*found, reason("no-activity")))
     if n_neurons < MIN_NEURONS:
         found.append(reason("few-neurons", f"{n_neurons} neurons, {MIN_NEURONS} needed"))
     dated = [each for each in facts.activities if each.spans_s and each.n_neurons]

@@ -223,10 +223,11 @@ def _nothing_measured(
     if any(word.startswith(COMPANION_PREFIX) for word in keywords):
         problem = "The file holds raw movies only; its companion holds what is measured."
         return [issue("raw-file", problem, place=Place(name))]
-    unused = next((each.place.item for each in activity if each.place.item.endswith("/spike_times")), "")
+    unused = [each for each in activity if each.place.item.endswith("/spike_times")]
     if unused:
-        problem = f"The file holds no activity but {unused}, which cannot be used as it is."
-        return [issue("no-activity", problem, place=Place(name))]
+        problem = f"The file holds no activity but {unused[0].place.item}, which cannot be used as it is."
+        code = "suspect-clock" if any("points_unit_s" in each.remedy for each in unused) else "no-activity"
+        return [issue(code, problem, place=Place(name))]
     problem = "The file holds no fluorescence traces (a RoiResponseSeries of ROIs), no units and no events."
     return [issue("no-activity", problem, place=Place(name))]
 

@@ -92,6 +92,7 @@ CASES: dict[str, tuple[RecordingFacts, Given, list[str]]] = {
     "no time": (recording(), given(time_s=None), ["time-unknown"]),
     "anaesthesia": (recording(), given(role=Role.ANAESTHETIC), ["not-tested"]),
     "open question": (recording(unsettled=("Which series?",)), given(), ["unsettled"]),
+    "open, so no neurons": (recording(unsettled=("Which series?",), activities=()), given(), ["unsettled"]),
     "few neurons": (recording(activities=(activity(n_neurons=24),)), given(), ["few-neurons"]),
     "no dates": (recording(activities=(activity(spans_s=()),)), given(), ["activity-undated"]),
     "before": (recording(), given(time_s=-60.0), ["drug-before-recording"]),

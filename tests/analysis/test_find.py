@@ -15,7 +15,7 @@ from drug_archive import DRUG_S, DrugArchive, ask, calm, fill, held, read_files,
 
 from nwbswitch.analysis import archive as archive_module
 from nwbswitch.analysis.catalogue.find import find
-from nwbswitch.schemas.errors import ExistingOutputError
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 
 dandiapi = pytest.importorskip("dandi.dandiapi")
 
@@ -152,6 +152,11 @@ def test_the_next_step_of_a_usable_dandiset(world: DrugArchive, full: Path) -> N
     )
     without_windows = row_of(ask(world, full).dandisets, dandiset="000002")
     assert without_windows.next.endswith("--overrides 000002_overrides.yaml")
+
+
+def test_offline_of_an_archive_that_was_never_asked(full: Path) -> None:
+    with pytest.raises(InputFileError, match=r"knows nothing of the archive .* yet\. Run once without"):
+        find("ketamine", instance="https://example.org/api", catalogue=full, offline=True)
 
 
 def test_a_dandiset_that_the_archive_does_not_list_is_told(world: DrugArchive, full: Path) -> None:
