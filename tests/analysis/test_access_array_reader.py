@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from near_files import near
 from range_server import Fault, RangeServer
 
 from nwbswitch.analysis.access import array_plan, array_reader, chunk_decoding, stored_dataset
@@ -19,7 +20,6 @@ from nwbswitch.analysis.access.chunk_decoding import DamagedChunkError, decoded,
 from nwbswitch.analysis.access.http_bytes import HttpBytes
 from nwbswitch.analysis.access.http_limits import HttpLimits
 from nwbswitch.analysis.access.http_route import Location
-from nwbswitch.analysis.access.local_bytes import LocalBytes
 from nwbswitch.analysis.access.stored_array import Filter, StoredArray
 from nwbswitch.analysis.access.stored_dataset import stored_array
 from nwbswitch.schemas.errors import InputFileError
@@ -140,7 +140,7 @@ def test_any_part_of_any_array_is_as_h5py_reads_it(
     with h5py.File(path) as file:
         shapes = {name: file[name].shape for name in names}
     wanted = [str(name) for name in rng.choice(names, 30)]
-    with ArrayReader(LocalBytes(path), threads=int(rng.integers(1, 4))) as reader:
+    with ArrayReader(near(path), threads=int(rng.integers(1, 4))) as reader:
         read_both(path, wanted, [random_selection(rng, shapes[name]) for name in wanted], reader)
 
 
@@ -185,7 +185,7 @@ class Counting:
     """Bytes of a file, and the ranges that were asked of it."""
 
     def __init__(self, path: Path) -> None:
-        self.inner = LocalBytes(path)
+        self.inner = near(path)
         self.asked: list[tuple[int, int]] = []
         self.name, self.size = self.inner.name, self.inner.size
 
@@ -261,7 +261,7 @@ def test_a_dataset_that_was_made_smaller(tmp_path: Path) -> None:
         dataset.resize((33,))
         array = stored_array(dataset)
     assert array.grid == (5,)
-    found = ArrayReader(LocalBytes(tmp_path / "a")).read_many([(array, (slice(None),))])[0]
+    found = ArrayReader(near(tmp_path / "a")).read_many([(array, (slice(None),))])[0]
     assert np.array_equal(found, np.arange(33))
 
 
@@ -272,7 +272,7 @@ def test_arrays_that_grow_along_the_second_axis(libver: str, tmp_path: Path) -> 
     with h5py.File(tmp_path / "a", "w", libver=libver) as file:
         array = stored_array(file.create_dataset("d", data=data, chunks=(30, 10), maxshape=(33, None)))
     assert array.by_ranges == (libver == "earliest")
-    found = ArrayReader(LocalBytes(tmp_path / "a")).read_many([(array, (slice(None), slice(1, 19)))])[0]
+    found = ArrayReader(near(tmp_path / "a")).read_many([(array, (slice(None), slice(1, 19)))])[0]
     assert np.array_equal(found, data[:, 1:])
 
 
@@ -290,7 +290,7 @@ def test_filters_that_were_skipped_for_a_chunk_are_not_undone(tmp_path: Path) ->
         array = stored_array(dataset)
         expected = dataset[...]
     assert array.skipped.tolist() == [0, 7, 6, 5]
-    found = ArrayReader(LocalBytes(tmp_path / "a")).read_many([(array, (slice(3, 40),))])[0]
+    found = ArrayReader(near(tmp_path / "a")).read_many([(array, (slice(3, 40),))])[0]
     assert np.array_equal(found, expected[3:])
     assert np.array_equal(found, np.tile(plain, 4)[3:])
 
@@ -305,7 +305,7 @@ def test_both_libraries_unpack_the_same(isal: bool, tmp_path: Path, monkeypatch:
     data = np.random.default_rng(0).normal(size=(1000, 50)).round(2)
     array = file_of(tmp_path / "a", data, chunks=(100, 50), compression="gzip", compression_opts=9)
     try:
-        reader = ArrayReader(LocalBytes(tmp_path / "a"))
+        reader = ArrayReader(near(tmp_path / "a"))
         assert np.array_equal(reader.read_many([(array, (slice(None), slice(None)))])[0], data)
         for spoilt in (b"", b"\x78\x01", b"nonsense" * 9, zlib.compress(b"a" * 99)[:-1]):
             with pytest.raises(DamagedChunkError):
@@ -322,7 +322,7 @@ def test_an_outline_keeps_where_arrays_lie(tmp_path: Path) -> None:
     adapter = TypeAdapter(StoredArray)
     again = adapter.validate_json(adapter.dump_json(array))
     assert again.offsets.tolist() == array.offsets.tolist()
-    found = ArrayReader(LocalBytes(tmp_path / "a")).read_many([(again, (slice(3, 999), slice(2, 9)))])[0]
+    found = ArrayReader(near(tmp_path / "a")).read_many([(again, (slice(3, 999), slice(2, 9)))])[0]
     assert np.array_equal(found, data[3:999, 2:9])
 
 
@@ -351,7 +351,7 @@ def test_what_is_left_to_the_library_is_read_by_it(tmp_path: Path, far: bool) ->
         shapes = [file[name].shape for name in names]
     with RangeServer() as server:
         url = server.add("a", path)
-        source = HttpBytes(lambda renew: Location(url), name="a") if far else LocalBytes(path)
+        source = HttpBytes(lambda renew: Location(url), name="a") if far else near(path)
         with ArrayReader(source) as reader:
             for _ in range(3):
                 read_both(path, names, [random_selection(rng, shape) for shape in shapes], reader)
@@ -362,7 +362,7 @@ def test_many_tiny_chunks_are_left_to_the_library(tmp_path: Path, monkeypatch: p
     array = file_of(tmp_path / "a", np.arange(100), chunks=(1,))
     assert not array.by_ranges
     assert array.offsets.size == 0
-    found = ArrayReader(LocalBytes(tmp_path / "a")).read_many([(array, (slice(5, 9),))])[0]
+    found = ArrayReader(near(tmp_path / "a")).read_many([(array, (slice(5, 9),))])[0]
     assert found.tolist() == [5, 6, 7, 8]
 
 
@@ -385,7 +385,7 @@ def test_what_is_not_numbers_is_refused(tmp_path: Path, value: object) -> None:
 def test_selections_outside_are_wrong_arguments(tmp_path: Path, part: tuple[slice, ...]) -> None:
     array = file_of(tmp_path / "a", np.arange(10))
     with pytest.raises(ValueError, match="part of an array|zip"):
-        ArrayReader(LocalBytes(tmp_path / "a")).read_many([(array, part)])
+        ArrayReader(near(tmp_path / "a")).read_many([(array, part)])
 
 
 # ---- damage -----------------------------------------------------------------------------------------------
@@ -409,7 +409,7 @@ def test_a_damaged_chunk_is_named_and_never_read(seed: int, options: dict[str, A
     # The first two bytes of a zlib stream say how it was made; most changes there are harmless.
     octets[offset + int(rng.integers(2, size))] ^= int(rng.integers(1, 256))
     (tmp_path / "a.nwb").write_bytes(octets)
-    reader = ArrayReader(LocalBytes(tmp_path / "a.nwb"))
+    reader = ArrayReader(near(tmp_path / "a.nwb"))
     assert np.array_equal(reader.read_many([(array, (slice(0, 40), slice(None)))])[0], data[:40])
     words = rf"a\.nwb: is damaged in /group/data: .*, at byte {offset}\."
     for _ in range(2):
@@ -428,7 +428,7 @@ def test_a_chunk_that_unpacks_without_end_stops_at_its_size(tmp_path: Path) -> N
     tracemalloc.start()
     try:
         with pytest.raises(InputFileError, match="it unpacks to more than 100 bytes"):
-            ArrayReader(LocalBytes(tmp_path / "a")).read_many([(array, (slice(0, 5),))])
+            ArrayReader(near(tmp_path / "a")).read_many([(array, (slice(0, 5),))])
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
     finally:
         tracemalloc.stop()
@@ -442,7 +442,7 @@ def altered(array: StoredArray, **values: Any) -> StoredArray:
 
 def test_an_index_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     array = file_of(tmp_path / "a", np.arange(100), chunks=(10,), compression="gzip")
-    reader = ArrayReader(LocalBytes(tmp_path / "a"))
+    reader = ArrayReader(near(tmp_path / "a"))
     everything = (slice(None),)
     for wrong, words in (
         (altered(array, offsets=array.offsets[:5]), "does not fit its shape"),
@@ -466,7 +466,7 @@ def test_the_file_of_an_outline_must_hold_the_same_arrays(tmp_path: Path) -> Non
         altered(array, dtype="<f4"),
     ):
         with pytest.raises(InputFileError, match="another array|is damaged in"):
-            ArrayReader(LocalBytes(tmp_path / "a")).read_many([(wrong, (slice(0, 5),))])
+            ArrayReader(near(tmp_path / "a")).read_many([(wrong, (slice(0, 5),))])
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 2, 3, 1000, 1001, 1_500_001])
@@ -479,7 +479,7 @@ def test_checksums_are_those_of_hdf5(n_bytes: int, fill: int | None, tmp_path: P
         assert fletcher32(b"") == 0
         return
     array = file_of(tmp_path / "a", octets, chunks=octets.shape, fletcher32=True)
-    stored = LocalBytes(tmp_path / "a").read(int(array.offsets[0]), int(array.sizes[0]))
+    stored = near(tmp_path / "a").read(int(array.offsets[0]), int(array.sizes[0]))
     assert fletcher32(octets.tobytes()) == int.from_bytes(stored[-4:], "little")
     swapped = stored[:-4] + bytes(stored[place] for place in (-3, -4, -1, -2))
     whole, _ = decoded(swapped, [Filter.FLETCHER32], 0, n_bytes=n_bytes, itemsize=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from near_files import near
 from range_server import Fault, RangeServer
 from recording_files import LAYOUTS, make_nwbfile, make_traces, write_recording
 from refusals import refusal
@@ -21,7 +22,6 @@ from nwbswitch.analysis.access.hdf5_bytes import open_hdf5_bytes
 from nwbswitch.analysis.access.http_bytes import HttpBytes
 from nwbswitch.analysis.access.http_limits import HttpLimits
 from nwbswitch.analysis.access.http_route import Location
-from nwbswitch.analysis.access.local_bytes import LocalBytes
 from nwbswitch.analysis.access.range_file import HEAD_BYTES, TAIL_BYTES
 from nwbswitch.analysis.access.stored_dataset import stored_array
 from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
@@ -170,12 +170,12 @@ def test_a_file_that_changes_while_it_is_open(wide: Path, server: RangeServer) -
 
     with pytest.raises(InputFileError, match="changed while it was read"):
         change_far(far(server, wide))
-    with pytest.raises(InputFileError, match="changed while it was read"), open_hdf5_bytes(LocalBytes(wide)):
+    with pytest.raises(InputFileError, match="changed while it was read"), open_hdf5_bytes(near(wide)):
         wide.write_bytes(wide.read_bytes() + b"x")
 
 
 def test_an_error_of_the_caller_is_not_blamed_on_the_file(recording: Path, server: RangeServer) -> None:
-    for source in (far(server, recording), LocalBytes(recording)):
+    for source in (far(server, recording), near(recording)):
         with pytest.raises(KeyError, match="mine"), open_hdf5_bytes(source):
             raise KeyError("mine")
 
@@ -250,7 +250,7 @@ def test_an_attack_is_refused_before_samples_are_asked_for(
     with refusal(path, words), open_hdf5_bytes(source):
         pytest.fail("the file was opened")
     assert server.n_bytes < HEAD_BYTES + TAIL_BYTES + 1_000_000 < SAMPLES
-    with refusal(path, words), open_hdf5_bytes(LocalBytes(path)):
+    with refusal(path, words), open_hdf5_bytes(near(path)):
         pytest.fail("the file was opened")
 
 
@@ -305,7 +305,7 @@ def test_truncated_and_other_files(kept: int, tmp_path: Path, server: RangeServe
     with h5py.File(path, "w") as file:
         file.create_dataset("group/data", data=np.zeros((1000, 10)), chunks=(100, 10), compression="gzip")
     path.write_bytes(path.read_bytes()[:kept])
-    for source in (far(server, path), LocalBytes(path)):
+    for source in (far(server, path), near(path)):
         with refusal(path, "HDF5", InputFileError) as raised, open_hdf5_bytes(source):
             pytest.fail("the file was opened")
         assert not isinstance(raised.value, UnsafeFileError)

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from near_files import near
 
-from nwbswitch.analysis.access.local_bytes import LocalBytes
 from nwbswitch.schemas.errors import InputFileError
 
 DATA = os.urandom(100_000)
@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_ranges_come_in_order(path: Path) -> None:
-    source = LocalBytes(path)
+    source = near(path)
     assert (source.size, source.name) == (len(DATA), str(path))
     ranges = [(50, 10), (0, 5), (0, 0), (len(DATA), 0), (10, len(DATA) - 10)]
     assert source.read_many(ranges) == [DATA[start : start + length] for start, length in ranges]
@@ -33,7 +33,7 @@ def test_ranges_come_in_order(path: Path) -> None:
 def test_threads_share_a_file(path: Path, places: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not places:
         monkeypatch.delattr(os, "pread")
-    source = LocalBytes(path)
+    source = near(path)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda start: source.read(start, 100), range(0, 90_000, 77)))
     assert found == [DATA[start : start + 100] for start in range(0, 90_000, 77)]
@@ -62,7 +62,7 @@ def exchange(path: Path) -> None:
 @pytest.mark.parametrize("change", [grow, rewrite, truncate, exchange])
 def test_a_file_that_changes_is_refused(path: Path, change: object) -> None:
     assert callable(change)
-    source = LocalBytes(path)
+    source = near(path)
     assert source.read(0, 10) == DATA[:10]
     change(path)
     for _ in range(2):
@@ -71,19 +71,19 @@ def test_a_file_that_changes_is_refused(path: Path, change: object) -> None:
 
 
 def test_a_file_that_goes_away_is_refused(path: Path) -> None:
-    source = LocalBytes(path)
+    source = near(path)
     path.unlink()
     with pytest.raises(InputFileError, match="no longer there"):
         source.read(0, 10)
 
 
 def test_ranges_beyond_the_end_and_paths_that_are_no_files(path: Path) -> None:
-    source = LocalBytes(path)
+    source = near(path)
     with pytest.raises(InputFileError, match="ends early: bytes 99990 to 100010"):
         source.read(99_990, 20)
     with pytest.raises(ValueError, match="byte range"):
         source.read(-1, 20)
     with pytest.raises(InputFileError, match="not there"):
-        LocalBytes(path.with_name("none"))
+        near(path.with_name("none"))
     with pytest.raises(InputFileError, match="not a file"):
-        LocalBytes(path.parent)
+        near(path.parent)
