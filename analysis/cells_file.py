@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,17 +14,20 @@ from typing import Any
 
 import pandas as pd
 
-from nwbswitch.analysis.session_cells import SessionFacts, read_facts
+from nwbswitch.analysis.session_cells import IDENTITY, SessionFacts, read_facts
 from nwbswitch.analysis.sources import OF_SERVER, Source
+from nwbswitch.analysis.table_file import require_plausible
 from nwbswitch.schemas.drug_log import arm_name, deciding_row
-from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.files import replaced
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, NwbswitchError
+from nwbswitch.schemas.files import PARTIAL, locked, replaced
 from nwbswitch.schemas.issues import Issue, Place, Severity, issue
 from nwbswitch.schemas.tables import CELLS
 
 METADATA_KEY = b"nwbswitch"
 """Key of our record in the Parquet file's metadata."""
 PARTS_SUFFIX = ".parts"
+LOCK = "lock"
+_OURS = re.compile(rf"(?:{re.escape(PARTIAL)}[0-9a-f]{{8}}-)?[0-9a-f]{{32}}\.parquet|{LOCK}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,62 @@ class Parts:
         own = (source.asset_id, source.digest, source.version, self.stated.get(source.name, ""))
         known = "\n".join((source.name, *own, self.parameters))
         return self.folder / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.parquet"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder for this run; it goes when no session is left in it.
+
+        Raises
+        ------
+        ExistingOutputError
+            Another run has it.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.folder / LOCK))
+            except BlockingIOError:
+                problem = f"{self.folder} is in use: the same table is being measured by another run."
+                raise ExistingOutputError(f"{problem} Wait for its end, or choose another name.") from None
+            try:
+                yield
+            finally:
+                if not any(self.folder.glob("*.parquet")):
+                    self.remove()
+
+    def remove(self) -> None:
+        """Remove what measuring put there, and the folder when nothing else is in it."""
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                if _OURS.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
+            self.folder.rmdir()
+
+    def rows(self, source: Source) -> pd.DataFrame:
+        """Return the rows of a session that is there.
+
+        Raises
+        ------
+        InputFileError
+            They are damaged, or not those that its facts tell of; what is there is removed.
+        """
+        import pyarrow as pa
+
+        path = self.path(source)
+        try:
+            facts = read_facts(path)
+            require_plausible(path)
+            rows = CELLS.checked(
+                pd.read_parquet(path, page_checksum_verification=True).assign(arm="", order=0)
+            )
+        except (OSError, ValueError, MemoryError, pa.ArrowException, NwbswitchError):
+            rows = None
+        if rows is not None and len(rows) == facts.n_rows:
+            named = {tuple(each) for each in rows[[*IDENTITY, "source"]].drop_duplicates().to_numpy()}
+            if named == {(*facts.identity, source.name)}:
+                return rows
+        path.unlink(missing_ok=True)
+        problem = f"what was measured of {source.name} before is damaged and was removed."
+        raise InputFileError(path, problem, "Run the same command again.")
 
     def put(self, source: Source, content: bytes) -> None:
         """Keep a measured session."""
@@ -111,8 +172,7 @@ def session_tables(parts: Parts, kept: Sequence[tuple[Source, SessionFacts]]) ->
     """Yield the finished rows of one session after the other, so that one at a time is in memory."""
     given = arms_and_orders([facts for _, facts in kept])
     for (source, _), each in zip(kept, given, strict=True):
-        rows = pd.read_parquet(parts.path(source))
-        yield CELLS.checked(rows.assign(arm=each.arm, order=each.order))
+        yield parts.rows(source).assign(arm=each.arm, order=each.order)
 
 
 def write_cells(target: Path, tables: Iterator[pd.DataFrame], record: dict[str, Any]) -> None:
@@ -126,7 +186,7 @@ def write_cells(target: Path, tables: Iterator[pd.DataFrame], record: dict[str, 
             for frame in tables:
                 if writer is None:
                     schema = pa.Schema.from_pandas(frame, preserve_index=False)
-                    writer = pq.ParquetWriter(partial, schema, compression="zstd")
+                    writer = pq.ParquetWriter(partial, schema, compression="zstd", write_page_checksum=True)
                 writer.write_table(pa.Table.from_pandas(frame, schema=writer.schema, preserve_index=False))
             if writer is not None:
                 writer.add_key_value_metadata({METADATA_KEY: json.dumps(record).encode()})
@@ -144,13 +204,19 @@ def read_record(path: Path | str) -> dict[str, Any]:
         with pq.ParquetFile(path) as file:
             metadata: dict[bytes, bytes] = file.metadata.metadata or {}
         value = json.loads(metadata.get(METADATA_KEY, b"{}"))
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise InputFileError(path, f"is no Parquet file of ours ({str(error)[:200]}).") from error
     return value if isinstance(value, dict) else {}
 
 
 def stored_issues(record: dict[str, Any]) -> tuple[Issue, ...]:
-    """Return the findings that a cells file keeps."""
+    """Return the findings that a cells file keeps.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, AttributeError
+        They are none.
+    """
     return tuple(_issue(each) for each in record.get("issues", []))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -235,10 +234,11 @@ def _parts(target: Path | None, work: dict[str, Any], stated: dict[str, str]) ->
         with tempfile.TemporaryDirectory() as temporary:
             yield Parts(Path(temporary), known, stated)
         return
-    folder = target.with_name(target.name + PARTS_SUFFIX)
-    yield Parts(folder, known, stated)
-    if not read_record(target).get("unfinished"):
-        shutil.rmtree(folder, ignore_errors=True)
+    parts = Parts(target.with_name(target.name + PARTS_SUFFIX), known, stated)
+    with parts.held():
+        yield parts
+        if not read_record(target).get("unfinished"):
+            parts.remove()
 
 
 _Job = Outcome[Source, bytes | Unmeasured]
@@ -349,8 +349,18 @@ def _finished(target: Path, work: dict[str, Any]) -> MeasureResult | None:
     ------
     ExistingOutputError
         If it did not.
+    InputFileError
+        If what it says of its making is damaged.
     """
     ours = read_record(target)
+    try:
+        return _found_done(target, work, ours)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        problem = "is a cells table whose record of its making is damaged."
+        raise InputFileError(target, problem, "Choose another name or give --overwrite.") from error
+
+
+def _found_done(target: Path, work: dict[str, Any], ours: dict[str, Any]) -> MeasureResult | None:
     lacking = set(ours.get("unfinished", []))
     if not same_work(_without(ours.get("provenance", {}), lacking), _without(work, lacking)):
         raise ExistingOutputError(

@@ -172,7 +172,7 @@ def _packed(recording: Recording, rows: pd.DataFrame, found: list[Issue]) -> byt
         {**(table.schema.metadata or {}), FACTS_KEY: _FACTS.dump_json(facts)}
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return bytes(sink.getvalue())
 
 
@@ -190,5 +190,5 @@ def read_facts(path: Path) -> SessionFacts:
     try:
         metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
         return _FACTS.validate_json(metadata.get(FACTS_KEY, b""))
-    except (OSError, ValueError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, RecursionError, pa.ArrowException) as error:
         raise InputFileError(path, f"is no measured session ({str(error)[:200]}).") from error

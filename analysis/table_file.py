@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.errors import InputFileError, UnsafeFileError
 from nwbswitch.schemas.files import replaced
 
 MAX_TEXT_BYTES = 2 << 30
+MIN_SUSPECT_BYTES = 2 << 30
+MAX_RATIO = 2000
+"""Values in memory to bytes in the file; of spikes, where most columns are constant, some hundred."""
 _MISSING = ["", "#N/A", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 
 
@@ -41,11 +44,12 @@ def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
         raise InputFileError(path, "a text table of more than 2 GiB.", "Convert it to Parquet first.")
     try:
         if suffix == ".parquet":
-            frame = pd.read_parquet(path)
+            require_plausible(path)
+            frame = pd.read_parquet(path, page_checksum_verification=True)
         else:
             frame = _read_text(path, sep="," if suffix == ".csv" else "\t", text=frozenset(text))
-    except (ValueError, OSError, UnicodeDecodeError, pd.errors.EmptyDataError) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, OSError, MemoryError, UnicodeDecodeError, pd.errors.EmptyDataError) as error:
+        reason = str(error).partition("\n")[0]
         raise InputFileError(path, f"cannot be read as {suffix[1:].upper()} ({reason}).") from error
     if frame.empty:
         raise InputFileError(path, "the table has no rows.")
@@ -53,6 +57,27 @@ def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
         for name in _text_columns(frame):
             frame[name] = frame[name].map(_as_written)
     return frame
+
+
+def require_plausible(path: Path) -> None:
+    """Raise when a Parquet file states far more rows than can be in it: they would be made in memory.
+
+    Raises
+    ------
+    UnsafeFileError
+        It does.
+    OSError, ValueError
+        It is none.
+    """
+    import pyarrow.parquet as pq
+
+    found = pq.read_metadata(path)
+    n_bytes = 8 * found.num_rows * found.num_columns
+    if n_bytes > max(MIN_SUSPECT_BYTES, MAX_RATIO * path.stat().st_size):
+        problem = (
+            f"states {found.num_rows} rows of {found.num_columns} columns in {path.stat().st_size} bytes."
+        )
+        raise UnsafeFileError(path, problem)
 
 
 def _read_text(path: Path, *, sep: str, text: frozenset[str]) -> pd.DataFrame:
