@@ -325,7 +325,10 @@ def _plain(row: LoggedAdministration) -> Administration:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    return fnmatchcase(name, pattern) or fnmatchcase(name, f"*/{pattern}")
+    """Return whether a pattern fits the end of a name; no wildcard reaches beyond its folder."""
+    wanted, parts = pattern.split("/"), name.split("/")
+    ends = parts[-len(wanted) :]
+    return len(ends) == len(wanted) and all(map(fnmatchcase, ends, wanted))
 
 
 def proposal(name: str, stated: Mapping[str, Any]) -> str:

@@ -192,6 +192,27 @@ def test_what_is_stated_travels_to_other_processes_and_has_a_digest(load):
     assert digests[0] == load(WHOLE).for_source(names[0]).digest
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("*ket*.nwb", "ket-study/sub-1_ses-ket.nwb", True),
+        ("*ket*.nwb", "ket-study/sub-1_ses-sal.nwb", False),
+        ("*ket*.nwb", "sub-1_ses-ket/sal.nwb", False),
+        ("sub-1/*", "a/sub-1/b.nwb", True),
+        ("sub-1/*", "a/sub-1/b/c.nwb", False),
+        ("sub-1/b.nwb", "xsub-1/b.nwb", False),
+        ("dandi:000123*/sub-?/*", "dandi:000123@draft/sub-1/b.nwb", True),
+        ("*000123@draft/sub-1/b.nwb", "dandi:000123@draft/sub-1/b.nwb", True),
+        ("/data/b.nwb", "/data/b.nwb", True),
+        ("a/b.nwb", "b.nwb", False),
+        ("*", "https://example.org/x/b.nwb", True),
+    ],
+)
+def test_patterns_fit_the_ends_of_names_folder_by_folder(load, pattern, name, fits):
+    stated = load(f"sources: [{{match: '{pattern}', dataset: x}}]").for_source(name)
+    assert (stated.dataset == "x") is fits
+
+
 def test_a_proposal_is_yaml_for_one_source_that_must_be_completed(load, tmp_path):
     windows = [{"window": "baseline", "start_s": FILL_IN, "stop_s": 10.0}]
     text = proposal("lab/a [1]: x.nwb", {"windows": windows}).partition("\n")[2]
