@@ -3,10 +3,10 @@
 Run: ``python benchmarks/remote_vs_pynwb.py [--sessions 40] [--layouts nwbswitch pynwb ...]``. Needs the
 package remfile, neuroconv for its layout, and 70 to 105 MB of disk for each of the different files.
 
-Every session has 300 neurons, 36,000 frames at 20 Hz of fluorescence and neuropil, ROI masks, a drug log, two
-windows of 10 minutes, and what else labs record (running, pupil, pose, trials, images). A server in a process
+Every session has 300 neurons, 36,000 frames of fluorescence and neuropil, ROI masks, a drug log, two windows
+of 10 minutes, and what else labs record (running, pupil, pose, trials, images). A server in a process
 of its own answers after 50 ms. All ways read the drug log and the windows from the file, and then
-fluorescence and neuropil in both windows. Times are those of all sessions divided by their number, without
+the traces of the profile in both windows. Times are those of all sessions divided by their number, without
 imports; those with remfile one by one are taken from the first sessions. What the windows need are the stored
 chunks that they touch, or their frames in arrays without chunks.
 """
@@ -42,9 +42,8 @@ from nwbswitch.analysis.access.stored_dataset import stored_array
 from nwbswitch.analysis.reading.recording import open_recording
 from nwbswitch.analysis.sources import Source
 
-N_FRAMES, N_ROIS, RATE_HZ, MINUTES, GAP_S = 36_000, 300, 20.0, 10.0, 60.0
+N_FRAMES, N_ROIS, MINUTES, GAP_S = 36_000, 300, 10.0, 60.0
 FLUORESCENCE = "processing/ophys/Fluorescence"
-SERIES = ("RoiResponseSeries", "Neuropil")
 LATENCY_S = 0.05
 PROCESSES = 8
 
@@ -61,12 +60,26 @@ class Session:
     etag: str
 
 
-def frames(start_s: float, stop_s: float) -> slice:
-    """Return the frames of a window."""
-    return slice(math.ceil(start_s * RATE_HZ - 1e-6), math.ceil(stop_s * RATE_HZ - 1e-6))
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much of a session the windows need."""
+
+    rate_hz: float
+    series: tuple[str, ...]
+
+    def frames(self, start_s: float, stop_s: float) -> slice:
+        """Return the frames of a window."""
+        return slice(math.ceil(start_s * self.rate_hz - 1e-6), math.ceil(stop_s * self.rate_hz - 1e-6))
 
 
-def by_pynwb(session: Session) -> Arrays:
+PROFILES = {
+    "light": Profile(10.0, ("RoiResponseSeries",)),
+    "heavy": Profile(20.0, ("RoiResponseSeries", "Neuropil")),
+}
+"""An hour at 10 Hz of which fluorescence is read, and half an hour at 20 Hz with neuropil: 14 and 58 MB."""
+
+
+def by_pynwb(session: Session, *, profile: Profile) -> Arrays:
     """Read with pynwb over remfile."""
     import remfile
 
@@ -77,12 +90,12 @@ def by_pynwb(session: Session) -> Arrays:
         nwb = io.read()
         assert nwb.events["drug_administrations"].to_dataframe()["substance"][0] == "ketamine"
         epochs = nwb.intervals["analysis_epochs"].to_dataframe()
-        windows = [frames(*span) for span in epochs[["start_time", "stop_time"]].to_numpy()]
+        windows = [profile.frames(*span) for span in epochs[["start_time", "stop_time"]].to_numpy()]
         fluorescence = nwb.processing["ophys"]["Fluorescence"]
-        return [fluorescence[name].data[window] for name in SERIES for window in windows]
+        return [fluorescence[name].data[window] for name in profile.series for window in windows]
 
 
-def by_h5py(session: Session) -> Arrays:
+def by_h5py(session: Session, *, profile: Profile) -> Arrays:
     """Read with h5py over remfile, where everything is known to be."""
     import remfile
 
@@ -90,23 +103,20 @@ def by_h5py(session: Session) -> Arrays:
         assert file["events/drug_administrations/substance"][0] == b"ketamine"
         epochs = file["intervals/analysis_epochs"]
         starts, stops = epochs["start_time"][()], epochs["stop_time"][()]
-        windows = [frames(*span) for span in zip(starts, stops, strict=True)]
-        return [file[f"{FLUORESCENCE}/{name}/data"][window] for name in SERIES for window in windows]
+        windows = [profile.frames(*span) for span in zip(starts, stops, strict=True)]
+        return [file[f"{FLUORESCENCE}/{name}/data"][window] for name in profile.series for window in windows]
 
 
-def by_us(session: Session, *, cache: CacheSettings | None) -> Arrays:
+def by_us(session: Session, *, profile: Profile, cache: CacheSettings | None) -> Arrays:
     """Read as `nwbswitch measure` does."""
     source = Source(session.name, url=session.url, digest=f"version:{session.etag}", size=session.size)
     with open_recording(source, cache=cache.open() if cache else None) as recording:
         [plane] = recording.outline.planes
         assert recording.outline.administrations[0].substance == "ketamine"
         assert plane.neuropil is not None
-        windows = [frames(window.start_s, window.stop_s) for window in recording.outline.windows]
-        parts = [
-            (trace.array, (window, slice(0, N_ROIS)))
-            for trace in (plane.traces, plane.neuropil)
-            for window in windows
-        ]
+        traces = (plane.traces, plane.neuropil)[: len(profile.series)]
+        windows = [profile.frames(window.start_s, window.stop_s) for window in recording.outline.windows]
+        parts = [(trace.array, (window, slice(0, N_ROIS))) for trace in traces for window in windows]
         return recording.arrays.read_many(parts)
 
 
@@ -127,25 +137,25 @@ def drop(read: Callable[[Session], Arrays], session: Session) -> None:
     read(session)
 
 
-def make_files(folder: Path, layout: str, n_different: int) -> list[Path]:
+def make_files(folder: Path, layout: str, n_different: int, profile: Profile) -> list[Path]:
     """Write recordings that differ in their samples."""
     paths = []
     for seed in range(n_different):
         traces = make_traces(N_FRAMES, N_ROIS, seed=seed)
         nwbfile = make_nwbfile(
-            traces, rate_hz=RATE_HZ, minutes=MINUTES, gap_s=GAP_S, session=f"s{seed}", is_rich=True
+            traces, rate_hz=profile.rate_hz, minutes=MINUTES, gap_s=GAP_S, session=f"s{seed}", is_rich=True
         )
         paths.append(write_recording(folder / f"{layout}-{seed}.nwb", nwbfile, layout))
     return paths
 
 
-def needed_bytes(path: Path) -> int:
+def needed_bytes(path: Path, profile: Profile) -> int:
     """Return the stored bytes of what the windows touch."""
-    middle_s, span_s = N_FRAMES / RATE_HZ / 2, 60 * MINUTES
-    windows = [frames(middle_s - GAP_S - span_s, middle_s - GAP_S)]
-    windows.append(frames(middle_s + GAP_S, middle_s + GAP_S + span_s))
+    middle_s, span_s = N_FRAMES / profile.rate_hz / 2, 60 * MINUTES
+    windows = [profile.frames(middle_s - GAP_S - span_s, middle_s - GAP_S)]
+    windows.append(profile.frames(middle_s + GAP_S, middle_s + GAP_S + span_s))
     with h5py.File(path) as file:
-        arrays = [stored_array(file[f"{FLUORESCENCE}/{name}/data"]) for name in SERIES]
+        arrays = [stored_array(file[f"{FLUORESCENCE}/{name}/data"]) for name in profile.series]
     return sum(_touched_bytes(array, windows) for array in arrays)
 
 
@@ -191,8 +201,10 @@ def _nothing(_: int) -> None:
 
 def compare(layout: str, options: argparse.Namespace, folder: Path) -> None:
     """Run all ways on one layout and print their rows."""
-    paths = make_files(folder, layout, options.different)
-    needed_mb = needed_bytes(paths[0]) / 1e6
+    profile = PROFILES[options.profile]
+    paths = make_files(folder, layout, options.different, profile)
+    needed_mb = needed_bytes(paths[0], profile) / 1e6
+    pynwb_, h5py_, ours = (partial(each, profile=profile) for each in (by_pynwb, by_h5py, by_us))
     fresh = [CacheSettings(folder / f"cache-{number}") for number in range(4)]
     with served_folder(folder, latency_s=LATENCY_S) as served:
         sessions = served_sessions(folder, served, paths, options.sessions)
@@ -200,21 +212,21 @@ def compare(layout: str, options: argparse.Namespace, folder: Path) -> None:
         for cache in fresh[2:]:
             for session in sessions:
                 outlined(session, cache=cache)
-        expected = checksums(by_pynwb, few[0])
-        for read in (by_h5py, partial(by_us, cache=None), partial(by_us, cache=CacheSettings(folder / "c"))):
+        expected = checksums(pynwb_, few[0])
+        for read in (h5py_, partial(ours, cache=None), partial(ours, cache=CacheSettings(folder / "c"))):
             for _ in range(2):
                 if checksums(read, few[0]) != expected:
                     raise SystemExit(f"{layout}: {read} reads other numbers than pynwb.")
         base_ms = math.nan
         for label, read, listed, processes in (
-            ("pynwb, remfile", by_pynwb, few, 1),
-            ("pynwb, remfile", by_pynwb, sessions, PROCESSES),
-            ("h5py, remfile", by_h5py, few, 1),
-            ("nwbswitch, first time", partial(by_us, cache=fresh[0]), sessions, 1),
-            ("nwbswitch, first time", partial(by_us, cache=fresh[1]), sessions, PROCESSES),
-            ("nwbswitch, outlines kept", partial(by_us, cache=fresh[2]), sessions, 1),
-            ("nwbswitch, outlines kept", partial(by_us, cache=fresh[3]), sessions, PROCESSES),
-            ("nwbswitch, all kept", partial(by_us, cache=fresh[3]), sessions, PROCESSES),
+            ("pynwb, remfile", pynwb_, few, 1),
+            ("pynwb, remfile", pynwb_, sessions, PROCESSES),
+            ("h5py, remfile", h5py_, few, 1),
+            ("nwbswitch, first time", partial(ours, cache=fresh[0]), sessions, 1),
+            ("nwbswitch, first time", partial(ours, cache=fresh[1]), sessions, PROCESSES),
+            ("nwbswitch, outlines kept", partial(ours, cache=fresh[2]), sessions, 1),
+            ("nwbswitch, outlines kept", partial(ours, cache=fresh[3]), sessions, PROCESSES),
+            ("nwbswitch, all kept", partial(ours, cache=fresh[3]), sessions, PROCESSES),
         ):
             ms, requests, mb = timed(read, listed, served, processes)
             base_ms = ms if math.isnan(base_ms) else base_ms
@@ -234,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--few", type=int, default=10, help="sessions for remfile one by one")
     parser.add_argument("--different", type=int, default=8, help="different files behind them")
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
+    parser.add_argument("--profile", choices=list(PROFILES), default="light")
     options = parser.parse_args(arguments)
     print("| layout | by | processes | ms | times faster | requests | MB | bytes / needed |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
