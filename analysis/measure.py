@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
@@ -132,6 +132,8 @@ def measure(
         If ``out``, or the table of clocks beside it, holds other work and ``overwrite`` is false.
     IssuesError
         If no session at all could be measured.
+    ValueError
+        For a choice that is not known, and a number out of its range.
     InputFileError
         If ``sources`` name no NWB file, or an override is not as it must be.
     """
@@ -145,6 +147,8 @@ def measure(
         calcium=calcium or CalciumModel(),
         max_shift_um=max_shift_um,
     )
+    if modality not in get_args(Modality):
+        raise ValueError(f"modality must be {', '.join(get_args(Modality))}, not {modality!r}")
     target = _target(out)
     settled = load_overrides(overrides) if isinstance(overrides, Path | str) else overrides
     inputs = _identified(find_sources(sources, instance=instance))

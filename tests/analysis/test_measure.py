@@ -260,6 +260,11 @@ def test_a_file_under_two_data_sets_counts_once(study):
     assert again.place.file == str(copy)
 
 
+def test_an_unknown_modality_is_a_wrong_argument(study):
+    with pytest.raises(ValueError, match="modality must be calcium, spikes, all, not 'ca'"):
+        measure(study, modality="ca")
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
