@@ -155,22 +155,52 @@ def unusable(path: Path, error: sqlite3.DatabaseError) -> InputFileError:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # What a file that came from elsewhere defines must do nothing but hold values.
+    connection.execute("PRAGMA trusted_schema = OFF")
     version = _version(connection, path)
     # On some network file systems there is no write-ahead log; SQLite then keeps its rollback journal.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("PRAGMA foreign_keys = ON")
-    if version == CATALOGUE_VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
+    if version != CATALOGUE_VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have been faster.
+            _bring_up_to_date(connection, _version(connection, path))
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    _require_tables(connection, path)
+
+
+def _require_tables(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a catalogue with other tables, or with triggers and views, which could change what is kept."""
+    model = sqlite3.connect(":memory:")
     try:
-        # Another process may have been faster.
-        _bring_up_to_date(connection, _version(connection, path))
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+        _run(model, TABLES)
+        wanted, held = (_defined(each) for each in (model, connection))
+    finally:
+        model.close()
+    if set(wanted) != set(held) or any(not columns <= held[name] for name, columns in wanted.items()):
+        problem = "is no catalogue as nwbswitch makes it: its tables are others."
+        raise InputFileError(path, problem, f"Remove it. {_OTHER}")
+
+
+def _defined(connection: sqlite3.Connection) -> dict[tuple[str, str], set[tuple[object, ...]]]:
+    """Return the columns of everything that a database defines, by its kind and name."""
+    found = connection.execute(
+        "SELECT type, name FROM sqlite_master WHERE type != 'index' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
+    return {
+        (kind, name): set(
+            connection.execute(
+                'SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)', (name,)
+            ).fetchall()
+        )
+        for kind, name in found
+    }
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from pydantic import ValidationError
 
 from nwbswitch.analysis.access.byte_cache import VARIABLE, cache_folder, user_cache
 from nwbswitch.analysis.catalogue.schema import open_catalogue, unusable
@@ -54,6 +57,9 @@ class Catalogue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if isinstance(error, ValidationError | json.JSONDecodeError):
+            problem = "is a damaged catalogue: it holds values that nwbswitch never writes."
+            raise InputFileError(self.path, problem, "Remove it, or name another file.") from error
 
     def close(self) -> None:
         """Close the file."""
