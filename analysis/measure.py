@@ -270,7 +270,9 @@ def _sorted_out(
             issues += outcome.value.issues
         else:
             facts = parts.facts(source)
-            assert facts is not None
+            if facts is None:
+                problem = "what was measured of it went away before it was joined with the rest."
+                raise InputFileError(source.name, problem, "Run the same command again.")
             measured.append((source, facts))
             issues += facts.issues
     kept, twice = one_of_each(measured)

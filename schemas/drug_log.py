@@ -111,13 +111,15 @@ def repeated(row: Administration, repeats: int, every_h: float | None) -> tuple[
     Raises
     ------
     ValueError
-        For repeats that are not 1 to `MAX_REPEATS`, or without a positive interval between them.
+        For repeats that are not 1 to `MAX_REPEATS`, or without a positive interval between them that ends.
     """
     if not 1 <= repeats <= MAX_REPEATS:
         raise ValueError(f"repeats is {repeats}, expected 1 to {MAX_REPEATS}")
     if repeats > 1 and not (every_h is not None and 0 < every_h < math.inf):
         raise ValueError("repeats needs every_h, the hours from one administration to the next")
     step_s = 3600 * (every_h or 0.0)
+    if not math.isfinite(row.timestamp_s + step_s * repeats):
+        raise ValueError(f"every_h is {every_h}, hours from one administration to the next")
     return tuple(
         row.model_copy(update={"timestamp_s": row.timestamp_s + step_s * index}) for index in range(repeats)
     )

@@ -16,7 +16,7 @@ from nwbswitch.analysis.reading.columns import MAX_ROWS, Table
 from nwbswitch.analysis.reading.depths import depths_of
 from nwbswitch.analysis.reading.event_tables import event_points
 from nwbswitch.analysis.reading.neurons import report_unstated, tracking_ids
-from nwbswitch.analysis.reading.observed import observed_rows, recorded_span, session_end_s
+from nwbswitch.analysis.reading.observed import MAX_INTERVALS, observed_rows, recorded_span, session_end_s
 from nwbswitch.analysis.reading.outline import NeuronTable, PointKind, Points
 from nwbswitch.analysis.reading.point_times import TimesSeen, look_at_times
 from nwbswitch.analysis.reading.ragged import ragged_ends
@@ -34,6 +34,8 @@ UNITS_TYPE = "Units"
 MAX_TIMES = 1 << 36
 LONGEST_S = 30 * 86_400.0
 """Times beyond this are no seconds of one recording session."""
+UNSTATED_S = 12 * 3600.0
+"""Where nothing says when the session ended, times beyond this are rather in ms."""
 TOO_LATE = 20.0
 """Times this many times later than the end of the session are in another unit."""
 
@@ -172,15 +174,16 @@ class _Units:
 
     def _unit_s(self, table: Table, times: h5py.Dataset, seen: TimesSeen) -> float | None:
         """Return 1 where times are in s, or None with a finding where they are hardly so."""
-        latest_s = session_end_s(self.nwb)
+        latest_s = self._latest_s()
+        most_s = UNSTATED_S if math.isnan(latest_s) else TOO_LATE * max(latest_s, 60.0)
         reason = ""
         if times.dtype.kind in "iu":
             reason = f"are whole numbers ({times.dtype})"
         elif seen.all_whole:
             reason = "are all whole numbers"
-        elif seen.last > LONGEST_S or seen.last > TOO_LATE * max(latest_s, 60.0):
-            reason = f"go on to {seen.last:g}"
-            reason += f", while the session ends at {latest_s:g} s" if seen.last < LONGEST_S else ""
+        elif seen.last > min(LONGEST_S, most_s):
+            ends = "nothing says when the session ends" if math.isnan(latest_s) else ""
+            reason = f"go on to {seen.last:g}, while {ends or f'the session ends at {latest_s:g} s'}"
         if not reason:
             return 1.0
         rate_hz = self._sampling_rate_hz(table, times)
@@ -190,6 +193,21 @@ class _Units:
         remedy = proposal(self.name, stated)
         table.find("unclear-value", problem + hint, column="spike_times", remedy=remedy)
         return None
+
+    def _latest_s(self) -> float:
+        """Return when the session ended, by the units' own intervals too where those end earlier."""
+        stored = dataset_at(self.group, "obs_intervals")
+        ends = [session_end_s(self.nwb)]
+        is_pairs = stored is not None and stored.ndim == 2 and stored.shape[1] == 2
+        if (
+            stored is not None
+            and is_pairs
+            and stored.dtype.kind in "iuf"
+            and stored.shape[0] <= MAX_INTERVALS
+        ):
+            stops = stored[:, 1].astype(np.float64)
+            ends.append(float(stops[np.isfinite(stops)].max(initial=-math.inf)))
+        return min((each for each in ends if math.isfinite(each)), default=math.nan)
 
     def _sampling_rate_hz(self, table: Table, times: h5py.Dataset) -> float | None:
         """Return a sampling rate that the file states, as a hint."""

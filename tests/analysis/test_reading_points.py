@@ -477,3 +477,21 @@ def test_tables_as_pynwb_writes_them(tmp_path):
     assert points.neurons.depth_um == (120.0,) * 3
     assert (points.observed_start_s, points.observed_stop_s) == ((0.0,), (9.0,))
     assert _codes(found) == ["unclear-region"]
+
+
+@pytest.mark.parametrize("obs_end", [None, 60.0, 60_000.0])
+def test_spikes_in_ms_are_asked_about_where_nothing_says_when_the_session_ended(nwb, obs_end):
+    spikes = [np.sort(np.random.default_rng(n).uniform(0, 60_000, 300)) for n in range(3)]
+    units = bare_nwb.add_units(nwb, spikes)
+    if obs_end:
+        units["obs_intervals"] = np.array([[0.0, obs_end]] * 3)
+        units["obs_intervals_index"] = [1, 2, 3]
+    points, found = _find(nwb)
+    if obs_end == 60_000.0:
+        assert len(points) == 1, "its intervals are in the same unit, and 17 hours may be"
+        return
+    assert points == ()
+    assert _codes(found) == ["unclear-value"]
+    assert "points_unit_s: FILL IN" in found[0].remedy
+    (points,), _ = _find(nwb, unit_s=0.001)
+    assert points.conversion_s == 0.001
