@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ PLANE_TYPES = frozenset({"ImagingPlane", "PlanarImagingSpace", "VolumetricImagin
 PIXEL_UM = (0.02, 200.0)
 """Sizes of pixels between which the unit of a file is believed."""
 MAX_RATE_HZ = 20_000.0
+MAX_SHOWN = 5
+"""Words that are told one by one; a column may hold another one in each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +206,19 @@ class _Reader:
         problem = f"A pixel of {shown} {unit or 'of no unit'} is not believed; shifts of frames have no size."
         self.find("unclear-value", problem, field="grid_spacing", remedy="Mend its unit in the file.")
         return None
+
+
+def report_structures(
+    structures: Iterable[Structure], *, found: list[Issue], place: Place, name: str
+) -> None:
+    """Do what `report_structure` does for several; of many, the first ones and their number are told."""
+    each_found: list[Issue] = []
+    for structure in structures:
+        report_structure(structure, found=each_found, place=place, name=name)
+    found += each_found[:MAX_SHOWN]
+    if len(each_found) > MAX_SHOWN:
+        problem = f"So it is with {len(each_found) - MAX_SHOWN} further words for areas."
+        found.append(issue("unclear-region", problem, place=place))
 
 
 def report_structure(structure: Structure, *, found: list[Issue], place: Place, name: str) -> None:

@@ -12,7 +12,7 @@ from nwbswitch.analysis.reading.acceptance import ROI_FLAGS, accepted_rows
 from nwbswitch.analysis.reading.cell_types import cell_types, propose_cell_type, report_markers
 from nwbswitch.analysis.reading.columns import Column, Table, first_lines
 from nwbswitch.analysis.reading.depths import depths_of
-from nwbswitch.analysis.reading.imaging import ImagingFacts, imaging_facts, report_structure
+from nwbswitch.analysis.reading.imaging import ImagingFacts, imaging_facts, report_structures
 from nwbswitch.analysis.reading.outline import NeuronTable
 from nwbswitch.analysis.reading.regions import Structure, structure_in
 from nwbswitch.analysis.reading.subjects import stated_species
@@ -151,10 +151,8 @@ def neuron_places(table: Table, default: Structure, *, species: str) -> tuple[St
     words = [next((each for each in row if each), "") for row in zip(*stated, strict=True)]
     words = words or [""] * table.n_rows
     known = {each: structure_in(each, species=species) for each in dict.fromkeys(words)}
-    for each in known.values():
-        report_structure(
-            each, found=table.found, place=table.place(columns[0].name if columns else ""), name=table.source
-        )
+    place = table.place(columns[0].name if columns else "")
+    report_structures(known.values(), found=table.found, place=place, name=table.source)
     layers = _layers(table)
     places = []
     for word, layer in zip(words, layers, strict=True):

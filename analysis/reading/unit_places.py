@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nwbswitch.analysis.reading.columns import MAX_ROWS, Table
-from nwbswitch.analysis.reading.imaging import report_structure
+from nwbswitch.analysis.reading.imaging import report_structures
 from nwbswitch.analysis.reading.neurons import neuron_places
 from nwbswitch.analysis.reading.ragged import ragged_ends
 from nwbswitch.analysis.reading.regions import UNKNOWN, Structure, structure_in
@@ -114,11 +114,8 @@ def _by_groups(table: Table, species: str) -> list[Structure]:
 def _structures(table: Table, words: Iterable[str], species: str, *, place: str) -> dict[str, Structure]:
     """Return the structure of each different word; report those that are none."""
     found = {each: structure_in(each, species=species) for each in dict.fromkeys(words)}
-    unclear = [
-        each for each in found.values() if not (each.is_known or each.is_foreign) and each.region != UNKNOWN
-    ]
-    for each in unclear[:5]:
-        report_structure(each, found=table.found, place=Place(table.source, item=place), name=table.source)
+    where = Place(table.source, item=place)
+    report_structures(found.values(), found=table.found, place=where, name=table.source)
     return found
 
 

@@ -9,12 +9,23 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from bare_nwb import TEXT, add_table, typed
-from small_recording import MEASURED_BLOCK_S, N_FRAMES, TRACES, WINDOWS, replaced, small_recording, stamped
+from bare_nwb import TEXT, add_column, add_table, typed
+from small_recording import (
+    CELLS,
+    MEASURED_BLOCK_S,
+    N_FRAMES,
+    TRACES,
+    WINDOWS,
+    replaced,
+    small_recording,
+    stamped,
+)
 
 from nwbswitch.analysis.activity import blocks
 from nwbswitch.analysis.measure import measure
+from nwbswitch.analysis.reading.recording import open_recording
 from nwbswitch.schemas.errors import IssuesError, NwbswitchError
+from nwbswitch.schemas.issues import Issue
 
 Edit = Callable[[h5py.File], None]
 TIMES = np.arange(N_FRAMES) / 10
@@ -39,6 +50,11 @@ def reasons(path: Path, **options: object) -> dict[str, str]:
     except IssuesError as error:
         issues = error.issues
     return {each.code: each.message for each in issues}
+
+
+def open_issues(path: Path) -> tuple[Issue, ...]:
+    with open_recording(path) as recording:
+        return recording.outline.issues
 
 
 def last(stamps: np.ndarray, value: float) -> np.ndarray:
@@ -203,3 +219,21 @@ def test_words_where_numbers_should_be(path: Path) -> None:
             shape = file[place].shape
             replaced(file, place, np.full(shape, "soon", dtype=object), dtype=TEXT)
         assert reasons(other)
+
+
+def test_a_word_for_every_neuron_is_told_in_few_findings(path: Path) -> None:
+    n = 3000
+    with h5py.File(path, "r+") as file:
+        replaced(file, f"{TRACES}/data", np.zeros((60, n), "f4"))
+        replaced(file, f"{TRACES}/rois", np.arange(n))
+        for table in (CELLS, "units"):
+            for name in list(file[table]):
+                if name not in ("imaging_plane", "spike_times", "spike_times_index"):
+                    del file[f"{table}/{name}"]
+            file[f"{table}/id"] = np.arange(n)
+            add_column(file[table], "brain_region", [f"area {number} of nowhere" for number in range(n)])
+        replaced(file, "units/spike_times", np.arange(n) / 100)
+        replaced(file, "units/spike_times_index", np.arange(1, n + 1))
+    found = open_issues(path)
+    assert 5 <= sum(each.code == "unclear-region" for each in found) <= 15
+    assert len(found) < 40
