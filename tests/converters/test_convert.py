@@ -387,13 +387,11 @@ def test_a_failure_is_told_once_and_without_repeating_the_session(
     first = study.sessions[0]
     far = first.model_copy(update={"epochs": (Epoch(window="baseline", start_s=0, stop_s=99),)})
     result = convert(study.model_copy(update={"sessions": (far,)}), tmp_path / "out")
-    why = (
-        "baseline [0, 99] s reaches beyond the recording [0, 60] s. "
-        "Correct the window, the clock offset or the frame rate."
-    )
+    what = "baseline [0, 99] s reaches beyond the recording [0, 60] s."
+    why = f"{what} Correct the window, the clock offset or the frame rate."
     assert result.sessions[0].reason == why
     assert result.summary().splitlines()[1:] == [f"failed: m1/day1: {why} [epoch-outside-recording]"]
-    assert capsys.readouterr().err == f"convert 1/1 m1/day1: FAILED {why}\n"
+    assert capsys.readouterr().err == f"convert 1/1 m1/day1: FAILED {what}\n"
 
 
 def test_zarr_folders_are_made_resumed_and_not_taken_for_something_to_publish(
