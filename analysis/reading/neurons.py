@@ -156,8 +156,8 @@ def neuron_places(table: Table, default: Structure, *, species: str) -> tuple[St
     layers = _layers(table)
     places = []
     for word, layer in zip(words, layers, strict=True):
-        place = known[word] if word else default
-        places.append(Structure(place.region, layer or place.layer, place.stated, place.candidates))
+        found = known[word] if word else default
+        places.append(Structure(found.region, layer or found.layer, found.stated, found.candidates))
     return tuple(places)
 
 
