@@ -23,6 +23,8 @@ Matrix = Literal["traces", "neuropil", "deconvolved"]
 MATRICES: tuple[Matrix, ...] = ("traces", "neuropil", "deconvolved")
 MAX_BYTES = 2 << 30
 """What is handed over without being asked for twice: 2 GiB."""
+MAX_TEXT_BYTES = 64 << 20
+"""Of one column of texts, all as wide as the longest."""
 
 Rois = Literal["all", "accepted"] | Collection[int]
 Rows = NDArray[np.int64]
@@ -171,7 +173,13 @@ def wanted_matrices(plane: Plane, choice: Choice) -> dict[Matrix, Trace]:
 
 def neuron_columns(neurons: NeuronTable, rows: Rows) -> dict[str, NDArray[Any]]:
     """Return what is known of these rows, one array (n,) for each fact: accepted, cell_type, region, ..."""
-    return {each.name: np.asarray(getattr(neurons, each.name))[rows] for each in fields(NeuronTable)}
+    return {each.name: _array(getattr(neurons, each.name))[rows] for each in fields(NeuronTable)}
+
+
+def _array(values: tuple[Any, ...]) -> NDArray[Any]:
+    """Return values as an array; texts as objects where one that is long would make all of them wide."""
+    widest = max((len(each) for each in values if isinstance(each, str)), default=0)
+    return np.array(values, dtype=object if 4 * widest * len(values) > MAX_TEXT_BYTES else None)
 
 
 def check_size(sizes: Mapping[str, int], max_bytes: int) -> None:
