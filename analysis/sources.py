@@ -65,6 +65,8 @@ class Source:
     ``version:`` and what its server calls it. Empty until it is known (`with_digest`)."""
     size: int | None = None
     """Bytes, where known."""
+    changed_ns: int | None = None
+    """Time of the last change of a file on disk whose digest is known: it is read as it was then, or not."""
     is_zarr: bool = False
     """Whether it is stored as Zarr: such a source is listed, and refused when it is opened."""
 
@@ -131,7 +133,12 @@ def open_source(source: Source) -> ByteSource:
     if source.is_zarr:
         raise IssuesError([unreadable_zarr(source.name)])
     if source.path is not None:
-        return LocalBytes(source.path)
+        near = LocalBytes(source.path)
+        if source.changed_ns not in (None, near.changed_ns):
+            near.close()
+            problem, remedy = "changed since its digest was computed.", "Run the same command again."
+            raise InputFileError(source.path, problem, remedy)
+        return near
     return HttpBytes(_place(source), name=source.name, size=source.size)
 
 
@@ -154,7 +161,9 @@ def with_digest(source: Source, *, before: Callable[[int], None] = lambda n_byte
     """
     if source.digest or source.is_zarr or (source.path is not None and not source.path.is_file()):
         return source
-    return replace(source, digest=digest_of(source, before=before))
+    stamp = None if source.path is None else file_stamp(source.path)
+    digest = digest_of(source, before=before)
+    return replace(source, digest=digest, changed_ns=None if stamp is None else stamp[2])
 
 
 def digest_of(source: Source, *, before: Callable[[int], None] = lambda n_bytes: None) -> str:
@@ -301,4 +310,6 @@ def _named_apart(sources: Iterable[Source]) -> Iterator[Source]:
 
 def _known(source: Source, digests: Mapping[FileStamp, str]) -> Source:
     stamp = None if source.path is None else file_stamp(source.path)
-    return source if stamp is None else replace(source, digest=digests.get(stamp, ""))
+    if stamp is None or stamp not in digests:
+        return source
+    return replace(source, digest=digests[stamp], changed_ns=stamp[2])

@@ -44,6 +44,11 @@ class LocalBytes:
         """Length of the file, bytes."""
         return self._stamp[0]
 
+    @property
+    def changed_ns(self) -> int:
+        """Time of its last change."""
+        return self._stamp[1]
+
     def read(self, offset: int, length: int) -> bytes:
         """Return exactly ``length`` bytes from ``offset``."""
         return self.read_many([(offset, length)])[0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,6 +263,26 @@ def test_a_file_that_changes_while_its_digest_is_computed_is_refused(tmp_path: P
     with pytest.raises(InputFileError, match="changed while it was read"):
         digest_of(source, before=change)
     assert digest_of(source) == hashlib.sha256(b"second, and longer").hexdigest()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_file_that_changes_after_its_digest_was_computed_is_not_read_under_it(
+    tmp_path: Path, known: bool
+) -> None:
+    path = tmp_path / "a.nwb"
+    path.write_bytes(b"first")
+    stamp = file_stamp(path)
+    assert stamp is not None
+    if known:
+        (source,) = find_sources(path, known_digests={stamp: "ab"})
+    else:
+        source = with_digest(find_sources(path)[0])
+    open_source(source).close()
+    path.write_bytes(b"other")
+    os.utime(path, ns=(0, stamp[2] + 1))
+    with pytest.raises(InputFileError, match="changed since its digest"):
+        open_source(source)
+    open_source(find_sources(path)[0]).close()
 
 
 def test_a_missing_file_is_told_when_it_is_opened(tmp_path: Path) -> None:
