@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FACTS_VERSION = 1
 """Raised whenever the facts of the same outline would come out different."""
 MILLIGRAMS = "mg/kg"
+MAX_VALUES = 1000
+"""Of one list; a file may name another area, or another span of time, for each of a million neurons."""
+MAX_CHARACTERS = 2000
 SETTLED_OTHERWISE = frozenset(("no-epochs", "no-activity"))
 """Findings that have a reason of their own, or that windows in the overrides settle."""
 
@@ -122,19 +125,21 @@ def facts_of(outline: Outline) -> RecordingFacts:
         session_id=outline.session_id,
         start_time=outline.start_time.isoformat(),
         activities=(*map(_of_plane, outline.planes), *map(_of_points, outline.points)),
-        regions=tuple(sorted({region for table in tables for region in _regions(table)})),
+        regions=tuple(sorted({region for table in tables for region in _regions(table)})[:MAX_VALUES]),
         given=tuple(
             _given(row, [each for each in outline.evidence if each.administration == position])
             for position, row in enumerate(outline.administrations)
         ),
         windows=tuple(Span(each.window, each.start_s, each.stop_s) for each in outline.windows),
-        unresolved=tuple(each.quote for each in outline.evidence if _is_nameless(each)),
-        named=tuple(Named(each.substance, each.why, each.place, each.quote) for each in outline.mentions),
+        unresolved=tuple(each.quote for each in outline.evidence if _is_nameless(each))[:MAX_VALUES],
+        named=tuple(
+            Named(each.substance, each.why, each.place, each.quote) for each in outline.mentions[:MAX_VALUES]
+        ),
         unsettled=tuple(
-            each.message
+            each.message[:MAX_CHARACTERS]
             for each in outline.issues
             if each.severity is Severity.ERROR and each.code not in SETTLED_OTHERWISE
-        ),
+        )[:MAX_VALUES],
         is_simulated=outline.simulated,
     )
 
@@ -155,7 +160,8 @@ def _of_points(points: Points) -> Activity:
     n_neurons, n_tracked = _counts(points.neurons, range(len(points.neurons.accepted)))
     spans = tuple(zip(points.observed_start_s, points.observed_stop_s, strict=True))
     modality = "ecephys" if points.kind == "spikes" else "ophys"
-    return Activity(points.name, modality, n_neurons, n_tracked, spans)
+    longest = sorted(spans, key=lambda span: span[1] - span[0])[-MAX_VALUES:]
+    return Activity(points.name, modality, n_neurons, n_tracked, tuple(sorted(longest)))
 
 
 def _counts(table: NeuronTable, rows: Iterable[int]) -> tuple[int, int]:

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from archive_server import ArchiveServer
-from small_recording import small_recording
+from bare_nwb import add_column
+from small_recording import replaced, small_recording
 
 from nwbswitch.analysis.catalogue import schema
+from nwbswitch.analysis.catalogue.facts import FACTS, facts_of
 from nwbswitch.analysis.catalogue.find import find
 from nwbswitch.analysis.catalogue.find_result import FindResult
 from nwbswitch.analysis.catalogue.store import Catalogue
+from nwbswitch.analysis.reading.recording import open_recording
 from nwbswitch.schemas.errors import InputFileError, NwbswitchError
 
 
@@ -156,3 +161,23 @@ def test_one_that_is_cut_is_refused_in_words(server: ArchiveServer, catalogue: P
     catalogue.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(InputFileError, match="catalogue"):
         asked(server, catalogue, offline=True)
+
+
+def test_what_a_file_says_a_thousand_times_is_kept_in_few_words(tmp_path: Path) -> None:
+    n = 3000
+    path = small_recording(tmp_path / "a.nwb")
+    starts = np.arange(5000) / 50
+    with h5py.File(path, "r+") as file:
+        replaced(file, "units/obs_intervals", np.column_stack([starts, starts + 0.01]))
+        replaced(file, "units/obs_intervals_index", [5000] * 3)
+        for name in ("id", "quality", "spike_times_index", "obs_intervals_index", "spike_times"):
+            del file[f"units/{name}"]
+        file["units/id"] = np.arange(n)
+        file["units/spike_times"] = np.arange(n) / 100
+        file["units/spike_times_index"] = np.arange(1, n + 1)
+        file["units/obs_intervals_index"] = np.full(n, 5000)
+        add_column(file["units"], "brain_region", [f"area {number} of nowhere" for number in range(n)])
+    with open_recording(path) as recording:
+        facts = facts_of(recording.outline)
+    assert len(FACTS.dump_json(facts)) < 300_000
+    assert max(len(each.spans_s) for each in facts.activities) <= 1000
