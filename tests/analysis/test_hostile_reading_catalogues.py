@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,20 +25,27 @@ from nwbswitch.analysis.reading.recording import open_recording
 from nwbswitch.schemas.errors import InputFileError, NwbswitchError
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[ArchiveServer]:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ArchiveServer]:
+    path = small_recording(tmp_path_factory.mktemp("files") / "a.nwb")
     with ArchiveServer() as server:
         server.add_dandiset("000123", name="Ketamine", description="Ketamine was given.")
-        server.add_asset("000123", "sub-m1/sub-m1_ophys.nwb", small_recording(tmp_path / "a.nwb"))
+        server.add_asset("000123", "sub-m1/sub-m1_ophys.nwb", path)
         server.publish("000123")
         yield server
 
 
-@pytest.fixture
-def catalogue(server: ArchiveServer, tmp_path: Path) -> Path:
-    path = tmp_path / "catalogue.sqlite"
+@pytest.fixture(scope="module")
+def whole(server: ArchiveServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("catalogue") / "catalogue.sqlite"
     asked(server, path)
+    execute(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     return path
+
+
+@pytest.fixture
+def catalogue(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(whole, tmp_path / "catalogue.sqlite"))
 
 
 def asked(server: ArchiveServer, path: Path, *, offline: bool = False) -> FindResult:
