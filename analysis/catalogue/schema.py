@@ -157,7 +157,11 @@ def unusable(path: Path, error: sqlite3.DatabaseError) -> InputFileError:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # What a file that came from elsewhere defines must do nothing but hold values.
     connection.execute("PRAGMA trusted_schema = OFF")
-    version = _version(connection, path)
+    connection.execute("BEGIN")  # one moment for all that is read: another process may be making it
+    try:
+        version = _version(connection, path)
+    finally:
+        connection.execute("COMMIT")
     # On some network file systems there is no write-ahead log; SQLite then keeps its rollback journal.
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -113,9 +113,11 @@ def cells(folder: Path) -> set[str]:
         with file.open(encoding="utf-8", errors="replace", newline="") as lines:
             found |= {cell.strip() for row in csv.reader(lines) for cell in row}
     for file in folder.rglob("*.xlsx"):
-        for sheet in openpyxl.load_workbook(file, read_only=True).worksheets:
+        book = openpyxl.load_workbook(file, read_only=True)
+        for sheet in book.worksheets:
             rows = sheet.iter_rows(values_only=True)
             found |= {cell.strip() for row in rows for cell in row if isinstance(cell, str)}
+        book.close()
     return found - {""}
 
 
