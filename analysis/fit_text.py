@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nwbswitch.analysis.meta import MetaFit
-    from nwbswitch.analysis.mixed import Coefficient, MixedFit
+    from nwbswitch.analysis.mixed.fit import Coefficient, MixedFit
 
 
 def columns_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.coding import Design, design
-from nwbswitch.analysis.expressions import evaluate
-from nwbswitch.analysis.formula import Formula, Variable, read_formula
+from nwbswitch.analysis.formulas.coding import Design, design
+from nwbswitch.analysis.formulas.expressions import evaluate
+from nwbswitch.analysis.formulas.formula import Formula, Variable, read_formula
 from nwbswitch.analysis.meta_tau2 import ESTIMATORS, Method, Studies, Tau2, at_tau2, tau2_where_q_is
-from nwbswitch.analysis.mixed import Coefficient
-from nwbswitch.analysis.model_frame import check_rank, complete_rows
+from nwbswitch.analysis.mixed.fit import Coefficient
+from nwbswitch.analysis.mixed.model_frame import check_rank, complete_rows
 from nwbswitch.analysis.plain_values import plain
 from nwbswitch.schemas.errors import FitError, FormulaError
 from nwbswitch.schemas.issues import nearest

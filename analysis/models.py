@@ -11,8 +11,8 @@ from nwbswitch.analysis.table_file import read_table
 if TYPE_CHECKING:
     from nwbswitch.analysis.meta import MetaFit, Test
     from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
-    from nwbswitch.analysis.mixed import Ddf, MixedFit
-    from nwbswitch.analysis.nested import Method
+    from nwbswitch.analysis.mixed.deviance import Method
+    from nwbswitch.analysis.mixed.fit import Ddf, MixedFit
 
 
 def fit_table(
@@ -32,7 +32,7 @@ def fit_table(
     ExistingOutputError
         If ``out`` holds the result of other work and ``overwrite`` is false.
     """
-    from nwbswitch.analysis.mixed import fit
+    from nwbswitch.analysis.mixed.fit import fit
 
     result = fit(read_table(table), formula, where=where, method=method, ddf=ddf)
     if out is not None:

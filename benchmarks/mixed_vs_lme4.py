@@ -1,4 +1,4 @@
-"""Time `nwbswitch.analysis.mixed.fit` beside lme4 (and statsmodels) on the same simulated rows.
+"""Time `nwbswitch.fit` beside lme4 (and statsmodels) on the same simulated rows.
 
 Run: ``python benchmarks/mixed_vs_lme4.py [--rows 48000 192000] [--statsmodels]``. Engines that are not
 installed are left out and named. Times are CPU seconds of the fit alone, with the table in memory; lme4 is
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.mixed import fit
+from nwbswitch.analysis.mixed.fit import fit
 
 FORMULA = "y ~ drug * epoch + (1 + epoch | animal) + (1 | session) + (1 | neuron)"
 LME4 = """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.catalogue.find import find
     from nwbswitch.analysis.measure import measure
     from nwbswitch.analysis.meta import meta
-    from nwbswitch.analysis.mixed import fit
+    from nwbswitch.analysis.mixed.fit import fit
     from nwbswitch.analysis.reading.recording import open_recording
     from nwbswitch.analysis.report import report
     from nwbswitch.analysis.switch import switch
@@ -27,7 +27,7 @@ _HANDED_ON = {
     "check": "converters.check",
     "convert": "converters.convert",
     "find": "analysis.catalogue.find",
-    "fit": "analysis.mixed",
+    "fit": "analysis.mixed.fit",
     "init": "converters.survey.init",
     "measure": "analysis.measure",
     "meta": "analysis.meta",

@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.anova import type_three_contrasts
-from nwbswitch.analysis.formula import read_formula
-from nwbswitch.analysis.mixed import fit
-from nwbswitch.analysis.model_frame import model_frame
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.anova import type_three_contrasts
+from nwbswitch.analysis.mixed.fit import fit
+from nwbswitch.analysis.mixed.model_frame import model_frame
 
 
 @pytest.fixture

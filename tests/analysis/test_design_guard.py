@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.design_guard import missing_slopes
-from nwbswitch.analysis.formula import read_formula
-from nwbswitch.analysis.model_frame import model_frame
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.design_guard import missing_slopes
+from nwbswitch.analysis.mixed.model_frame import model_frame
 
 
 def design(*, crossed: bool) -> pd.DataFrame:

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.expressions import evaluate, rows_where
+from nwbswitch.analysis.formulas.expressions import evaluate, rows_where
 from nwbswitch.schemas.errors import FormulaError
 
 FRAME = pd.DataFrame(

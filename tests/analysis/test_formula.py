@@ -1,6 +1,6 @@
 import pytest
 
-from nwbswitch.analysis.formula import read_formula, term_name
+from nwbswitch.analysis.formulas.formula import read_formula, term_name
 from nwbswitch.schemas.errors import FormulaError
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.formula import read_formula
-from nwbswitch.analysis.mixed import MixedFit, fit, make_model
-from nwbswitch.analysis.model_frame import model_frame
-from nwbswitch.analysis.nested import deviance_function
-from nwbswitch.analysis.optimum import optimise
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.fit import MixedFit, fit, make_model
+from nwbswitch.analysis.mixed.model_frame import model_frame
+from nwbswitch.analysis.mixed.optimum import optimise
+from nwbswitch.analysis.mixed.tree import deviance_function
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"

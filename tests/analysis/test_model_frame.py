@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.coding import design
-from nwbswitch.analysis.formula import read_formula
-from nwbswitch.analysis.model_frame import ModelFrame, model_frame
+from nwbswitch.analysis.formulas.coding import design
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 

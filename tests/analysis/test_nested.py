@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.formula import read_formula
-from nwbswitch.analysis.model_frame import ModelFrame, model_frame
-from nwbswitch.analysis.nested import deviance_function, evaluate
-from nwbswitch.analysis.optimum import optimise, psi_of, theta_layout
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
+from nwbswitch.analysis.mixed.optimum import optimise, psi_of, theta_layout
+from nwbswitch.analysis.mixed.tree import deviance_function, evaluate
 from nwbswitch.schemas.errors import FitError
 
 FORMULAS = [

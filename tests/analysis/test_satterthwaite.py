@@ -2,12 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.formula import read_formula
-from nwbswitch.analysis.mixed import fit
-from nwbswitch.analysis.model_frame import model_frame
-from nwbswitch.analysis.nested import deviance_function
-from nwbswitch.analysis.optimum import optimise
-from nwbswitch.analysis.satterthwaite import f_test, joined_df, t_df, variance_parameters
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.fit import fit
+from nwbswitch.analysis.mixed.model_frame import model_frame
+from nwbswitch.analysis.mixed.optimum import optimise
+from nwbswitch.analysis.mixed.satterthwaite import f_test, joined_df, t_df, variance_parameters
+from nwbswitch.analysis.mixed.tree import deviance_function
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from formulae.parser import ParseError, Parser
 from formulae.scanner import ScanError, Scanner
 from formulae.token import Token
 
-from nwbswitch.analysis.expressions import FUNCTIONS, MAX_CHARACTERS, shortened
+from nwbswitch.analysis.formulas.expressions import FUNCTIONS, MAX_CHARACTERS, shortened
 from nwbswitch.schemas.errors import FormulaError
 from nwbswitch.schemas.issues import nearest
 

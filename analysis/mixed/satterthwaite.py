@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from nwbswitch.analysis.nested import Evaluation, Tree, evaluate
-from nwbswitch.analysis.optimum import Optimum, jacobian_of, psi_of, theta_gradient
+from nwbswitch.analysis.mixed.deviance import Deviance, Evaluation
+from nwbswitch.analysis.mixed.optimum import Optimum, jacobian_of, psi_of, theta_gradient
 
 # Directions of the Hessian flatter than this carry no information and are left out.
 FLAT: Final = 1e-8
@@ -36,20 +36,20 @@ class VarianceParameters:
     fixed: np.ndarray
 
 
-def variance_parameters(tree: Tree, optimum: Optimum) -> VarianceParameters:
+def variance_parameters(deviance: Deviance, optimum: Optimum) -> VarianceParameters:
     """Return what Satterthwaite's method needs to know at the optimum."""
     at = optimum.evaluation
-    nu = tree.n_rows - (tree.n_fixed if optimum.method == "reml" else 0)
+    nu = deviance.n_rows - (deviance.n_fixed if optimum.method == "reml" else 0)
     sigma2 = at.residual / nu
-    back = np.linalg.inv(tree.columns.fixed) * tree.columns.scale
+    back = np.linalg.inv(deviance.scaling.fixed) * deviance.scaling.scale
     q = len(optimum.theta)
 
     def at_theta(theta: np.ndarray, precision: float) -> Evaluation:
-        return evaluate(tree, psi_of(tree, theta), method=optimum.method, precision=precision)
+        return deviance.evaluate(psi_of(deviance, theta), method=optimum.method, precision=precision)
 
     def slope_and_inverse(theta: np.ndarray) -> np.ndarray:
         found = at_theta(theta, 1.0 / sigma2)
-        slope = theta_gradient(tree, theta, found.gradient)
+        slope = theta_gradient(deviance, theta, found.gradient)
         return np.concatenate([slope, np.linalg.inv(found.information).ravel()])
 
     moved = jacobian_of(slope_and_inverse, optimum.theta) if q else np.empty((0, 0))
@@ -57,7 +57,7 @@ def variance_parameters(tree: Tree, optimum: Optimum) -> VarianceParameters:
     hessian[:q, :q] = 0.5 * (moved[:q] + moved[:q].T) if q else 0.0
     # The gradient is linear in 1 / sigma^2; the slope of the residual sum of squares is its coefficient.
     slopes = [
-        theta_gradient(tree, optimum.theta, at_theta(optimum.theta, precision).gradient)
+        theta_gradient(deviance, optimum.theta, at_theta(optimum.theta, precision).gradient)
         for precision in (1.0 / sigma2, 2.0 / sigma2)
     ]
     hessian[:q, q] = hessian[q, :q] = -(slopes[1] - slopes[0]) / sigma2

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from nwbswitch.analysis.coding import Coded
-from nwbswitch.analysis.formula import Term, term_name
-from nwbswitch.analysis.model_frame import Level, ModelFrame
+from nwbswitch.analysis.formulas.coding import Coded
+from nwbswitch.analysis.formulas.formula import Term, term_name
+from nwbswitch.analysis.mixed.model_frame import Level, ModelFrame
 
 # Rejections of a true null at 5 %, 2,000 simulated data sets: drug alternating by session in 6 animals,
 # 2 epochs, response ~ drug * epoch with and without the slope.

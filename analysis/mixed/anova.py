@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbswitch.analysis.coding import design
-from nwbswitch.analysis.formula import INTERCEPT, Term, term_name
-from nwbswitch.analysis.model_frame import ModelFrame
-from nwbswitch.analysis.satterthwaite import VarianceParameters, f_test
+from nwbswitch.analysis.formulas.coding import design
+from nwbswitch.analysis.formulas.formula import INTERCEPT, Term, term_name
+from nwbswitch.analysis.mixed.model_frame import ModelFrame
+from nwbswitch.analysis.mixed.satterthwaite import VarianceParameters, f_test
 
 
 @dataclass(frozen=True, slots=True)

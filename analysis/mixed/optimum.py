@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nwbswitch.analysis.nested import Evaluation, Method, Tree, evaluate
+from nwbswitch.analysis.mixed.deviance import Deviance, Evaluation, Method
 
 STARTS: Final = (1.0, 0.25, 3.0)
 # A diagonal entry of Lambda this small is tried at zero; effects are scaled to unit mean square.
@@ -49,10 +49,10 @@ class Optimum:
     converged: bool
 
 
-def theta_layout(tree: Tree) -> list[tuple[int, int, int]]:
+def theta_layout(deviance: Deviance) -> list[tuple[int, int, int]]:
     """Return (level, row, column) of every entry of theta."""
     layout = []
-    for level, sizes in enumerate(tree.block_sizes):
+    for level, sizes in enumerate(deviance.block_sizes):
         first = 0
         for size in sizes:
             layout += [
@@ -62,23 +62,23 @@ def theta_layout(tree: Tree) -> list[tuple[int, int, int]]:
     return layout
 
 
-def factors_of(tree: Tree, theta: np.ndarray) -> list[np.ndarray]:
+def factors_of(deviance: Deviance, theta: np.ndarray) -> list[np.ndarray]:
     """Return Lambda of every level."""
-    factors = [np.zeros((sum(sizes), sum(sizes))) for sizes in tree.block_sizes]
-    for value, (level, row, column) in zip(theta, theta_layout(tree), strict=True):
+    factors = [np.zeros((sum(sizes), sum(sizes))) for sizes in deviance.block_sizes]
+    for value, (level, row, column) in zip(theta, theta_layout(deviance), strict=True):
         factors[level][row, column] = value
     return factors
 
 
-def psi_of(tree: Tree, theta: np.ndarray) -> list[np.ndarray]:
+def psi_of(deviance: Deviance, theta: np.ndarray) -> list[np.ndarray]:
     """Return Psi of every level."""
-    return [factor @ factor.T for factor in factors_of(tree, theta)]
+    return [factor @ factor.T for factor in factors_of(deviance, theta)]
 
 
-def theta_gradient(tree: Tree, theta: np.ndarray, gradient: Sequence[np.ndarray]) -> np.ndarray:
+def theta_gradient(deviance: Deviance, theta: np.ndarray, gradient: Sequence[np.ndarray]) -> np.ndarray:
     """Return the gradient in theta from the gradients in Psi (chain rule: 2 G Lambda)."""
-    products = [2.0 * G @ factor for G, factor in zip(gradient, factors_of(tree, theta), strict=True)]
-    return np.array([products[level][row, column] for level, row, column in theta_layout(tree)])
+    products = [2.0 * G @ factor for G, factor in zip(gradient, factors_of(deviance, theta), strict=True)]
+    return np.array([products[level][row, column] for level, row, column in theta_layout(deviance)])
 
 
 def jacobian_of(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> np.ndarray:
@@ -96,9 +96,9 @@ def jacobian_of(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray)
     return np.stack(columns, axis=-1) if columns else np.empty((0, 0))
 
 
-def optimise(tree: Tree, *, method: Method) -> Optimum:
-    """Return the minimum of the criterion of ``tree``: the third step of a fit."""
-    search = _Search(tree, method)
+def optimise(deviance: Deviance, *, method: Method) -> Optimum:
+    """Return the minimum of the criterion of ``deviance``: the third step of a fit."""
+    search = _Search(deviance, method)
     found = [search.settled(np.where(search.diagonal, start, 0.0)) for start in STARTS]
     criteria = tuple(criterion for _, criterion in found)
     theta = search.refined(min(found, key=lambda each: each[1])[0])
@@ -107,7 +107,7 @@ def optimise(tree: Tree, *, method: Method) -> Optimum:
     converged = definite and decrease < EXPECTED_DECREASE and search.escape(theta) is None
     return Optimum(
         theta,
-        evaluate(tree, psi_of(tree, theta), method=method),
+        deviance.evaluate(psi_of(deviance, theta), method=method),
         method,
         search.diagonal & (theta == 0.0),
         search.iterations,
@@ -121,17 +121,17 @@ def optimise(tree: Tree, *, method: Method) -> Optimum:
 class _Search:
     """The criterion as a function of theta, counting its evaluations."""
 
-    def __init__(self, tree: Tree, method: Method) -> None:
-        self.tree, self.method = tree, method
-        self.layout = theta_layout(tree)
+    def __init__(self, deviance: Deviance, method: Method) -> None:
+        self.deviance, self.method = deviance, method
+        self.layout = theta_layout(deviance)
         self.diagonal = np.array([row == column for _, row, column in self.layout])
         self.iterations = 0
         self.evaluations = 0
 
     def value(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         self.evaluations += 1
-        found = evaluate(self.tree, psi_of(self.tree, theta), method=self.method)
-        return found.criterion, theta_gradient(self.tree, theta, found.gradient)
+        found = self.deviance.evaluate(psi_of(self.deviance, theta), method=self.method)
+        return found.criterion, theta_gradient(self.deviance, theta, found.gradient)
 
     def descend(self, start: np.ndarray) -> tuple[np.ndarray, float]:
         from scipy.optimize import minimize
@@ -215,9 +215,9 @@ class _Search:
 
     def escape(self, theta: np.ndarray) -> np.ndarray | None:
         """Return a start beside theta if the criterion falls into the inside from the boundary."""
-        found = evaluate(self.tree, psi_of(self.tree, theta), method=self.method)
-        factors = factors_of(self.tree, theta)
-        for level, sizes in enumerate(self.tree.block_sizes):
+        found = self.deviance.evaluate(psi_of(self.deviance, theta), method=self.method)
+        factors = factors_of(self.deviance, theta)
+        for level, sizes in enumerate(self.deviance.block_sizes):
             first = 0
             for size in sizes:
                 part = slice(first, first + size)

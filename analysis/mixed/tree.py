@@ -12,15 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
 
-from nwbswitch.analysis.model_frame import ModelFrame
-from nwbswitch.analysis.summaries import Columns, Summary, columns_of, summarise
-
-Method = Literal["reml", "ml"]
-LOG_2_PI: Final = float(np.log(2.0 * np.pi))
+from nwbswitch.analysis.mixed.deviance import LOG_2_PI, Evaluation, Method, Scaling
+from nwbswitch.analysis.mixed.model_frame import ModelFrame
+from nwbswitch.analysis.mixed.summaries import Columns, Summary, columns_of, summarise
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +46,22 @@ class Tree:
     log_det_fixed: float
     groups_order: tuple[np.ndarray, ...]
 
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return "nested"
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The criterion at one point, with what follows from it (in the basis Q, response unscaled to 1).
+    @property
+    def scaling(self) -> Scaling:
+        """The way back to the model's own units."""
+        columns = self.columns
+        return Scaling(columns.fixed, columns.offset, columns.scale, columns.effect_scales)
 
-    ``gradient`` has one symmetric matrix per level, d criterion / d Psi.
-    """
-
-    criterion: float
-    gradient: tuple[np.ndarray, ...]
-    coefficients: np.ndarray
-    information: np.ndarray
-    residual: float
-    log_det: float
+    def evaluate(
+        self, psi: Sequence[np.ndarray], *, method: Method, precision: float | None = None
+    ) -> Evaluation:
+        """Return the criterion and its gradient at ``psi``."""
+        return evaluate(self, psi, method=method, precision=precision)
 
 
 def deviance_function(frame: ModelFrame) -> Tree:

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.model_frame import ModelFrame
+from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.schemas.errors import FitError
 
 # A random-effect column lies in the span of the fixed effects when less than this part is outside.

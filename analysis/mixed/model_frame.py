@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.coding import Coded, Design, coded, design
-from nwbswitch.analysis.expressions import rows_where, shortened
-from nwbswitch.analysis.formula import Formula, RandomTerm, Term
+from nwbswitch.analysis.formulas.coding import Coded, Design, coded, design
+from nwbswitch.analysis.formulas.expressions import rows_where, shortened
+from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Term
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # A column counts as a combination of earlier ones when less than this part of its length is its own.

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.expressions import Values, evaluate
-from nwbswitch.analysis.formula import INTERCEPT, Term, Variable, term_name
+from nwbswitch.analysis.formulas.expressions import Values, evaluate
+from nwbswitch.analysis.formulas.formula import INTERCEPT, Term, Variable, term_name
 from nwbswitch.schemas.errors import FormulaError
 
 Contrasts = Literal["treatment", "sum"]

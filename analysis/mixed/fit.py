@@ -13,14 +13,15 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.anova import TermTest, type_three, type_three_contrasts
-from nwbswitch.analysis.design_guard import missing_slopes
-from nwbswitch.analysis.formula import Formula, read_formula
-from nwbswitch.analysis.model_frame import ModelFrame, RandomBlock, model_frame
-from nwbswitch.analysis.nested import Method, Tree, deviance_function
-from nwbswitch.analysis.optimum import SMALL, Optimum, optimise, psi_of
+from nwbswitch.analysis.formulas.formula import Formula, read_formula
+from nwbswitch.analysis.mixed.anova import TermTest, type_three, type_three_contrasts
+from nwbswitch.analysis.mixed.design_guard import missing_slopes
+from nwbswitch.analysis.mixed.deviance import Method
+from nwbswitch.analysis.mixed.model_frame import ModelFrame, RandomBlock, model_frame
+from nwbswitch.analysis.mixed.optimum import SMALL, Optimum, optimise, psi_of
+from nwbswitch.analysis.mixed.satterthwaite import VarianceParameters, t_df, variance_parameters
+from nwbswitch.analysis.mixed.tree import Tree, deviance_function
 from nwbswitch.analysis.plain_values import plain
-from nwbswitch.analysis.satterthwaite import VarianceParameters, t_df, variance_parameters
 
 Ddf = Literal["satterthwaite", "none"]
 LEVEL: Final = 0.95

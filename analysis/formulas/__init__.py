@@ -1,0 +1,1 @@
+"""Model formulas: their grammar, their variables and how these become columns."""

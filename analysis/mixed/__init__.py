@@ -1,0 +1,1 @@
+"""Linear and generalized linear mixed models, at the scale of neurons."""
