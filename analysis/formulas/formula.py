@@ -49,13 +49,17 @@ class RandomTerm:
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """A model formula: response, fixed terms and random terms, each in R's order."""
+    """A model formula: response, fixed terms and random terms, each in R's order.
+
+    ``failures`` is the second part of a left side ``cbind(yes, no)``, whose first part is ``response``.
+    """
 
     text: str
     response: Variable
     fixed: tuple[Term, ...]
     random: tuple[RandomTerm, ...]
     variables: Mapping[str, Variable]
+    failures: Variable | None = None
 
 
 def term_name(term: Term) -> str:
@@ -63,7 +67,7 @@ def term_name(term: Term) -> str:
     return ":".join(term) if term else "(Intercept)"
 
 
-def read_formula(text: str, *, bars: bool = True) -> Formula:
+def read_formula(text: str, *, bars: bool = True, cbind: bool = False) -> Formula:
     """Return the formula that ``text`` states.
 
     Parameters
@@ -72,6 +76,8 @@ def read_formula(text: str, *, bars: bool = True) -> Formula:
         ``response ~ fixed terms + (random terms | group)``.
     bars
         Whether random terms may and must be there.
+    cbind
+        Whether the left side may be ``cbind(yes, no)``, counts of both outcomes.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def read_formula(text: str, *, bars: bool = True) -> Formula:
             f"The formula {shortened(text)!r} has no '~' between response and terms. {_EXAMPLE}"
         )
     reader = _Reader(text)
-    response = reader.variable(tree.left)
+    response, failures = reader.response(tree.left, cbind=cbind)
     fixed_parts, bar_parts = [], []
     for sign, part in _sum_of(tree.right):
         bar = _bar(part)
@@ -106,7 +112,7 @@ def read_formula(text: str, *, bars: bool = True) -> Formula:
         raise FormulaError(
             f"The formula {shortened(text)!r} has a random term, which this model cannot hold."
         )
-    return Formula(text, response, fixed, random, reader.variables)
+    return Formula(text, response, fixed, random, reader.variables, failures)
 
 
 def _tree(text: str) -> Any:
@@ -271,6 +277,16 @@ class _Reader:
         raise self.refuse("has a grouping that is not made of names, ':' and '/'.")
 
     # variables
+
+    def response(self, node: Any, *, cbind: bool) -> tuple[Variable, Variable | None]:
+        """Return the left side, and the counts of the other outcome if it is ``cbind(yes, no)``."""
+        if not (isinstance(node, syntax.Call) and self.called(node) == "cbind"):
+            return self.variable(node), None
+        if not cbind:
+            raise self.refuse("has cbind on the left side, which only models of yes/no outcomes have.")
+        if len(node.args) != 2:
+            raise self.refuse("needs two counts on the left side: cbind(yes, no).")
+        return self.variable(node.args[0]), self.variable(node.args[1])
 
     def variable(self, node: Any) -> Variable:
         """Return the variable a tree of arithmetic and calls stands for."""
