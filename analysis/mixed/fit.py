@@ -15,8 +15,9 @@ import pandas as pd
 
 from nwbswitch.analysis.formulas.formula import Formula, read_formula
 from nwbswitch.analysis.mixed.anova import TermTest, type_three, type_three_contrasts
-from nwbswitch.analysis.mixed.design_guard import missing_slopes
+from nwbswitch.analysis.mixed.design_guard import missing_slopes, row_variation
 from nwbswitch.analysis.mixed.deviance import Method
+from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, RandomBlock, model_frame
 from nwbswitch.analysis.mixed.optimum import SMALL, Optimum, optimise, psi_of
 from nwbswitch.analysis.mixed.satterthwaite import VarianceParameters, t_df, variance_parameters
@@ -271,8 +272,33 @@ def _on_boundary(block: RandomBlock, psi: np.ndarray) -> list[str]:
     return at_zero
 
 
+def _model(frame: ModelFrame) -> Model:
+    return Model(
+        formula=frame.formula,
+        names=frame.fixed.names,
+        terms=frame.fixed.terms,
+        term_of=frame.fixed.term_of,
+        contrasts="treatment",
+        variables={},
+        levels=tuple(
+            LevelFacts(
+                level.names,
+                level.n_groups,
+                level.labels,
+                tuple(BlockFacts(each.group, each.label, each.names, each.terms) for each in level.blocks),
+            )
+            for level in frame.levels
+        ),
+        n_rows=frame.n_rows,
+        n_missing=frame.n_missing,
+        n_excluded=frame.n_excluded,
+    )
+
+
 def _info(frame: ModelFrame, optimum: Optimum, ddf: Ddf, boundary: tuple[str, ...]) -> dict[str, Any]:
-    warnings = list(missing_slopes(frame))
+    effects = {name: frame.variables[name] for term in frame.fixed.terms for name in term}
+    variation = row_variation([level.codes for level in frame.levels], effects)
+    warnings = list(missing_slopes(_model(frame), variation))
     if not optimum.converged:
         warnings.insert(
             0,
