@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -56,7 +56,8 @@ class Model:
 
     ``names`` are R's names of the p fixed effects, ``term_of`` (p,) the index into ``terms`` of each;
     ``contrasts`` says how factors are coded. ``levels`` are in the engine's order, which is that of Psi.
-    ``warnings`` are those of the design guard.
+    ``warnings`` are those of the design guard; ``missing`` counts the missing values of each column that
+    has some, as far as that is known.
     """
 
     formula: Formula
@@ -70,3 +71,4 @@ class Model:
     n_missing: int
     n_excluded: int
     warnings: tuple[str, ...] = ()
+    missing: Mapping[str, int] = field(default_factory=dict)
