@@ -1,12 +1,4 @@
-"""Likelihood of a nested linear mixed model by elimination from the innermost group outwards.
-
-The covariance of the response is sigma^2 V with V = I + sum over levels of Z Psi Z'. Each level takes the
-cross-products S = W'V^-1 W of its groups, as they stand without its own effects, to
-S - D B D' with D = S K, A = K'S K, B = Psi (I + A Psi)^-1, adds log|I + A Psi| to log|V|, and sums the
-groups of one parent (Woodbury's identity; Bates et al. 2015, section 3, has the same criterion through a
-sparse factor). Written in Psi, nothing is singular where a variance is zero. The gradient goes back down
-the same tree (reverse accumulation).
-"""
+"""The nested engine: the deviance function of a model whose groups are nested, from its summaries."""
 
 from __future__ import annotations
 
@@ -15,18 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.deviance import LOG_2_PI, Evaluation, Method, Scaling
+from nwbswitch.analysis.mixed.deviance import LOG_2_PI, Curvature, Evaluation, Method, Scaling
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.summaries import Columns, Summary, columns_of, summarise
+from nwbswitch.analysis.mixed.tree_curvature import curvature
+from nwbswitch.analysis.mixed.tree_elimination import Elimination
+from nwbswitch.analysis.mixed.tree_levels import CrossedLevel, Level, UpperLevel
 
-
-@dataclass(frozen=True, slots=True)
-class UpperLevel:
-    """A level above the innermost: K (m, k), and the first group of every parent (groups are sorted)."""
-
-    effects: np.ndarray
-    starts: np.ndarray
-    parent: np.ndarray
+__all__ = ["CrossedLevel", "Tree", "UpperLevel", "deviance_function", "evaluate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +26,7 @@ class Tree:
     """
 
     summary: Summary
-    upper: tuple[UpperLevel, ...]
+    upper: tuple[Level, ...]
     columns: Columns
     n_rows: int
     n_fixed: int
@@ -62,6 +50,10 @@ class Tree:
     ) -> Evaluation:
         """Return the criterion and its gradient at ``psi``."""
         return evaluate(self, psi, method=method, precision=precision)
+
+    def curvature(self, psi: Sequence[np.ndarray]) -> Curvature:
+        """Return W'V^-1 W and log|V| with two derivatives, at any Psi at which V is positive definite."""
+        return curvature(self.summary, self.upper, self.block_sizes, self.n_fixed, psi)
 
 
 def deviance_function(frame: ModelFrame) -> Tree:
@@ -116,14 +108,8 @@ def evaluate(
     precision
         1 / sigma^2 of the scaled response; by default sigma^2 is at its optimum (profiled).
     """
-    bottom = _Bottom(tree.summary, psi[0])
-    S, log_det = bottom.sums, bottom.log_det
-    passed = []
-    for level, own in zip(tree.upper, psi[1:], strict=True):
-        step = _Step(S, level, own)
-        passed.append(step)
-        S, log_det = step.sums, log_det + step.log_det
-    root = S[0]
+    passed = Elimination(tree.summary, tree.upper, psi)
+    root, log_det = passed.root, passed.log_det
     p, nu = tree.n_fixed, tree.n_rows - (tree.n_fixed if method == "reml" else 0)
     F = root[:p, :p]
     lower = np.linalg.cholesky(F)
@@ -144,94 +130,5 @@ def evaluate(
         criterion += 2.0 * float(np.log(np.diagonal(lower)).sum()) + tree.log_det_fixed
         half = np.linalg.inv(lower)
         S_bar[:p, :p] += half.T @ half
-    gradient = []
-    down = S_bar[None]
-    for step in reversed(passed):
-        own_gradient, down = step.backward(down)
-        gradient.append(own_gradient)
-    gradient.append(bottom.backward(down))
-    return Evaluation(float(criterion), tuple(gradient[::-1]), beta, F, residual, float(log_det))
-
-
-class _Step:
-    """One upper level: forward elimination of its effects, and the way back."""
-
-    def __init__(self, S: np.ndarray, level: UpperLevel, psi: np.ndarray) -> None:
-        self.level = level
-        self.D = S @ level.effects
-        self.A = level.effects.T @ self.D
-        self.H, logs = _inverse_and_log_det(self.A, psi)
-        self.log_det = float(logs.sum())
-        self.B = psi @ self.H
-        self.sums = np.add.reduceat(S - self.D @ self.B @ self.D.transpose(0, 2, 1), level.starts, axis=0)
-
-    def backward(self, S_bar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the gradient in Psi and the derivative for the level below, given the one above."""
-        if len(S_bar) > 1:
-            S_bar = S_bar[self.level.parent]
-        D_bar = S_bar @ self.D
-        Q = self.D.transpose(0, 2, 1) @ D_bar
-        H_t = self.H.transpose(0, 2, 1)
-        gradient = (self.H @ self.A - self.H @ Q @ H_t).sum(axis=0)
-        K = self.level.effects
-        BK = self.B @ K.T
-        cross = D_bar @ BK
-        inner = self.B @ Q @ self.B + self.B
-        return gradient, S_bar - cross - cross.transpose(0, 2, 1) + K @ inner @ K.T
-
-
-class _Bottom:
-    """The innermost level, from its summary."""
-
-    def __init__(self, summary: Summary, psi: np.ndarray) -> None:
-        self.summary = summary
-        A = summary.kinds
-        self.H, logs = _inverse_and_log_det(A, psi)
-        self.per_kind = np.bincount(summary.kind, weights=summary.count, minlength=len(A))
-        self.log_det = float(self.per_kind @ logs)
-        rest = summary.inverses @ self.H
-        self.rest = 0.5 * (rest + rest.transpose(0, 2, 1))
-        self.sums = self._sums()
-
-    def _sums(self) -> np.ndarray:
-        summary, R = self.summary, self.rest[self.summary.kind]
-        if summary.slopes is not None:
-            D = summary.slopes
-            parts = D @ R @ D.transpose(0, 2, 1)
-        else:
-            assert summary.products is not None
-            parts = np.einsum("cikjl,ckl->cij", summary.products, R, optimize=True)
-        starts = np.flatnonzero(np.r_[True, np.diff(summary.parent) > 0])
-        return np.asarray(summary.within + np.add.reduceat(parts, starts, axis=0))
-
-    def backward(self, S_bar: np.ndarray) -> np.ndarray:
-        """Return the gradient in Psi."""
-        summary = self.summary
-        S_bar = np.broadcast_to(S_bar, (summary.n_parents, *S_bar.shape[1:]))[summary.parent]
-        if summary.slopes is not None:
-            Q = summary.slopes.transpose(0, 2, 1) @ S_bar @ summary.slopes
-        else:
-            assert summary.products is not None
-            Q = np.einsum("cikjl,cij->ckl", summary.products, S_bar, optimize=True)
-        n_kinds, k = len(summary.kinds), self.H.shape[1]
-        flat = Q.reshape(len(Q), -1)
-        per_kind = np.stack(
-            [np.bincount(summary.kind, weights=flat[:, i], minlength=n_kinds) for i in range(k * k)], axis=1
-        ).reshape(n_kinds, k, k)
-        H_t = self.H.transpose(0, 2, 1)
-        own = self.per_kind[:, None, None] * (self.H @ summary.kinds) - self.H @ per_kind @ H_t
-        return np.asarray(own.sum(axis=0))
-
-
-def _inverse_and_log_det(A: np.ndarray, psi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (I + A Psi)^-1 and log|I + A Psi| for every A of (groups, k, k)."""
-    M = np.eye(len(psi)) + A @ psi
-    if len(psi) == 1:
-        return 1.0 / M, np.log(M[:, 0, 0])
-    if len(psi) == 2:  # written out: a library call per 2 by 2 matrix is most of the time of a large fit
-        determinant = M[:, 0, 0] * M[:, 1, 1] - M[:, 0, 1] * M[:, 1, 0]
-        inverse = np.empty_like(M)
-        inverse[:, 0, 0], inverse[:, 1, 1] = M[:, 1, 1], M[:, 0, 0]
-        inverse[:, 0, 1], inverse[:, 1, 0] = -M[:, 0, 1], -M[:, 1, 0]
-        return inverse / determinant[:, None, None], np.log(determinant)
-    return np.linalg.inv(M), np.linalg.slogdet(M)[1]
+    gradient = passed.gradient(S_bar)
+    return Evaluation(float(criterion), gradient, beta, F, residual, float(log_det))
