@@ -72,3 +72,5 @@ class Model:
     n_excluded: int
     warnings: tuple[str, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
+    engine_reason: str = ""
+    missing: Mapping[str, int] = field(default_factory=dict)

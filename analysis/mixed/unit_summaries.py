@@ -9,7 +9,7 @@ it, and any join with units summed elsewhere, needs no rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -70,6 +70,12 @@ class UnitSummaries:
     ``groups`` has for every grouping factor at or above the unit its coded labels per unit, ``values``
     every other variable that is constant in each unit, coded per unit. ``levels`` has the levels of every
     factor among the columns. ``n_rows`` (u,) counts rows.
+
+    A number enters the columns after its ``references`` (u,) were subtracted, so that products of a
+    covariate far from zero cost no digits either; one that is not listed was not shifted. ``log_weights``
+    (u,) is the sum of log w over rows, None without row weights. ``missing`` counts missing values by
+    variable, ``ranges`` has the least and greatest value of each number among the columns, ``labels``
+    those of the innermost groups where there is one cell per group and they were kept.
     """
 
     definition: Definition
@@ -88,6 +94,11 @@ class UnitSummaries:
     slopes: np.ndarray | None
     n_missing: int
     n_excluded: int
+    references: Mapping[str, np.ndarray] = field(default_factory=dict)
+    log_weights: np.ndarray | None = None
+    missing: Mapping[str, int] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    labels: tuple[str, ...] | None = None
 
     @property
     def n_units(self) -> int:
