@@ -5,7 +5,7 @@ A the covariance of the parameters (twice the inverse Hessian of the criterion) 
 2 f^2 / (g' A g) (Satterthwaite 1946; Giesbrecht and Burns 1985; Kuznetsova et al. 2017). An F
 test of several contrasts is split into independent t tests whose degrees of freedom are joined by matching
 the mean of the F distribution (Fai and Cornelius 1996). The parameters are the entries of Lambda
-and sigma^2, so a variance that ended at zero drops out by itself.
+and sigma^2, so a variance that ended at zero drops out by itself; all derivatives are exact.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Final
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.deviance import Deviance, Evaluation
-from nwbswitch.analysis.mixed.optimum import Optimum, jacobian_of, psi_of, theta_gradient
+from nwbswitch.analysis.mixed.deviance import Curvature, Deviance, Method, Scaling
+from nwbswitch.analysis.mixed.hypothesis import FTest, f_tail
+from nwbswitch.analysis.mixed.optimum import Optimum, factors_of, psi_of, theta_layout
 
 # Directions of the Hessian flatter than this carry no information and are left out.
 FLAT: Final = 1e-8
@@ -27,8 +28,8 @@ class VarianceParameters:
     """Covariance of the variance parameters, and how the fixed effects' covariance depends on them.
 
     ``covariance`` is (q, q); ``derivative`` (q, p, p) is d C / d parameter; ``fixed`` (p, p) is C. The last
-    parameter is sigma^2; all are those of the scaled response and basis of `summaries.Columns`, with C
-    carried back to the model's own columns and units.
+    parameter is sigma^2, the others are the entries of Lambda; both are those of the engine's scaled
+    columns and response, with C carried back to the model's own columns and units.
     """
 
     covariance: np.ndarray
@@ -36,39 +37,91 @@ class VarianceParameters:
     fixed: np.ndarray
 
 
-def variance_parameters(deviance: Deviance, optimum: Optimum) -> VarianceParameters:
-    """Return what Satterthwaite's method needs to know at the optimum."""
-    at = optimum.evaluation
-    nu = deviance.n_rows - (deviance.n_fixed if optimum.method == "reml" else 0)
-    sigma2 = at.residual / nu
-    back = np.linalg.inv(deviance.scaling.fixed) * deviance.scaling.scale
+def variance_parameters(
+    deviance: Deviance, optimum: Optimum, curvature: Curvature | None = None
+) -> VarianceParameters:
+    """Return what Satterthwaite's method needs to know at the optimum.
+
+    ``curvature`` is that of ``deviance`` at the optimum, computed if it is not given.
+    """
+    at = deviance.curvature(psi_of(deviance, optimum.theta)) if curvature is None else curvature
+    p = deviance.n_fixed
+    nu = deviance.n_rows - (p if optimum.method == "reml" else 0)
+    slopes = _Slopes(at, p, optimum.method)
+    sigma2 = slopes.residual / nu
+    change, bend = _chain(deviance, optimum.theta, slopes.gradient(sigma2))
     q = len(optimum.theta)
-
-    def at_theta(theta: np.ndarray, precision: float) -> Evaluation:
-        return deviance.evaluate(psi_of(deviance, theta), method=optimum.method, precision=precision)
-
-    def slope_and_inverse(theta: np.ndarray) -> np.ndarray:
-        found = at_theta(theta, 1.0 / sigma2)
-        slope = theta_gradient(deviance, theta, found.gradient)
-        return np.concatenate([slope, np.linalg.inv(found.information).ravel()])
-
-    moved = jacobian_of(slope_and_inverse, optimum.theta) if q else np.empty((0, 0))
     hessian = np.empty((q + 1, q + 1))
-    hessian[:q, :q] = 0.5 * (moved[:q] + moved[:q].T) if q else 0.0
-    # The gradient is linear in 1 / sigma^2; the slope of the residual sum of squares is its coefficient.
-    slopes = [
-        theta_gradient(deviance, optimum.theta, at_theta(optimum.theta, precision).gradient)
-        for precision in (1.0 / sigma2, 2.0 / sigma2)
-    ]
-    hessian[:q, q] = hessian[q, :q] = -(slopes[1] - slopes[0]) / sigma2
+    hessian[:q, :q] = change.T @ slopes.hessian(sigma2) @ change + bend
+    hessian[:q, q] = hessian[q, :q] = -(change.T @ slopes.residual_first) / sigma2**2
     hessian[q, q] = nu / sigma2**2
-    unscaled = np.linalg.inv(at.information)
-    derivative = np.empty((q + 1, *unscaled.shape))
-    for i in range(q):
-        derivative[i] = sigma2 * moved[q:, i].reshape(unscaled.shape)
-    derivative[q] = unscaled
-    fixed = back @ unscaled @ back.T * sigma2
+    derivative = np.empty((q + 1, p, p))
+    moved = -slopes.inverse @ at.first[:, :p, :p] @ slopes.inverse
+    derivative[:q] = sigma2 * np.einsum("rt,rij->tij", change, moved)
+    derivative[q] = slopes.inverse
+    back = basis_to_model(deviance.scaling)
+    fixed = back @ slopes.inverse @ back.T * sigma2
     return VarianceParameters(_doubled_inverse(hessian), back @ derivative @ back.T, fixed)
+
+
+def basis_to_model(scaling: Scaling) -> np.ndarray:
+    """Return the (p, p) matrix that turns coefficients of Q into those of X, in the response's units."""
+    return np.asarray(np.linalg.inv(scaling.fixed) * scaling.scale)
+
+
+class _Slopes:
+    """Derivatives of the criterion in the entries of Psi, sigma^2 being fixed.
+
+    The criterion is log|V| + nu log sigma^2 + r / sigma^2, with log|F| under REML, where
+    F = Q'V^-1 Q and the residual r = u'(W'V^-1 W) u with u = (-b, 1) at the best coefficients b.
+    """
+
+    def __init__(self, at: Curvature, p: int, method: Method) -> None:
+        F = at.root[:p, :p]
+        self.inverse = np.linalg.inv(F)
+        self.inverse = 0.5 * (self.inverse + self.inverse.T)
+        u = np.append(-np.linalg.solve(F, at.root[:p, -1]), 1.0)
+        self.residual = float(u @ at.root @ u)
+        along = at.first @ u
+        self.residual_first = along @ u
+        self.residual_second = at.second @ u @ u - 2.0 * along[:, :p] @ self.inverse @ along[:, :p].T
+        self.log_first, self.log_second = at.log_det_first, at.log_det_second
+        if method == "reml":
+            part = self.inverse @ at.first[:, :p, :p]
+            self.log_first = self.log_first + np.einsum("rii->r", part)
+            self.log_second = (
+                self.log_second
+                + np.einsum("ij,rsji->rs", self.inverse, at.second[:, :, :p, :p])
+                - np.einsum("rij,sji->rs", part, part)
+            )
+
+    def gradient(self, sigma2: float) -> np.ndarray:
+        return np.asarray(self.log_first + self.residual_first / sigma2)
+
+    def hessian(self, sigma2: float) -> np.ndarray:
+        return np.asarray(self.log_second + self.residual_second / sigma2)
+
+
+def _chain(deviance: Deviance, theta: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return d psi / d theta (q, q) and sum_r gradient_r d2 psi_r / d theta d theta.
+
+    With Psi = Lambda Lambda' the derivative of Psi_ij in Lambda_ab is delta_ia Lambda_jb + delta_ja
+    Lambda_ib, and the second one in Lambda_ab and Lambda_cb is delta_ia delta_jc + delta_ja delta_ic.
+    """
+    layout = theta_layout(deviance)
+    factors = factors_of(deviance, theta)
+    q = len(layout)
+    change, bend = np.zeros((q, q)), np.zeros((q, q))
+    place = {entry: position for position, entry in enumerate(layout)}
+    for t, (level, a, b) in enumerate(layout):
+        for r, (own, i, j) in enumerate(layout):
+            if own == level:
+                change[r, t] = (i == a) * factors[level][j, b] + (j == a) * factors[level][i, b]
+        for s, (own, c, d) in enumerate(layout):
+            if own == level and b == d:
+                entry = place[level, max(a, c), min(a, c)]
+                bend[t, s] = gradient[entry] * (2.0 if a == c else 1.0)
+    return change, bend
 
 
 def _doubled_inverse(hessian: np.ndarray) -> np.ndarray:
@@ -83,34 +136,20 @@ def _doubled_inverse(hessian: np.ndarray) -> np.ndarray:
 def t_df(parameters: VarianceParameters, contrast: np.ndarray) -> float:
     """Return the degrees of freedom of one contrast (p,) of the fixed effects; inf if nothing is unsure."""
     variance = float(contrast @ parameters.fixed @ contrast)
-    gradient = np.einsum("i,qij,j->q", contrast, parameters.derivative, contrast)
+    gradient = parameters.derivative @ contrast @ contrast
     spread = float(gradient @ parameters.covariance @ gradient)
     return 2.0 * variance**2 / spread if spread > 0.0 else float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class FTest:
-    """An F test of fixed effects."""
-
-    f: float
-    num_df: int
-    den_df: float
-    p: float
-
-
 def f_test(parameters: VarianceParameters, estimates: np.ndarray, contrasts: np.ndarray) -> FTest:
     """Return the F test that ``contrasts @ estimates`` is zero, contrasts being (rows, p) of full rank."""
-    from scipy.stats import f as f_distribution
-
     values, vectors = np.linalg.eigh(contrasts @ parameters.fixed @ contrasts.T)
     own = vectors.T @ contrasts
     squares = (own @ estimates) ** 2 / values
     statistic = float(squares.mean())
     num_df = len(contrasts)
     den_df = joined_df(np.array([t_df(parameters, row) for row in own]))
-    # scipy's F has no infinite denominator; 1e12 is the same to all digits.
-    p = float(f_distribution.sf(statistic, num_df, min(den_df, 1e12)))
-    return FTest(statistic, num_df, den_df, p)
+    return FTest(statistic, num_df, den_df, f_tail(statistic, num_df, den_df))
 
 
 def joined_df(df: np.ndarray) -> float:
