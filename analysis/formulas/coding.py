@@ -14,7 +14,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.formulas.expressions import Values, evaluate
+from nwbswitch.analysis.formulas.expressions import evaluate
+from nwbswitch.analysis.formulas.factor import (
+    Factor,
+    factor_of,
+    factor_of_values,
+    is_number,
+    plain_column,
+)
 from nwbswitch.analysis.formulas.formula import INTERCEPT, Term, Variable, term_name
 from nwbswitch.schemas.errors import FormulaError
 
@@ -61,31 +68,25 @@ class Design:
 
 def coded(variable: Variable, frame: pd.DataFrame, *, grouping: bool = False) -> Coded:
     """Return ``variable`` evaluated on every row of ``frame``; a ``grouping`` always becomes a factor."""
-    plain = variable.code[1:-1] if variable.code.count("`") == 2 and variable.code[0] == "`" else ""
-    if plain in frame.columns and isinstance(frame[plain].dtype, pd.CategoricalDtype):
-        column = frame[plain].cat
-        codes = column.codes.to_numpy().astype(np.int64)
-        return Coded(variable.name, codes < 0, codes=codes, levels=tuple(map(str, column.categories)))
+    column = plain_column(variable, frame)
+    if column is not None and (variable.as_factor or grouping or not is_number(column)):
+        return ordered(variable.name, factor_of(column))
     values = evaluate(variable.code, frame, what=f"The variable {variable.name!r}:")
     if values.kind == "number" and not (variable.as_factor or grouping):
         return Coded(variable.name, values.missing, numbers=np.where(values.missing, np.nan, values.data))
-    return _factor(variable.name, values)
+    return ordered(variable.name, factor_of_values(values))
 
 
-def _factor(name: str, values: Values) -> Coded:
-    codes, uniques = pd.factorize(values.data, sort=False)
-    order = np.argsort(uniques)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    codes = np.where(values.missing, -1, rank[codes] if len(order) else -1)
-    match values.kind:
-        case "truth":
-            levels = tuple("TRUE" if each else "FALSE" for each in uniques[order])
-        case "number":
-            levels = tuple(f"{each:.15g}" for each in uniques[order])
-        case _:
-            levels = tuple(uniques[order])
-    return Coded(name, values.missing, codes=codes, levels=levels)
+def ordered(name: str, factor: Factor) -> Coded:
+    """Return a factor with its levels in R's order."""
+    codes, uniques = factor.codes, factor.uniques
+    order = np.arange(len(uniques)) if factor.sorted else np.argsort(uniques, kind="stable")
+    if not np.array_equal(order, np.arange(len(order))):
+        rank = np.empty(len(order) + 1, dtype=np.int64)
+        rank[order] = np.arange(len(order))
+        rank[-1] = -1
+        codes = rank[codes]
+    return Coded(name, codes < 0, codes=codes, levels=factor.labels(order))
 
 
 def design(
@@ -111,26 +112,18 @@ def design(
     """
     for name in dict.fromkeys(name for term in terms for name in term):
         variable = variables[name]
-        if variable.is_factor and len(variable.levels) < 2:
-            only = f"only the value {variable.levels[0]!r}" if variable.levels else "no value"
-            raise FormulaError(f"{name!r} has {only} in the rows used, so it has no effect to estimate.")
-    present = {frozenset(term) for term in terms}
-    full_factor = _fully_coded_main_effect(terms, variables)
+        if variable.is_factor:
+            require_two_levels(name, variable.levels)
+    factors = frozenset(name for name, variable in variables.items() if variable.is_factor)
     columns, names, term_of = [], [], []
-    for index, term in enumerate(terms):
+    for index, (term, full_names) in enumerate(zip(terms, fully_coded(terms, factors), strict=True)):
         block, block_names = np.ones((n_rows, 1)), [""]
         for name in term:
-            others = frozenset(term) - {name}
-            if len(term) == 1:
-                full = (term, name) == full_factor
-            else:
-                full = others not in present or (term, name) == full_factor
+            full = name in full_names
             part, part_names = _variable_columns(variables[name], full=full, contrasts=contrasts)
             # R varies the first variable of a term fastest.
             block = (block[:, None, :] * part[:, :, None]).reshape(n_rows, -1)
-            block_names = [
-                f"{before}:{now}" if before else now for now in part_names for before in block_names
-            ]
+            block_names = joined_names(block_names, part_names)
         columns.append(block)
         names += block_names if term else [term_name(INTERCEPT)]
         term_of += [index] * block.shape[1]
@@ -138,24 +131,63 @@ def design(
     return Design(matrix, tuple(names), tuple(terms), np.array(term_of, dtype=np.int64))
 
 
-def _fully_coded_main_effect(
-    terms: Sequence[Term], variables: Mapping[str, Coded]
-) -> tuple[Term, str] | None:
-    """Return the first factor of a model without intercept, which takes the intercept's place."""
-    if INTERCEPT in terms:
-        return None
-    return next(((term, name) for term in terms for name in term if variables[name].is_factor), None)
+def require_two_levels(name: str, levels: Sequence[str]) -> None:
+    """Raise FormulaError if a factor of an effect has fewer than two levels.
+
+    Raises
+    ------
+    FormulaError
+        It has.
+    """
+    if len(levels) < 2:
+        only = f"only the value {levels[0]!r}" if levels else "no value"
+        raise FormulaError(f"{name!r} has {only} in the rows used, so it has no effect to estimate.")
+
+
+def joined_names(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """Return the names of the products of two sets of columns, the first varying fastest."""
+    return [f"{one}:{other}" if one else other for other in now for one in before]
+
+
+def fully_coded(terms: Sequence[Term], factors: frozenset[str]) -> list[frozenset[str]]:
+    """Return for every term the factors that have one column per level in it, not contrasts.
+
+    A factor is coded by contrasts in a term if the term without it is in the model (Chambers and Hastie
+    1992, section 2.4); the first factor of a model without intercept takes the intercept's place.
+    """
+    present = {frozenset(term) for term in terms}
+    first = None
+    if INTERCEPT not in terms:
+        first = next(((term, name) for term in terms for name in term if name in factors), None)
+    found = []
+    for term in terms:
+        full = {name for name in term if len(term) > 1 and frozenset(term) - {name} not in present}
+        found.append(frozenset(name for name in term if name in full or (term, name) == first))
+    return found
+
+
+def contrast_table(n_levels: int, *, full: bool, contrasts: Contrasts) -> np.ndarray:
+    """Return the (levels, columns) coding of a factor."""
+    if full:
+        return np.eye(n_levels)
+    if contrasts == "treatment":
+        return np.eye(n_levels)[:, 1:]
+    return np.vstack([np.eye(n_levels - 1), -np.ones(n_levels - 1)])
+
+
+def contrast_names(name: str, levels: Sequence[str], *, full: bool, contrasts: Contrasts) -> list[str]:
+    """Return the names of the columns of a factor, as R gives them."""
+    if full:
+        return [name + level for level in levels]
+    if contrasts == "treatment":
+        return [name + level for level in levels[1:]]
+    return [f"{name}{position}" for position in range(1, len(levels))]
 
 
 def _variable_columns(variable: Coded, *, full: bool, contrasts: Contrasts) -> tuple[np.ndarray, list[str]]:
     if variable.codes is None:
         assert variable.numbers is not None
         return variable.numbers[:, None], [variable.name]
-    n_levels = len(variable.levels)
-    if full:
-        return np.eye(n_levels)[variable.codes], [variable.name + level for level in variable.levels]
-    if contrasts == "treatment":
-        table = np.eye(n_levels)[:, 1:]
-        return table[variable.codes], [variable.name + level for level in variable.levels[1:]]
-    table = np.vstack([np.eye(n_levels - 1), -np.ones(n_levels - 1)])
-    return table[variable.codes], [f"{variable.name}{position}" for position in range(1, n_levels)]
+    table = contrast_table(len(variable.levels), full=full, contrasts=contrasts)
+    names = contrast_names(variable.name, variable.levels, full=full, contrasts=contrasts)
+    return table[variable.codes], names
