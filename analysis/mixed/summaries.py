@@ -49,7 +49,12 @@ class Summary:
     ``within`` is (parents, m, m). ``products`` is (cells, m, k, m, k), the sum over groups with equal Z'Z
     of vec(D) vec(D)', or ``slopes`` (groups, m, k) holds D itself; ``parent``, ``kind`` and ``count``
     belong to the cells (or groups): the parent, the row of ``kinds`` (kinds, k, k) = Z'Z, and how many
-    groups; ``inverses`` are the pseudo-inverses of the kinds. Cells are sorted by parent.
+    groups; ``inverses`` are the pseudo-inverses of the kinds. Cells are sorted by parent. ``rows``
+    (parents,) counts rows; without it nothing can be simulated and clusters not be told by size.
+
+    With k = 0 there is no innermost level: ``within`` are the full cross-products W'W of the parents, there
+    are no cells, and all levels of the tree are upper ones. So is held what has one level with
+    not too many groups, so that these can be taken one by one.
     """
 
     within: np.ndarray
@@ -61,6 +66,7 @@ class Summary:
     products: np.ndarray | None
     slopes: np.ndarray | None
     order: np.ndarray
+    rows: np.ndarray | None = None
 
     @property
     def n_parents(self) -> int:
@@ -117,6 +123,20 @@ def columns_of(frame: ModelFrame) -> Columns:
     return Columns(W, fixed, np.linalg.solve(fixed, first + second), scale, padded, tuple(scales))
 
 
+def whole_groups(W: np.ndarray, codes: np.ndarray, n_groups: int) -> Summary:
+    """Return the cross-products W'W of every group, without an innermost level (k = 0).
+
+    ``codes`` (rows,) are the groups of rows, from 0 without gaps.
+    """
+    order = np.argsort(codes, kind="stable")
+    rows = np.bincount(codes, minlength=n_groups)
+    within = np.stack([part.T @ part for part in np.split(W[order], np.cumsum(rows)[:-1])])
+    nothing, no_effect = np.empty(0, dtype=np.int64), np.empty((1, 0, 0))
+    return Summary(
+        within, no_effect, no_effect, nothing, nothing, np.empty(0), None, None, nothing, rows.astype(float)
+    )
+
+
 def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarray, n_parents: int) -> Summary:
     """Return the cross-products of the innermost level.
 
@@ -153,6 +173,7 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
     fitted = inverses[kind] @ D.transpose(0, 2, 1)
     rest = W - np.einsum("nk,nkm->nm", Z, fitted[codes])
     parent_starts = starts[np.flatnonzero(np.r_[True, parent_of_group[1:] != parent_of_group[:-1]])]
+    n_rows = np.diff(np.r_[parent_starts, len(codes)]).astype(float)
     within = np.empty((n_parents, n_columns, n_columns))
     for i in range(n_columns):
         for j in range(i + 1):
@@ -161,7 +182,7 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
     cells, cell_of_group = np.unique(cell_key, return_inverse=True)
     if len(cells) * n_columns * n_effects > n_groups:
         ones = np.ones(n_groups)
-        return Summary(within, kinds, inverses, parent_of_group, kind, ones, None, D, order)
+        return Summary(within, kinds, inverses, parent_of_group, kind, ones, None, D, order, n_rows)
     by_cell = np.argsort(cell_of_group, kind="stable")
     cell_starts = np.flatnonzero(np.r_[True, np.diff(cell_of_group[by_cell]) > 0])
     flat = D.reshape(n_groups, -1)[by_cell]
@@ -173,9 +194,8 @@ def summarise(W: np.ndarray, Z: np.ndarray, codes: np.ndarray, parent: np.ndarra
     count = np.bincount(cell_of_group).astype(float)
     shape = (len(cells), n_columns, n_effects, n_columns, n_effects)
     cell_parent, cell_kind = np.divmod(cells, len(kinds))
-    return Summary(
-        within, kinds, inverses, cell_parent, cell_kind, count, products.reshape(shape), None, order
-    )
+    sums = products.reshape(shape)
+    return Summary(within, kinds, inverses, cell_parent, cell_kind, count, sums, None, order, n_rows)
 
 
 def _distinct(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

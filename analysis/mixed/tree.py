@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.deviance import LOG_2_PI, Curvature, Evaluation, Method, Scaling
+from nwbswitch.analysis.mixed.deviance import (
+    LOG_2_PI,
+    ClusterSums,
+    Curvature,
+    Evaluation,
+    Method,
+    Scaling,
+)
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
-from nwbswitch.analysis.mixed.summaries import Columns, Summary, columns_of, summarise
+from nwbswitch.analysis.mixed.summaries import Columns, Summary, columns_of, summarise, whole_groups
+from nwbswitch.analysis.mixed.tree_clusters import check_clusters, cluster_products, cluster_rows, without
 from nwbswitch.analysis.mixed.tree_curvature import curvature
+from nwbswitch.analysis.mixed.tree_effects import conditional_means
 from nwbswitch.analysis.mixed.tree_elimination import Elimination
 from nwbswitch.analysis.mixed.tree_levels import CrossedLevel, Level, UpperLevel
+from nwbswitch.analysis.mixed.tree_simulation import DrawPlan, draw_plan, simulated_summary
+from nwbswitch.schemas.errors import FitError
 
 __all__ = ["CrossedLevel", "Tree", "UpperLevel", "deviance_function", "evaluate"]
+
+
+# One level with at most this many groups is held group by group, so that they can be taken one by one.
+HELD_ONE_BY_ONE: Final = 2_000
+# Fixed effects cannot be told apart when the smallest eigenvalue of Q'Q of the rows left is below this.
+ALIASED: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,10 @@ class Tree:
 
     ``block_sizes`` gives per level, innermost first, the sizes of the blocks of Psi; ``log_det_fixed`` is
     log|X'X| of the change of basis, ``groups_order`` the order in which the groups of each level are held.
+    The columns of W at the root are Q (p), any that only random effects need, and y, the last.
+
+    ``cluster`` is the name of the outermost grouping factor, and ``cluster_labels`` its levels in the order
+    held; levels without labels are numbered from 1.
     """
 
     summary: Summary
@@ -33,6 +55,9 @@ class Tree:
     block_sizes: tuple[tuple[int, ...], ...]
     log_det_fixed: float
     groups_order: tuple[np.ndarray, ...]
+    cluster: str = ""
+    cluster_labels: tuple[str, ...] = ()
+    _prepared: list[DrawPlan] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def engine(self) -> str:
@@ -54,6 +79,77 @@ class Tree:
     def curvature(self, psi: Sequence[np.ndarray]) -> Curvature:
         """Return W'V^-1 W and log|V| with two derivatives, at any Psi at which V is positive definite."""
         return curvature(self.summary, self.upper, self.block_sizes, self.n_fixed, psi)
+
+    def cluster_sums(self, psi: Sequence[np.ndarray]) -> ClusterSums:
+        """Return W'V^-1 W of every group of the outermost level.
+
+        Raises
+        ------
+        FitError
+            If the outermost factor is crossed with all others, or only sums over its groups were kept.
+        """
+        sums = cluster_products(self.summary, self.upper, psi)
+        chosen = np.r_[: self.n_fixed, sums.shape[1] - 1]
+        rows = cluster_rows(self.summary, self.upper)
+        return ClusterSums(self.cluster, self._labels(), sums[:, chosen[:, None], chosen], rows)
+
+    def without_cluster(self, position: int) -> Tree:
+        """Return the deviance function of the rows outside one group of the outermost level.
+
+        Raises
+        ------
+        FitError
+            If there are no clusters, or the fixed effects cannot be told without this one.
+        ValueError
+            If there is no cluster of this position.
+        """
+        check_clusters(self.upper)
+        labels = self._labels()
+        summary, upper, orders = without(self.summary, self.upper, self.groups_order, position)
+        if not len(summary.within):
+            raise FitError(f"Without {self.cluster} {labels[position]!r} no row is left.")
+        left = int(self.n_rows - cluster_rows(self.summary, self.upper)[position])
+        smaller = replace(
+            self,
+            summary=summary,
+            upper=upper,
+            n_rows=left,
+            groups_order=orders,
+            cluster_labels=labels[:position] + labels[position + 1 :],
+        )
+        nothing = [np.zeros((sum(sizes), sum(sizes))) for sizes in self.block_sizes]
+        products = Elimination(summary, upper, nothing).root[: self.n_fixed, : self.n_fixed]
+        if np.linalg.eigvalsh(products)[0] < ALIASED or left <= self.n_fixed:
+            raise FitError(
+                f"Without {self.cluster} {labels[position]!r} the fixed effects cannot all be estimated: "
+                "some are told apart by this one alone."
+            )
+        return smaller
+
+    def simulated(
+        self, psi: Sequence[np.ndarray], coefficients: np.ndarray, sigma: float, rng: np.random.Generator
+    ) -> Tree:
+        """Return the deviance function of a response drawn from the model, exactly distributed.
+
+        Raises
+        ------
+        FitError
+            If the summaries do not count the rows of each unit.
+        """
+        if not self._prepared:
+            self._prepared.append(draw_plan(self.summary))
+        plan = self._prepared[0]
+        drawn = simulated_summary(self.summary, self.upper, plan, psi, coefficients, sigma, rng)
+        return replace(self, summary=drawn)
+
+    def effects(self, psi: Sequence[np.ndarray], coefficients: np.ndarray) -> tuple[np.ndarray | None, ...]:
+        """Return per level the (groups, k) BLUPs in scaled units, in the order in which groups are held."""
+        return conditional_means(self.summary, self.upper, psi, coefficients)
+
+    def _labels(self) -> tuple[str, ...]:
+        if self.cluster_labels:
+            return self.cluster_labels
+        return tuple(str(number + 1) for number in range(len(self.upper[-1].parent)))
 
 
 def deviance_function(frame: ModelFrame) -> Tree:
@@ -79,16 +175,33 @@ def deviance_function(frame: ModelFrame) -> Tree:
     Z = np.concatenate([block.matrix for block in lowest.blocks], axis=1) / columns.effect_scales[0]
     inverse = np.empty(len(orders[0]), dtype=np.int64)
     inverse[orders[0]] = np.arange(len(orders[0]))
-    n_parents = frame.levels[1].n_groups if len(frame.levels) > 1 else 1
-    summary = summarise(columns.matrix, Z, inverse[lowest.codes], parents[0], n_parents)
+    codes = inverse[lowest.codes]
+    first = 1
+    if len(frame.levels) > 1:
+        summary = summarise(columns.matrix, Z, codes, parents[0], frame.levels[1].n_groups)
+    elif lowest.n_groups > HELD_ONE_BY_ONE:
+        summary = summarise(columns.matrix, Z, codes, parents[0], 1)
+    else:
+        summary, first = whole_groups(columns.matrix, codes, lowest.n_groups), 0
     upper = tuple(
         UpperLevel(columns.effects[i], np.flatnonzero(np.r_[True, np.diff(parents[i]) > 0]), parents[i])
-        for i in range(1, len(frame.levels))
+        for i in range(first, len(frame.levels))
     )
+    outermost = frame.levels[-1]
+    labels = tuple(outermost.labels[i] for i in orders[-1])
     sizes = tuple(tuple(block.matrix.shape[1] for block in level.blocks) for level in frame.levels)
     log_det = 2.0 * float(np.linalg.slogdet(columns.fixed)[1])
     return Tree(
-        summary, upper, columns, frame.n_rows, frame.fixed.matrix.shape[1], sizes, log_det, tuple(orders)
+        summary,
+        upper,
+        columns,
+        frame.n_rows,
+        frame.fixed.matrix.shape[1],
+        sizes,
+        log_det,
+        tuple(orders),
+        outermost.names[0],
+        labels,
     )
 
 

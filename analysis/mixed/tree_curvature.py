@@ -160,12 +160,13 @@ def _cell_stacks(summary: Summary, weights: np.ndarray, low: int, high: int) -> 
         D = summary.slopes[low:high]
         m = D.shape[1]
         left = D @ R.transpose(0, 2, 1, 3).reshape(n_cells, k, n_stack * k)
-        return (left.reshape(n_cells, m * n_stack, k) @ D.transpose(0, 2, 1)).reshape(n_cells, m, n_stack, m)
+        found = left.reshape(n_cells, m * n_stack, k) @ D.transpose(0, 2, 1)
+        return np.asarray(found.reshape(n_cells, m, n_stack, m))
     assert summary.products is not None
     m = summary.products.shape[1]
     flat = summary.products[low:high].transpose(0, 1, 3, 2, 4).reshape(n_cells, m * m, k * k)
     found = flat @ R.reshape(n_cells, n_stack, k * k).transpose(0, 2, 1)
-    return found.reshape(n_cells, m, m, n_stack).transpose(0, 1, 3, 2)
+    return np.asarray(found.reshape(n_cells, m, m, n_stack).transpose(0, 1, 3, 2))
 
 
 def _doubled(Q: np.ndarray, G: np.ndarray) -> np.ndarray:

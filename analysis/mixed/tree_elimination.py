@@ -107,11 +107,9 @@ class Bottom:
         R = (0.5 * (rest + rest.transpose(0, 2, 1)))[summary.kind]
         if summary.slopes is not None:
             parts = (summary.slopes @ R) @ summary.slopes.transpose(0, 2, 1)
-        elif summary.kinds.shape[1] == 1:
-            assert summary.products is not None
-            parts = summary.products[:, :, 0, :, 0] * R
         else:
-            parts = np.einsum("cikjl,ckl->cij", summary.products, R)
+            assert summary.products is not None
+            parts = _contracted(summary.products, R)
         self.sums = summary.within + summed(parts, summary.parent, summary.n_parents)
 
     def backward(self, S_bar: np.ndarray) -> np.ndarray:
@@ -121,19 +119,31 @@ class Bottom:
             S_bar = S_bar[summary.parent]
         if summary.slopes is not None:
             Q = summary.slopes.transpose(0, 2, 1) @ (S_bar @ summary.slopes)
-        elif k == 1:
-            assert summary.products is not None
-            Q = (summary.products[:, :, 0, :, 0] * S_bar).sum(axis=(1, 2))
-        elif len(S_bar) > 1:
-            Q = np.einsum("cikjl,cij->ckl", summary.products, S_bar)
         else:
-            Q = np.einsum("cikjl,ij->ckl", summary.products, S_bar[0])
+            assert summary.products is not None
+            Q = _contracted_columns(summary.products, S_bar)
         flat = Q.reshape(-1, k * k).T
         per_kind = np.stack([np.bincount(summary.kind, weights=each, minlength=n_kinds) for each in flat], 1)
         per_kind = per_kind.reshape(n_kinds, k, k)
         H_t = self.H.transpose(0, 2, 1)
         own = self.H @ (self.per_kind[:, None, None] * summary.kinds - per_kind @ H_t)
         return np.asarray(own.sum(axis=0))
+
+
+def _contracted(products: np.ndarray, R: np.ndarray) -> np.ndarray:
+    """Return sum over k, l of products (c, m, k, m, l) times R (c, k, l)."""
+    if R.shape[1] == 1:
+        return np.asarray(products[:, :, 0, :, 0] * R)
+    return np.asarray(np.einsum("cikjl,ckl->cij", products, R))
+
+
+def _contracted_columns(products: np.ndarray, S_bar: np.ndarray) -> np.ndarray:
+    """Return sum over the columns of products (c, m, k, m, l) times S_bar (c or 1, m, m)."""
+    if products.shape[2] == 1:
+        return np.asarray((products[:, :, 0, :, 0] * S_bar).sum(axis=(1, 2)))
+    if len(S_bar) == 1:
+        return np.asarray(np.einsum("cikjl,ij->ckl", products, S_bar[0]))
+    return np.asarray(np.einsum("cikjl,cij->ckl", products, S_bar))
 
 
 def summed(parts: np.ndarray, parent: np.ndarray, n_parents: int) -> np.ndarray:

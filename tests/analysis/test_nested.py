@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed import tree
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of, theta_layout
 from nwbswitch.analysis.mixed.tree import deviance_function, evaluate
@@ -86,7 +87,8 @@ def test_gradient_equals_differences(formula, precision):
                 assert found[level][i, j] * (1 if i == j else 2) == pytest.approx(expected, abs=1e-5)
 
 
-def test_few_kinds_of_groups_are_held_as_sums_and_many_one_by_one():
+def test_few_kinds_of_groups_are_held_as_sums_and_many_one_by_one(monkeypatch):
+    monkeypatch.setattr(tree, "HELD_ONE_BY_ONE", 0)
     table = simulated()
     shared = deviance_function(model_frame(table, read_formula("y ~ x + (1|animal:session:neuron)")))
     own = deviance_function(model_frame(table, read_formula("y ~ x + (1 + z|animal:session)")))
