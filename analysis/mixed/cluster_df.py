@@ -41,10 +41,9 @@ def cluster_df(matrix: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     if not within.all():
         between = means[:, ~within]
         found[~within] = n_clusters - np.linalg.matrix_rank(between)
-    for j in np.flatnonzero(within):
-        alike = [
-            k for k in np.flatnonzero(within) if _same_contrast(centred, squares, varies, clusters, j, k)
-        ]
+    places = [int(each) for each in np.flatnonzero(within)]
+    for j in places:
+        alike = [k for k in places if _same_contrast(centred, squares, varies, clusters, j, k)]
         found[j] = int(varies[:, alike].any(axis=1).sum()) - len(alike)
     return np.where(found >= 1.0, found, np.nan)
 

@@ -276,7 +276,10 @@ def combination_codes(variables: Sequence[Coded], n_rows: int) -> tuple[np.ndarr
     """Return a code (rows,) for each distinct combination of values and the first row of each code."""
     key = np.zeros(n_rows, dtype=np.int64)
     for variable in variables:
-        codes = variable.codes if variable.codes is not None else pd.factorize(variable.numbers)[0]
+        codes = variable.codes
+        if codes is None:
+            assert variable.numbers is not None
+            codes = pd.factorize(variable.numbers)[0]
         key = pd.factorize(key * (int(codes.max()) + 1) + codes)[0].astype(np.int64)
     first = np.empty(int(key.max()) + 1, dtype=np.int64)
     first[key[::-1]] = np.arange(n_rows)[::-1]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal, get_args
+from typing import Final, get_args
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Coded, Contrasts
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.cluster_df import cluster_df
-from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient
 from nwbswitch.analysis.mixed.design_guard import missing_slopes, row_variation
 from nwbswitch.analysis.mixed.glmm_data import BinomialFrame, binomial_frame
 from nwbswitch.analysis.mixed.glmm_laplace import (
@@ -23,142 +21,19 @@ from nwbswitch.analysis.mixed.glmm_laplace import (
     laplace,
 )
 from nwbswitch.analysis.mixed.glmm_quadrature import quadrature
-from nwbswitch.analysis.mixed.glmm_search import STARTS, CountOptimum, Criterion, lambdas, optimise_counts
+from nwbswitch.analysis.mixed.glmm_result import BinomialFit, BinomialMethod
+from nwbswitch.analysis.mixed.glmm_search import CountOptimum, Criterion, lambdas, optimise_counts
 from nwbswitch.analysis.mixed.glmm_tree import Nesting
 from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, VariableFacts
 from nwbswitch.analysis.mixed.model_frame import check_rank
 from nwbswitch.analysis.mixed.separation import check_separation
 from nwbswitch.analysis.mixed.variance_table import Correlation, VarianceComponent
-from nwbswitch.analysis.mixed.wald import ClusterDdf, WaldInference, df_warnings, wald_inference
-from nwbswitch.analysis.plain_values import plain
+from nwbswitch.analysis.mixed.wald import ClusterDdf, df_warnings, wald_inference
 from nwbswitch.schemas.errors import FitError
 
-BinomialMethod = Literal["laplace", "agq"]
 MAX_NODES: Final = 100
 # An effect of this SD moves a probability of .5 beyond .999; estimates that large say little.
 LARGE_SD: Final = 7.0
-
-
-@dataclass(frozen=True, slots=True)
-class BinomialFit:
-    """A fitted logistic mixed model; coefficients are log odds.
-
-    ``criterion`` is -2 log-likelihood of the rows of the table, binomial coefficients included;
-    ``inference`` the tests; ``effects_by_level[l]`` (groups, k) the modes of the random effects in the
-    order of ``model.levels`` and the labels there.
-    """
-
-    model: Model
-    method: BinomialMethod
-    n_quadrature: int
-    inference: WaldInference
-    components: tuple[VarianceComponent, ...]
-    correlations: tuple[Correlation, ...]
-    effects_by_level: tuple[np.ndarray, ...]
-    criterion: float
-    n: int
-    n_parameters: int
-    info: Mapping[str, Any]
-
-    @property
-    def ddf(self) -> ClusterDdf:
-        """How degrees of freedom are found."""
-        return self.inference.ddf
-
-    @property
-    def vcov(self) -> np.ndarray:
-        """Covariance (p, p) of the fixed effects."""
-        return self.inference.vcov
-
-    @property
-    def fixed(self) -> tuple[Coefficient, ...]:
-        """The fixed effects."""
-        return self.inference.coefficients(self.model.names)
-
-    @property
-    def log_likelihood(self) -> float:
-        """Log-likelihood as approximated."""
-        return -0.5 * self.criterion
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion."""
-        return self.criterion + 2.0 * self.n_parameters
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion with the number of rows as sample size."""
-        return self.criterion + float(np.log(self.n)) * self.n_parameters
-
-    def table(self, *, level: float = LEVEL) -> pd.DataFrame:
-        """Return the fixed effects, log odds: term, estimate, se, df, t, p, ci_low, ci_high."""
-        return pd.DataFrame(
-            [asdict(each) for each in self.inference.coefficients(self.model.names, level=level)]
-        )
-
-    def odds_ratios(self, *, level: float = LEVEL) -> pd.DataFrame:
-        """Return the fixed effects as odds ratios within a group: term, odds_ratio, ci_low, ci_high, p.
-
-        The intercept's row holds the odds at the reference. These are odds ratios for one animal and
-        session; ratios of averages over animals are nearer to one.
-        """
-        rows = self.inference.coefficients(self.model.names, level=level)
-        with np.errstate(over="ignore"):
-            return pd.DataFrame(
-                {
-                    "term": [each.term for each in rows],
-                    "odds_ratio": np.exp([each.estimate for each in rows]),
-                    "ci_low": np.exp([each.ci_low for each in rows]),
-                    "ci_high": np.exp([each.ci_high for each in rows]),
-                    "p": [each.p for each in rows],
-                }
-            )
-
-    def random(self) -> pd.DataFrame:
-        """Return the variance components, log odds: group, term, sd, variance."""
-        return pd.DataFrame([asdict(each) for each in self.components])
-
-    def effects(self) -> pd.DataFrame:
-        """Return the modes of the random effects, log odds: group, level, term, estimate."""
-        rows = []
-        for level, values in zip(self.model.levels, self.effects_by_level, strict=True):
-            first = 0
-            for block in level.blocks:
-                for name in block.names:
-                    rows += [
-                        (block.label, label, name, float(value))
-                        for label, value in zip(level.labels or (), values[:, first], strict=True)
-                    ]
-                    first += 1
-        return pd.DataFrame(rows, columns=["group", "level", "term", "estimate"])
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fit as plain JSON values; what is not a finite number is None."""
-        found: dict[str, Any] = plain(
-            {
-                "formula": self.model.formula.text,
-                "family": "binomial",
-                "link": "logit",
-                "method": self.method,
-                "ddf": self.ddf,
-                "fixed": [asdict(each) for each in self.fixed],
-                "random": [asdict(each) for each in self.components],
-                "correlations": [asdict(each) for each in self.correlations],
-                "criterion": self.criterion,
-                "log_likelihood": self.log_likelihood,
-                "aic": self.aic,
-                "bic": self.bic,
-                "n": self.n,
-                "info": dict(self.info),
-            }
-        )
-        return found
-
-    def summary(self) -> str:
-        """Return the fit as text for people."""
-        from nwbswitch.analysis.mixed.glmm_text import binomial_text
-
-        return binomial_text(self)
 
 
 def fit_binomial(
@@ -314,8 +189,8 @@ def estimates_at(columns: CountColumns, optimum: CountOptimum) -> tuple[np.ndarr
     """Return the coefficients (p,), their covariance (p, p), and whether it is the observed information's.
 
     The covariance is twice the inverse Hessian of -2 log-likelihood over theta and beta, as glmer's
-    ``vcov(use.hessian = TRUE)``; entries of theta on the boundary are held. Where that Hessian is not positive
-    definite, it is the one given theta (``use.hessian = FALSE``).
+    ``vcov(use.hessian = TRUE)``; entries of theta on the boundary are held. Where that Hessian is not
+    positive definite, it is the one given theta (``use.hessian = FALSE``).
     """
     back = np.linalg.inv(columns.triangle)
     p = len(optimum.beta)
@@ -357,11 +232,8 @@ def _random(
                 for j in range(len(sd))
                 for i in range(j + 1, len(sd))
             ]
-            boundary += [
-                f"{block.label}: {name} has variance 0"
-                for name, s in zip(block.names, sd, strict=True)
-                if not s
-            ]
+            at_zero = [name for name, s in zip(block.names, sd, strict=True) if s == 0.0]
+            boundary += [f"{block.label}: {name} has variance 0" for name in at_zero]
             diagonal = np.diagonal(factor)[part]
             if np.any((diagonal == 0.0) & (sd > 0.0)):
                 boundary.append(f"{block.label}: effects are perfectly correlated")

@@ -156,7 +156,7 @@ class _Search:
         from scipy.optimize import minimize
 
         bounds = [(0.0 if each else -LARGEST, LARGEST) for each in self.diagonal]
-        bounds += [(None, None)] * (len(start) - self.n_theta)
+        bounds += [(-np.inf, np.inf)] * (len(start) - self.n_theta)
         options = {"maxiter": 500, "maxfun": 2000, "ftol": 1e-12, "gtol": 1e-5, "maxcor": 20}
         search: Any = minimize  # the stubs know no function that returns its gradient too
         result = search(self.value, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)

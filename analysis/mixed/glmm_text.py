@@ -10,7 +10,7 @@ from nwbswitch.analysis.fit_text import number_text
 from nwbswitch.analysis.mixed.result_tables import table_text
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.mixed.glmm_fit import BinomialFit
+    from nwbswitch.analysis.mixed.glmm_result import BinomialFit
 
 _METHODS: Final = {"laplace": "Laplace's approximation", "agq": "adaptive Gauss-Hermite quadrature"}
 
@@ -26,8 +26,8 @@ def binomial_text(fit: BinomialFit) -> str:
     lines = [
         f"Logistic mixed model by {_METHODS[fit.method]}{nodes}",
         f"  {' '.join(fit.model.formula.text.split())}",
-        f"  {info['n_yes']} yes of {info['n_trials']} in {fit.n} rows ({info['n_missing']} with missing values "
-        f"left out, {info['n_excluded']} excluded), summed to {info['n_summed_rows']}",
+        f"  {info['n_yes']} yes of {info['n_trials']} in {fit.n} rows, summed to {info['n_summed_rows']}",
+        f"  {info['n_missing']} rows with missing values left out, {info['n_excluded']} excluded",
         f"  groups: {groups}",
         f"  -2 log-likelihood {fit.criterion:.4f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f}",
         "",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Nesting:
 
 def nesting(levels: Sequence[CountLevel]) -> Nesting | None:
     """Return how the groups nest, or None if some level's groups lie in several groups of the next."""
-    for lower, upper in zip(levels, levels[1:], strict=False):
+    for lower, upper in pairwise(levels):
         parent = np.zeros(lower.n_groups, dtype=np.int64)
         parent[lower.codes] = upper.codes
         if np.any(parent[lower.codes] != upper.codes):
