@@ -50,7 +50,7 @@ class Restricted:
     @property
     def n_fixed(self) -> int:
         """Number of free directions."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     @property
     def block_sizes(self) -> tuple[tuple[int, ...], ...]:

@@ -17,9 +17,8 @@ from nwbswitch.analysis.mixed.restricted import restricted
 from nwbswitch.analysis.mixed.tree import deviance_function
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
-SLEEP = pd.DataFrame(
-    json.loads((REFERENCE / "mixed_models.json").read_text())["models"]["sleepstudy"]["data"]
-)
+PUBLISHED = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]
+SLEEP = pd.DataFrame(PUBLISHED["sleepstudy"]["data"])
 
 
 def sleep_frame(formula: str = "Reaction ~ Days + (Days | Subject)") -> ModelFrame:
