@@ -22,6 +22,7 @@ from nwbswitch.cli_options import (
     seed_option,
     wrong_argument_is_wrong_usage,
 )
+from nwbswitch.cli_power import power
 from nwbswitch.cli_summarise import summarise
 from nwbswitch.schemas.version import __version__
 
@@ -40,7 +41,7 @@ def commands() -> None:
     """
 
 
-for _command in (find, measure, switch, summarise, fit, meta, report):
+for _command in (find, measure, switch, summarise, fit, power, meta, report):
     commands.add_command(_command)
 
 
