@@ -1,4 +1,4 @@
-"""Fits as text for people."""
+"""Numbers, tables and meta-analyses as text for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from nwbswitch.analysis.meta import MetaFit
-    from nwbswitch.analysis.mixed.fit import Coefficient, MixedFit
+    from nwbswitch.analysis.mixed.coefficient import Coefficient
 
 
 def columns_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -59,51 +59,6 @@ def _coefficient_lines(rows: Sequence[Coefficient], letter: str, level: float) -
     ]
     header = ["term", "estimate", "SE", "df", letter, "P", f"{100.0 * level:g} % CI"]
     return [f"  {line}" for line in columns_text(header, cells)]
-
-
-def mixed_text(fit: MixedFit) -> str:
-    """Return a mixed model as text: data, random effects, fixed effects, tests, how it was found."""
-    info = fit.info
-    name = "REML criterion" if fit.method == "reml" else "-2 log-likelihood"
-    groups = ", ".join(f"{group} {count}" for group, count in info["groups"].items())
-    lines = [
-        "Linear mixed model",
-        f"  {fit.formula.text.strip()}",
-        f"  {fit.n} rows ({info['n_missing']} with missing values left out, {info['n_excluded']} excluded)",
-        f"  groups: {groups}",
-        f"  {name} {fit.criterion:.4f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f}",
-        "",
-        "Random effects",
-    ]
-    rows = [
-        [each.group, each.term, number_text(each.sd), number_text(each.variance)] for each in fit.components
-    ]
-    lines += [f"  {line}" for line in columns_text(["group", "effect", "SD", "variance"], rows)]
-    lines += [
-        f"  correlation of {each.term_1} and {each.term_2} within {each.group}: "
-        f"{number_text(each.correlation, digits=3)}"
-        for each in fit.correlations
-    ]
-    kind = "t, Satterthwaite" if fit.ddf == "satterthwaite" else "z"
-    lines += ["", f"Fixed effects ({kind})"]
-    lines += _coefficient_lines(fit.fixed, kind[0], 0.95)
-    if fit.tests:
-        lines += ["", "Tests of terms (type III)"]
-        rows = [
-            [each.term, f"{each.f:.3f}", str(each.num_df), df_text(each.den_df), p_text(each.p)]
-            for each in fit.tests
-        ]
-        lines += [f"  {line}" for line in columns_text(["term", "F", "df 1", "df 2", "P"], rows)]
-    lines += ["", _found(fit)]
-    lines += [f"On the boundary: {each}." for each in info["boundary"]]
-    lines += [f"Warning: {each}" for each in info["warnings"]]
-    return "\n".join(lines)
-
-
-def _found(fit: MixedFit) -> str:
-    info = fit.info
-    state = "Converged" if info["converged"] else "NOT CONVERGED"
-    return f"{state}: best of {info['starts']} starts, {info['iterations']} iterations."
 
 
 _METHOD_NAMES = {

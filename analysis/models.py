@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.meta import MetaFit, Test
     from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
     from nwbswitch.analysis.mixed.deviance import Method
-    from nwbswitch.analysis.mixed.fit import Ddf, MixedFit
+    from nwbswitch.analysis.mixed.inference import Ddf
+    from nwbswitch.analysis.mixed.result import MixedFit
 
 
 def fit_table(
@@ -22,7 +23,7 @@ def fit_table(
     out: Path | None = None,
     where: str | None = None,
     method: Method = "reml",
-    ddf: Ddf = "satterthwaite",
+    ddf: Ddf = "kenward-roger",
     overwrite: bool = False,
 ) -> MixedFit:
     """Fit a mixed model to a table file and keep it in ``out``; arguments as in `mixed.fit`.

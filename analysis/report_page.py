@@ -231,6 +231,14 @@ def _effect_name(info: Mapping[str, Any]) -> str:
 _TESTS = {"knha": "Knapp-Hartung t intervals", "t": "t intervals", "z": "normal intervals"}
 
 
+_DDF = {
+    "kenward-roger": "Kenward-Roger degrees of freedom",
+    "satterthwaite": "Satterthwaite degrees of freedom",
+    "none": "z tests",
+    None: "degrees of freedom not stated",
+}
+
+
 def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if fit is None:
         return None
@@ -254,8 +262,8 @@ def _model(fit: Mapping[str, Any] | None) -> dict[str, Any] | None:
     response = fit["formula"].split("~")[0].strip()
     return {
         "formula": fit["formula"],
-        "sentence": f"Linear mixed model, {info.get('method', 'reml').upper()}, Satterthwaite degrees of "
-        f"freedom, {fit['n']} rows. It asks one question only: whether the mean of {response} changes. A "
+        "sentence": f"Linear mixed model, {info.get('method', 'reml').upper()}, {_DDF[info.get('ddf')]}, "
+        f"{fit['n']} rows. It asks one question only: whether the mean of {response} changes. A "
         f"switch can leave that mean where it was.{singular}",
         "head": ["Term", "Estimate", "SE", "df", "P"],
         "rows": rows,

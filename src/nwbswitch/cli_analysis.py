@@ -199,7 +199,10 @@ def switch(
 @click.option("--where", help="Rows to use, e.g. \"cell_type == 'excitatory' and rate < 8\".")
 @click.option("--method", type=click.Choice(("reml", "ml")), default="reml", show_default=True)
 @click.option(
-    "--ddf", type=click.Choice(("satterthwaite", "none")), default="satterthwaite", show_default=True
+    "--ddf",
+    type=click.Choice(("kenward-roger", "satterthwaite", "none")),
+    default="kenward-roger",
+    show_default=True,
 )
 @click.option("-o", "--out", type=OUTPUT, help="Also write the JSON to this file.")
 @overwrite_option
@@ -209,7 +212,7 @@ def fit(
     formula: str,
     where: str | None,
     method: Literal["reml", "ml"],
-    ddf: Literal["satterthwaite", "none"],
+    ddf: Literal["kenward-roger", "satterthwaite", "none"],
     out: Path | None,
     overwrite: bool,
     as_json: bool,

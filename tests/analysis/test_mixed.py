@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.fit import MixedFit, fit, make_model
+from nwbswitch.analysis.mixed.fit import fit, model_of
+from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
+from nwbswitch.analysis.mixed.result import MixedFit
 from nwbswitch.analysis.mixed.tree import deviance_function
 from nwbswitch.schemas.errors import FitError, FormulaError
 
@@ -47,7 +49,7 @@ def check_against(found: MixedFit, answer: dict[str, Any]) -> None:
         else:
             ours = correlations[row["grp"], row["var1"], row["var2"]]
             assert ours == pytest.approx(row["sdcor"], abs=1e-5)
-    for test, expected in zip(found.tests, answer.get("anova", []), strict=False):
+    for test, expected in zip(found.anova().itertuples(), answer.get("anova", []), strict=False):
         assert test.term == expected["term"]
         assert test.num_df == expected["NumDF"]
         assert test.f == pytest.approx(expected["F value"], rel=2e-5)
@@ -63,7 +65,7 @@ def same_group(ours: str, lme4: str) -> bool:
 @pytest.mark.parametrize(("name", "method"), NESTED)
 def test_published_and_simulated_sets(name, method):
     answer = MODELS[name][method]
-    found = fit(pd.DataFrame(MODELS[name]["data"]), answer["formula"], method=method)
+    found = fit(pd.DataFrame(MODELS[name]["data"]), answer["formula"], method=method, ddf="satterthwaite")
     check_against(found, answer)
     assert np.allclose(found.vcov, answer["vcov"], rtol=1e-5)
 
@@ -73,9 +75,9 @@ def test_published_and_simulated_sets(name, method):
     [pytest.param(case, id=f"{case['formula']} {case['method']}") for case in CASES["cases"]],
 )
 def test_formula_language_codings_and_depth(answer):
-    found = fit(cases_table(), answer["formula"], method=answer["method"])
+    found = fit(cases_table(), answer["formula"], method=answer["method"], ddf="satterthwaite")
     check_against(found, answer)
-    assert len(found.tests) == len(answer["anova"])
+    assert len(found.anova()) == len(answer["anova"])
     assert found.aic == pytest.approx(answer["aic"], rel=1e-9)
     assert found.bic == pytest.approx(answer["bic"], rel=1e-9)
 
@@ -94,6 +96,7 @@ def test_psilocybin_branches(shared, measure):
         pd.read_csv(folder / "branches.csv"),
         f"{change} ~ treatment*cell_type + (1|subject/fov)",
         where=f"{change} < 8" if measure == "eventrate" else None,
+        ddf="satterthwaite",
     )
     assert found.n == answer["n"]
     assert found.info["singular"] == answer["singular"]
@@ -103,7 +106,7 @@ def test_psilocybin_branches(shared, measure):
         assert each.se == pytest.approx(answer["se"][each.term], rel=1e-5)
     for component in found.components:
         assert component.sd == pytest.approx(answer["sd"][component.group], rel=1e-5)
-    for test, row in zip(found.tests, answer["anova"], strict=True):
+    for test, row in zip(found.anova().itertuples(), answer["anova"], strict=True):
         assert test.term == row["term"]
         assert test.f == pytest.approx(row["F value"], rel=1e-5)
         assert test.den_df == pytest.approx(row["DenDF"], rel=1e-5)
@@ -219,12 +222,11 @@ def test_the_four_steps_can_be_taken_one_by_one(crossover):
     frame = model_frame(crossover, read_formula(FORMULA))
     tree = deviance_function(frame)
     optimum = optimise(tree, method="reml")
-    assert (
-        make_model(frame, tree, optimum, ddf="satterthwaite").as_dict() == fit(crossover, FORMULA).as_dict()
-    )
+    found = MixedFit(model_of(frame, tree), tree, optimum, inference(tree, optimum), frame)
+    assert found.as_dict() == fit(crossover, FORMULA).as_dict()
 
 
-@pytest.mark.parametrize("arguments", [{"ddf": "kenward-roger"}, {"method": "mle"}])
+@pytest.mark.parametrize("arguments", [{"ddf": "between-within"}, {"method": "mle"}])
 def test_unknown_choices_list_what_there_is(crossover, arguments):
     with pytest.raises(ValueError, match="available are"):
         fit(crossover, FORMULA, **arguments)

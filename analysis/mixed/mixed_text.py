@@ -1,0 +1,97 @@
+"""A mixed model as text for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pandas as pd
+
+from nwbswitch.analysis.fit_text import number_text
+from nwbswitch.analysis.mixed.result_tables import Format, table_text
+
+if TYPE_CHECKING:
+    from nwbswitch.analysis.mixed.result import MixedFit
+
+_TESTS: Final = {
+    "kenward-roger": "t, Kenward-Roger",
+    "satterthwaite": "t, Satterthwaite",
+    "none": "z",
+}
+
+
+def mixed_text(fit: MixedFit) -> str:
+    """Return a mixed model as text: data, random effects, fixed effects, tests, how it was found."""
+    info = fit.info
+    name = "REML criterion" if fit.method == "reml" else "-2 log-likelihood"
+    groups = ", ".join(f"{group} {count}" for group, count in info["groups"].items())
+    reason = f" ({info['engine_reason']})" if info["engine_reason"] else ""
+    lines = [
+        f"Linear mixed model by {fit.method.upper()}",
+        f"  {' '.join(fit.model.formula.text.split())}",
+        f"  {rows_text(fit)}",
+        f"  groups: {groups}",
+        f"  engine: {info['engine']}{reason}",
+        f"  {name} {fit.criterion:.4f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f}",
+        "",
+        "Random effects",
+        *indented(fit.random()),
+    ]
+    lines += [
+        f"  correlation of {each.term_1} and {each.term_2} within {each.group}: "
+        f"{number_text(each.correlation, digits=3)}"
+        for each in fit.correlations
+    ]
+    fixed = fit.table().rename(columns={"t": "z"} if fit.ddf == "none" else {})
+    lines += ["", f"Fixed effects ({_TESTS[fit.ddf]})", *indented(fixed)]
+    tests = fit.anova()
+    if len(tests):
+        lines += ["", "Tests of terms (type III)", *indented(tests.drop(columns=["sum_sq", "mean_sq"]))]
+    return "\n".join([*lines, "", *found_text(fit)])
+
+
+def rows_text(fit: MixedFit) -> str:
+    """Return how many rows were used and why others were not."""
+    info = fit.info
+    by_column = ", ".join(f"{name} {count}" for name, count in info["missing"].items())
+    missing = f"{info['n_missing']} with missing values left out"
+    missing += f": {by_column}" if by_column else ""
+    return f"{fit.n} rows ({missing}; {info['n_excluded']} excluded)"
+
+
+def found_text(fit: MixedFit) -> list[str]:
+    """Return how the fit was found, what ended on the boundary, and warnings."""
+    info = fit.info
+    state = "Converged" if info["converged"] else "NOT CONVERGED"
+    lines = [f"{state}: best of {info['starts']} starts, {info['iterations']} iterations."]
+    if info["singular"]:
+        lines += [
+            f"Singular fit: {'; '.join(info['boundary'])}. The data show no scatter there beyond what the "
+            "rest of the model explains; degrees of freedom may then count smaller units than animals."
+        ]
+    return lines + [f"Warning: {each}" for each in info["warnings"]]
+
+
+def indented(frame: pd.DataFrame) -> list[str]:
+    """Return the lines of a table, set in by two blanks."""
+    return [f"  {line}" for line in table_text(frame).splitlines()]
+
+
+def report_tables(fit: MixedFit, *, format: Format) -> str:  # noqa: A002
+    """Return the fit's tables as Markdown or LaTeX under one line each: fixed, tests, random effects."""
+    parts = {
+        f"Fixed effects ({_TESTS[fit.ddf]})": fit.table(),
+        "Tests of terms (type III)": fit.anova(),
+        "Random effects": fit.random(),
+    }
+    return "\n\n".join(headed(name, frame, format=format) for name, frame in parts.items() if len(frame))
+
+
+def headed(name: str, frame: pd.DataFrame, *, format: Format) -> str:  # noqa: A002
+    """Return a table under its name."""
+    table = table_text(frame, format=format)
+    match format:
+        case "markdown":
+            return f"### {name}\n\n{table}"
+        case "latex":
+            return f"% {name}\n{table}"
+    return f"{name}\n" + "\n".join(f"  {line}" for line in table.splitlines())
