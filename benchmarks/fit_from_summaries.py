@@ -1,6 +1,6 @@
 """Time the fit of many recording sessions from their summaries, as a collaborator would send them.
 
-Run: ``python benchmarks/fit_from_summaries.py [--labs 10 100] [--animals 20] [--sessions 5] [--neurons 1000]``.
+Run: ``python benchmarks/fit_from_summaries.py [--labs 10 100] [--animals 20] [--sessions 5]``.
 Every lab's rows (two per neuron) are simulated, summed and saved, which is timed apart; then all files are
 read and fitted with Kenward-Roger degrees of freedom. CPU seconds, one thread.
 """
