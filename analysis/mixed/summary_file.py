@@ -66,7 +66,7 @@ class SummaryHeader(_Strict):
     """Everything in a file of summaries that is not an array of numbers.
 
     ``groups`` and ``values`` give the labels that the arrays ``group:NAME`` and ``value:NAME`` count from 0
-    (-1 is missing); a value without labels is a number.
+    (-1 is missing); a value without labels is a number. ``references`` names the arrays ``reference:NAME``.
     """
 
     format: Literal["nwbswitch-summaries"]
@@ -76,6 +76,9 @@ class SummaryHeader(_Strict):
     levels: dict[str, list[str]]
     groups: dict[str, list[str]]
     values: dict[str, list[str] | None]
+    references: list[str]
+    ranges: dict[str, tuple[float, float]]
+    missing: dict[str, int]
     n_missing: int = Field(ge=0)
     n_excluded: int = Field(ge=0)
 
@@ -168,6 +171,9 @@ def _header(summaries: UnitSummaries) -> SummaryHeader:
         values={
             name: list(each.levels) if each.is_factor else None for name, each in summaries.values.items()
         },
+        references=sorted(summaries.references),
+        ranges={name: (float(low), float(high)) for name, (low, high) in summaries.ranges.items()},
+        missing=dict(summaries.missing),
         n_missing=summaries.n_missing,
         n_excluded=summaries.n_excluded,
     )
@@ -190,6 +196,9 @@ def _arrays(summaries: UnitSummaries) -> dict[str, Any]:
         arrays["products"] = summaries.products.reshape(-1, size, size)[:, *np.triu_indices(size)]
     else:
         arrays["slopes"] = summaries.slopes
+    if summaries.log_weights is not None:
+        arrays["log_weights"] = summaries.log_weights
+    arrays |= {f"reference:{name}": each for name, each in summaries.references.items()}
     for kind, table in (("group", summaries.groups), ("value", summaries.values)):
         for name, each in table.items():
             codes = each.codes
@@ -227,6 +236,9 @@ def _summaries(header: SummaryHeader, arrays: Mapping[str, np.ndarray]) -> UnitS
         shapes["products"] = (cells, size * (size + 1) // 2)
     else:
         shapes["slopes"] = (cells, m, k)
+    if "log_weights" in arrays:
+        shapes["log_weights"] = (u,)
+    shapes |= {f"reference:{name}": (u,) for name in header.references}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has the shape {arrays[name].shape} instead of {shape}")
@@ -253,6 +265,10 @@ def _summaries(header: SummaryHeader, arrays: Mapping[str, np.ndarray]) -> UnitS
         slopes=None if products is not None else arrays["slopes"].astype(float),
         n_missing=header.n_missing,
         n_excluded=header.n_excluded,
+        references={name: arrays[f"reference:{name}"].astype(float) for name in header.references},
+        log_weights=arrays["log_weights"].astype(float) if "log_weights" in arrays else None,
+        missing=dict(header.missing),
+        ranges=dict(header.ranges),
     )
 
 

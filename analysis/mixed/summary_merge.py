@@ -7,7 +7,7 @@ are needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -156,9 +156,17 @@ def _aligned(
     else:
         assert part.slopes is not None
         slopes = part.slopes[:, source] * per_cell[:, :, None]
+    references = dict(part.references)
+    ranges = dict(part.ranges)
+    for variable, coded in promoted.items():
+        if coded.numbers is not None:
+            references[variable] = coded.numbers
+            ranges[variable] = (float(coded.numbers.min()), float(coded.numbers.max()))
     return replace(
         part,
         columns=tuple(columns),
+        references=references,
+        ranges=ranges,
         values={variable: each for variable, each in part.values.items() if variable not in inside},
         centres=part.centres[:, source] * scalars,
         within=within,
@@ -175,11 +183,8 @@ def _origin(
     promoted: Mapping[str, Coded],
 ) -> _Origin:
     scalars = np.ones(part.n_units)
-    for variable in column.numbers:
-        if variable in promoted:
-            numbers = promoted[variable].numbers
-            assert numbers is not None
-            scalars = scalars * numbers
+    if any(variable in promoted for variable in column.numbers):
+        return _Origin(-1, scalars)  # measured from its reference, which is its value, it is zero
     for variable, level in column.indicators:
         if variable in promoted:
             coded = promoted[variable]
@@ -235,7 +240,7 @@ def _joined(
     levels = {
         name: _united_levels([each[name] for each in levels_of if name in each]) for name in sorted(factors)
     }
-    names = dict.fromkeys(name for part in parts for name in part.values)
+    names = _names(part.values for part in parts)
     return UnitSummaries(
         definition=first.definition,
         columns=columns,
@@ -261,7 +266,32 @@ def _joined(
         else None,
         n_missing=sum(part.n_missing for part in parts),
         n_excluded=sum(part.n_excluded for part in parts),
+        references={name: _references(name, parts) for name in _names(part.references for part in parts)},
+        log_weights=None
+        if first.log_weights is None
+        else np.concatenate([each.log_weights for each in parts if each.log_weights is not None]),
+        missing={
+            name: sum(part.missing.get(name, 0) for part in parts)
+            for name in _names(part.missing for part in parts)
+        },
+        ranges={
+            name: _range([part.ranges[name] for part in parts if name in part.ranges])
+            for name in _names(part.ranges for part in parts)
+        },
     )
+
+
+def _names(each: Iterable[Mapping[str, object]]) -> list[str]:
+    return sorted({name for mapping in each for name in mapping})
+
+
+def _references(name: str, parts: Sequence[UnitSummaries]) -> np.ndarray:
+    """Return the references of a number; where it was not shifted they are zero."""
+    return np.concatenate([part.references.get(name, np.zeros(part.n_units)) for part in parts])
+
+
+def _range(ranges: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _stacked(name: str, each: Sequence[Coded | None], parts: Sequence[UnitSummaries]) -> Coded:
