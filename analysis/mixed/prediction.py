@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.formulas.coding import Coded, coded, design
 from nwbswitch.analysis.formulas.expressions import shortened
-from nwbswitch.analysis.mixed.deviance import Deviance
-from nwbswitch.analysis.mixed.group_effects import block_effects
+from nwbswitch.analysis.mixed.group_effects import BlockEffects
 from nwbswitch.analysis.mixed.model import LevelFacts, Model
-from nwbswitch.analysis.mixed.optimum import Optimum
 from nwbswitch.schemas.errors import FitError
 
 
@@ -35,8 +33,17 @@ def population_prediction(model: Model, estimates: np.ndarray, data: pd.DataFram
     return pd.Series(values, index=data.index, name=model.formula.response.name)
 
 
-def group_prediction(model: Model, deviance: Deviance, optimum: Optimum, data: pd.DataFrame) -> pd.Series:
+def group_prediction(model: Model, effects: Sequence[BlockEffects], data: pd.DataFrame) -> pd.Series:
     """Return the sum of the effects of each row's groups; a group the model does not know adds nothing.
+
+    Parameters
+    ----------
+    model
+        The model.
+    effects
+        Its conditional means, as of `block_effects`.
+    data
+        New rows.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def group_prediction(model: Model, deviance: Deviance, optimum: Optimum, data: p
     """
     total = np.zeros(len(data))
     kept = set()
-    for each in block_effects(model, deviance, optimum):
+    for each in effects:
         kept.add(each.level.names)
         names = dict.fromkeys(name for term in each.block.terms for name in term)
         variables = _variables(model, names, data)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, coefficients
 from nwbswitch.analysis.mixed.deviance import Deviance, Method
+from nwbswitch.analysis.mixed.group_effects import block_effects, effects_table
 from nwbswitch.analysis.mixed.inference import Ddf, Inference, inference
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
@@ -26,6 +27,7 @@ from nwbswitch.analysis.plain_values import plain
 
 if TYPE_CHECKING:
     from nwbswitch.analysis.fit_questions import AnovaType
+    from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
     from nwbswitch.analysis.mixed.diagnostics import Diagnostics
 
 
@@ -183,9 +185,55 @@ class MixedFit:
 
         Groups of which only sums were kept, such as the neurons of a fit from summaries, have no rows.
         """
-        from nwbswitch.analysis.mixed.group_effects import effects_table
-
         return effects_table(self.model, self.deviance, self.optimum, self.rows)
+
+    def predict(self, data: pd.DataFrame, *, groups: bool = False) -> pd.Series:
+        """Return predictions for new rows, not a number where a variable is missing.
+
+        Parameters
+        ----------
+        data
+            Columns of the fixed effects, and with ``groups`` those of the random effects and groups.
+        groups
+            Add the effects of groups the fit knows; a new group adds nothing. Without, the prediction is
+            that of the population.
+
+        Raises
+        ------
+        FormulaError
+            If a column is missing.
+        FitError
+            If a factor has a level that the model does not know, or effects of groups were not kept.
+        """
+        from nwbswitch.analysis.mixed.prediction import group_prediction, population_prediction
+
+        scaling = self.deviance.scaling
+        inside = np.linalg.solve(scaling.fixed, self.optimum.evaluation.coefficients)
+        found = population_prediction(self.model, scaling.offset + scaling.scale * inside, data)
+        if not groups:
+            return found
+        effects = block_effects(self.model, self.deviance, self.optimum, self.rows)
+        return found + group_prediction(self.model, effects, data)
+
+    def robust(self, *, type: Kind = "CR2") -> ClusterRobust:  # noqa: A002
+        """Return the fixed effects with a covariance that holds if the model's own does not.
+
+        Clusters are the outermost groups.
+
+        Raises
+        ------
+        FitError
+            If there are fewer than two independent clusters.
+        """
+        from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
+
+        return cluster_robust(self.model, self.deviance, self.optimum, kind=type)
+
+    def diagnostics(self) -> Diagnostics:
+        """Return residuals, shape of effects, leverage and influence, to be read or plotted."""
+        from nwbswitch.analysis.mixed.diagnostics import diagnostics
+
+        return diagnostics(self)
 
     # text and files
 

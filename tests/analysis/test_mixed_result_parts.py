@@ -10,7 +10,12 @@ from dense_models import nested_table
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.cluster_leverage import cluster_leverage, conditional_sd
-from nwbswitch.analysis.mixed.group_effects import effects_table, level_effects, population_fit
+from nwbswitch.analysis.mixed.group_effects import (
+    block_effects,
+    effects_table,
+    level_effects,
+    population_fit,
+)
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise, psi_of
@@ -111,7 +116,7 @@ def test_predictions_on_the_rows_of_the_fit_are_its_fitted_values(fitted):
     total = np.zeros(len(residual))
     for level, each, values in zip(fitted.rows.levels, Z, effects, strict=True):
         total += (each * values[level.codes]).sum(axis=1)
-    assert np.allclose(group_prediction(*fitted.parts, own), total, atol=1e-12)
+    assert np.allclose(group_prediction(fitted.model, block_effects(*fitted.parts), own), total, atol=1e-12)
 
 
 def test_one_row_of_one_arm_is_predicted_with_the_coding_of_the_fit(fitted):
@@ -122,7 +127,7 @@ def test_one_row_of_one_arm_is_predicted_with_the_coding_of_the_fit(fitted):
     found = population_prediction(fitted.model, fitted.estimates, new)
     assert found.index.tolist() == [7]
     assert found[7] == pytest.approx(expected, rel=1e-12)
-    assert group_prediction(*fitted.parts, new)[7] == 0.0
+    assert group_prediction(fitted.model, block_effects(*fitted.parts), new)[7] == 0.0
 
 
 def test_a_missing_value_is_predicted_as_missing(fitted):
@@ -130,7 +135,11 @@ def test_a_missing_value_is_predicted_as_missing(fitted):
     new.loc[new.index[0], "x"] = np.nan
     new.loc[new.index[1], "arm"] = None
     assert population_prediction(fitted.model, fitted.estimates, new).isna().tolist() == [True, True, False]
-    assert group_prediction(*fitted.parts, new).isna().tolist() == [True, False, False]
+    assert group_prediction(fitted.model, block_effects(*fitted.parts), new).isna().tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_level_that_the_model_does_not_know_is_named(fitted):
