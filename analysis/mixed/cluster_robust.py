@@ -26,7 +26,16 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 
+from nwbswitch.analysis.mixed.coefficient import quantile_of_t
 from nwbswitch.analysis.mixed.deviance import Deviance
+from nwbswitch.analysis.mixed.hypothesis import (
+    FTest,
+    TTest,
+    checked_contrast,
+    checked_contrasts,
+    f_tail,
+    t_test_of,
+)
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.optimum import Optimum, psi_of
 from nwbswitch.analysis.plain_values import plain
@@ -38,27 +47,6 @@ if TYPE_CHECKING:
 Kind = Literal["CR0", "CR1", "CR1S", "CR2"]
 # A direction with less than this part of its information outside one cluster rests on that cluster.
 ALONE: Final = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class RobustTTest:
-    """t test of a contrast with Satterthwaite df; nan where one cluster alone determines it."""
-
-    estimate: float
-    se: float
-    df: float
-    t: float
-    p: float
-
-
-@dataclass(frozen=True, slots=True)
-class RobustFTest:
-    """Approximate Hotelling T^2 test of several contrasts; nan if ``den_df`` would not be positive."""
-
-    f: float
-    num_df: int
-    den_df: float
-    p: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,45 +77,43 @@ class ClusterRobust:
         """Number of clusters."""
         return len(self.labels)
 
-    def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> RobustTTest:
-        """Return the test that ``contrast`` (p,) of the coefficients is ``null``."""
-        from scipy.stats import t as t_distribution
+    def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> TTest:
+        """Return the test that ``contrast`` (p,) of the coefficients is ``null``.
 
-        contrast = np.asarray(contrast, dtype=float)
-        estimate = float(contrast @ self.estimates)
-        if self._rests_on_one(contrast[None]):
-            return RobustTTest(estimate, *([float("nan")] * 4))
-        se = float(np.sqrt(contrast @ self.vcov @ contrast))
-        df = _satterthwaite(self.parts, self.adjusted, self.root.T @ contrast)
-        statistic = (estimate - null) / se
-        return RobustTTest(estimate, se, df, statistic, 2.0 * float(t_distribution.sf(abs(statistic), df)))
+        All but the estimate is nan if one cluster alone determines part of the contrast.
+        """
+        row = checked_contrast(contrast, len(self.names))
+        estimate = float(row @ self.estimates)
+        if self._rests_on_one(row[None]):
+            return TTest(estimate, *([float("nan")] * 4))
+        df = _satterthwaite(self.parts, self.adjusted, self.root.T @ row)
+        return t_test_of(estimate, float(row @ self.vcov @ row), df, null=null)
 
-    def f_test(self, contrasts: np.ndarray) -> RobustFTest:
+    def f_test(self, contrasts: np.ndarray) -> FTest:
         """Return the test that ``contrasts`` (q, p), of full rank, of the coefficients are zero."""
-        from scipy.stats import f as f_distribution
-
-        contrasts = np.atleast_2d(np.asarray(contrasts, dtype=float))
-        q = len(contrasts)
-        if self._rests_on_one(contrasts):
-            return RobustFTest(float("nan"), q, float("nan"), float("nan"))
-        values = contrasts @ self.estimates
-        statistic = float(values @ np.linalg.solve(contrasts @ self.vcov @ contrasts.T, values))
-        eta = _hotelling_df(self.parts, self.adjusted, self.root.T @ contrasts.T)
+        rows = checked_contrasts(contrasts, len(self.names))
+        q, nan = len(rows), float("nan")
+        where = self._rests_on_one(rows)
+        if where:
+            return FTest(nan, q, nan, nan, reason=f"without {self.group} {where} it could not be estimated")
+        values = rows @ self.estimates
+        eta = _hotelling_df(self.parts, self.adjusted, self.root.T @ rows.T)
         den_df = eta - q + 1.0
         if den_df <= 0.0:
-            return RobustFTest(float("nan"), q, den_df, float("nan"))
-        f = den_df / (eta * q) * statistic
-        return RobustFTest(f, q, den_df, float(f_distribution.sf(f, q, den_df)))
+            reason = f"{len(self.labels)} {self.group} are too few to test {q} contrasts at once"
+            return FTest(nan, q, den_df, nan, reason=reason)
+        statistic = float(values @ np.linalg.solve(rows @ self.vcov @ rows.T, values))
+        scaling = den_df / (eta * q)
+        return FTest(scaling * statistic, q, den_df, f_tail(scaling * statistic, q, den_df))
 
     def table(self, *, level: float = 0.95) -> pd.DataFrame:
         """Return term, estimate, se, df, t, p, ci_low, ci_high."""
         import pandas as pd
-        from scipy.stats import t as t_distribution
 
         rows = []
         for name, contrast in zip(self.names, np.eye(len(self.names)), strict=True):
             test = self.t_test(contrast)
-            half = float(t_distribution.ppf(0.5 + level / 2.0, test.df)) * test.se
+            half = quantile_of_t(level, test.df) * test.se
             low, high = test.estimate - half, test.estimate + half
             rows.append((name, test.estimate, test.se, test.df, test.t, test.p, low, high))
         return pd.DataFrame(rows, columns=["term", "estimate", "se", "df", "t", "p", "ci_low", "ci_high"])
@@ -267,4 +253,4 @@ def _hotelling_df(parts: np.ndarray, adjusted: np.ndarray, z: np.ndarray) -> flo
             crossed = d[:, s, t] ** 2 - 2.0 * d[:, s, t] * across
             total += float(np.sum(same + crossed)) + float(np.sum(inner * inner))
             total += float(np.sum(inner * inner.T))
-    return q * (q + 1.0) / total
+    return float(q * (q + 1.0) / total)
