@@ -17,7 +17,9 @@ MAX_RATIO = 2000
 _MISSING = ["", "#N/A", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 
 
-def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path | str, *, text: Collection[str] = (), columns: Collection[str] | None = None
+) -> pd.DataFrame:
     """Return the table in a ``.csv``, ``.tsv`` or ``.parquet`` file.
 
     Parameters
@@ -26,6 +28,8 @@ def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
         The file.
     text
         Columns of a text table whose values are identifiers or words: ``01`` and ``NA`` stay as written.
+    columns
+        Columns to read of a Parquet table, all by default; those that it does not have are not read.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
     try:
         if suffix == ".parquet":
             require_plausible(path)
-            frame = pd.read_parquet(path, page_checksum_verification=True)
+            frame = _read_parquet(path, columns)
         else:
             frame = _read_text(path, sep="," if suffix == ".csv" else "\t", text=frozenset(text))
     except (ValueError, OSError, MemoryError, UnicodeDecodeError, pd.errors.EmptyDataError) as error:
@@ -57,6 +61,17 @@ def read_table(path: Path | str, *, text: Collection[str] = ()) -> pd.DataFrame:
         for name in _text_columns(frame):
             frame[name] = frame[name].map(_as_written)
     return frame
+
+
+def _read_parquet(path: Path, columns: Collection[str] | None) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    chosen = None
+    if columns is not None:
+        names = pq.read_schema(path).names
+        # Without a known column the reader's caller says what is missing, from the first one.
+        chosen = [name for name in names if name in columns] or names[:1]
+    return pd.read_parquet(path, columns=chosen, page_checksum_verification=True)
 
 
 def require_plausible(path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nwbswitch.analysis.formulas.coding import Coded, ordered
-from nwbswitch.analysis.formulas.factor import Factor, numbered
+from nwbswitch.analysis.formulas.factor import Factor, compact, numbered
 from nwbswitch.analysis.formulas.formula import RandomTerm, Term
 from nwbswitch.analysis.mixed.table_rows import TableRows
 from nwbswitch.schemas.errors import FitError
@@ -24,23 +24,35 @@ class Grouping:
     name: str
     codes: np.ndarray
     n_groups: int
+    variables: Term
     parts: tuple[Factor, ...]
 
     def labels(self) -> tuple[str, ...]:
         """Return the label of every group: those of its parts, joined by ':'."""
-        some_point = one_point(self.codes, self.n_groups)
-        texts = [part.labels(part.codes[some_point]) for part in self.parts]
+        return self.at(one_point(self.codes, self.n_groups)).point_labels()
+
+    def point_labels(self) -> tuple[str, ...]:
+        """Return the label of the group of every point."""
+        texts = [part.labels(part.codes) for part in self.parts]
         return tuple(map(":".join, zip(*texts, strict=True)))
 
     def at(self, points: np.ndarray) -> Grouping:
         """Return the grouping of some points that hold all groups."""
         parts = tuple(Factor(part.codes[points], part.uniques, part.sorted) for part in self.parts)
-        return Grouping(self.name, self.codes[points], self.n_groups, parts)
+        return Grouping(self.name, self.codes[points], self.n_groups, self.variables, parts)
+
+    def rank(self) -> np.ndarray:
+        """Return for points that are one of each group, in the order of codes, the rank of their label."""
+        labelled = self.coded().codes
+        assert labelled is not None
+        by_code = np.empty(self.n_groups, dtype=np.int64)
+        by_code[self.codes] = labelled
+        return by_code
 
     def coded(self) -> Coded:
         """Return the grouping of the points as a factor, its levels in order."""
         if len(self.parts) == 1:
-            return ordered(self.name, self.parts[0])
+            return ordered(self.name, compact(self.parts[0]))
         labels = np.array(self.labels(), dtype=object)
         return ordered(self.name, Factor(self.codes, labels, sorted=False))
 
@@ -48,16 +60,16 @@ class Grouping:
 def grouping_of(rows: TableRows, group: Term, name: str) -> Grouping:
     """Return the groups of rows with equal values of the variables of ``group``."""
     parts = tuple(rows.factor(each) for each in group)
-    return combined(name, parts)
+    return combined(name, group, parts)
 
 
-def combined(name: str, parts: Sequence[Factor]) -> Grouping:
+def combined(name: str, variables: Term, parts: Sequence[Factor]) -> Grouping:
     """Return the combinations of several factors that occur."""
     codes, n_groups = parts[0].codes, len(parts[0].uniques)
     for part in parts[1:]:
         codes, found = numbered(codes * len(part.uniques) + part.codes)
         n_groups = len(found)
-    return Grouping(name, codes, n_groups, tuple(parts))
+    return Grouping(name, codes, n_groups, variables, tuple(parts))
 
 
 def groupings_of(rows: TableRows, random: Sequence[RandomTerm]) -> dict[str, Grouping]:
@@ -120,6 +132,85 @@ def one_point(codes: np.ndarray, n_groups: int) -> np.ndarray:
 def is_constant(values: np.ndarray, codes: np.ndarray, points: np.ndarray) -> bool:
     """Return whether ``values`` are the same in all points of each group; ``points`` has one of each."""
     return bool(np.array_equal(values[points][codes], values))
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """Rows in innermost groups, these in units, and all groupings at or above the units.
+
+    ``inner`` are the groupings of the innermost level, several if they group alike, none if units are the
+    innermost groups that count. ``group`` (rows,) counts groups so that ``unit_of_group`` does not
+    decrease; ``group_rows`` and ``unit_rows`` have one row of each. ``above`` has the groupings by
+    unit, with the most groups first: that of the units leads; without it there is one unit.
+    """
+
+    inner: tuple[Grouping, ...]
+    above: tuple[Grouping, ...]
+    group: np.ndarray
+    unit_of_group: np.ndarray
+    n_units: int
+    group_rows: np.ndarray
+    unit_rows: np.ndarray
+
+    @property
+    def n_groups(self) -> int:
+        """Number of innermost groups."""
+        return len(self.unit_of_group)
+
+
+def nest_of(groupings: dict[str, Grouping]) -> Nest:
+    """Return the nest of groupings that are sorted by their number of groups, most first.
+
+    Raises
+    ------
+    FitError
+        If two of them are crossed.
+    """
+    first, *others = groupings.values()
+    some_row = one_point(first.codes, first.n_groups)
+    inner, above = [first], []
+    for other in others:
+        if not is_constant(other.codes, first.codes, some_row):
+            raise crossed_error(first.name, other.name)
+        (inner if other.n_groups == first.n_groups else above).append(other)
+    if not above:
+        unit = np.zeros(first.n_groups, dtype=np.int64)
+        return Nest(tuple(inner), (), first.codes, unit, 1, some_row, some_row[:1])
+    units = above[0].at(some_row)
+    rank = units.at(one_point(units.codes, units.n_groups)).rank()
+    unit = rank[units.codes]
+    group = first.codes
+    if np.any(unit[1:] < unit[:-1]):
+        order = np.argsort(unit, kind="stable")
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        group, unit, some_row = place[group], unit[order], some_row[order]
+    unit_rows = some_row[one_point(unit, units.n_groups)]
+    by_unit = []
+    for one, other in zip(above, [*above[1:], None], strict=True):
+        if other is not None and not is_constant(
+            other.codes[some_row], one.codes[some_row], one_point(one.codes[some_row], one.n_groups)
+        ):
+            raise crossed_error(one.name, other.name)
+        by_unit.append(one.at(unit_rows))
+    return Nest(tuple(inner), tuple(by_unit), group, unit, units.n_groups, some_row, unit_rows)
+
+
+def of_groups(nest: Nest) -> Nest:
+    """Return the nest whose units are the innermost groups themselves."""
+    at_groups = tuple(grouping.at(nest.group_rows) for grouping in nest.inner)
+    rank = at_groups[0].rank()
+    place = np.empty(nest.n_groups, dtype=np.int64)
+    place[rank] = np.arange(nest.n_groups)
+    return Nest(
+        (),
+        tuple(grouping.at(place) for grouping in at_groups),
+        rank[nest.group],
+        np.arange(nest.n_groups),
+        nest.n_groups,
+        nest.group_rows[place],
+        nest.group_rows[place],
+    )
 
 
 def crossed_error(inner: str, outer: str) -> FitError:

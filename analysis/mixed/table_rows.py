@@ -92,7 +92,7 @@ class TableRows:
         if bad.size:
             row = int(bad[0]) if self.rows is None else int(self.rows[bad[0]])
             raise FitError(
-                f"{name!r} is infinite in {bad.size} of {values.size} rows, first in row {row + 1}. Leave "
+                f"{self.variables[name].name!r} is infinite in {bad.size} of {values.size} rows, first in row {row + 1}. Leave "
                 "them out with a condition (where) or mend the column."
             )
 
@@ -131,7 +131,7 @@ def table_rows(
     if n_missing == n_selected:
         worst = max(counts, key=counts.__getitem__)
         raise FitError(
-            f"There is nothing to fit: every row misses a value, {worst!r} in {counts[worst]}."
+            f"There is nothing to fit: every row misses a value, {variables[worst].name!r} in {counts[worst]}."
         )
     rows = selected
     if missing is not None:
@@ -148,7 +148,7 @@ def _missing(
     """Return where a variable is missing, or None where it cannot be; expressions are evaluated once."""
     column = plain_column(variable, frame)
     if column is None:
-        values = evaluate(variable.code, frame, what=f"The variable {name!r}:")
+        values = evaluate(variable.code, frame, what=f"The variable {variable.name!r}:")
         evaluated[name] = values
         return values.missing
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iub":
@@ -168,9 +168,28 @@ def require_varying(name: str, values: np.ndarray) -> None:
         It is.
     """
     if values.min() == values.max():
+        raise FitError(f"The response {name!r} is {values[0]:g} in all {values.size} rows: nothing varies.")
+
+
+def weights_of(rows: TableRows, name: str) -> np.ndarray:
+    """Return the row weights.
+
+    Raises
+    ------
+    FormulaError
+        If they are no numbers.
+    FitError
+        If one is not positive.
+    """
+    if not rows.is_number(name):
+        raise FormulaError(f"The weights {name!r} are not numbers.")
+    values = rows.numbers(name)
+    if values.min() <= 0.0:
         raise FitError(
-            f"The response {name!r} is {values[0]:g} in all {values.size} rows: nothing varies."
+            f"The weights {name!r} have {int(np.sum(values <= 0.0))} values that are not positive; leave these "
+            "rows out with a condition (where)."
         )
+    return values
 
 
 def response_of(rows: TableRows, name: str) -> np.ndarray:
@@ -184,7 +203,8 @@ def response_of(rows: TableRows, name: str) -> np.ndarray:
         If it is infinite somewhere, or constant.
     """
     if not rows.is_number(name):
-        raise FormulaError(f"The response {name!r} is not a number; a linear model needs numbers.")
+        shown = rows.variables[name].name
+        raise FormulaError(f"The response {shown!r} is not a number; a linear model needs numbers.")
     values = rows.numbers(name)
-    require_varying(name, values)
+    require_varying(rows.variables[name].name, values)
     return values

@@ -1,0 +1,58 @@
+"""Tables of any kind as pandas, with only the columns that a model needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nwbswitch.analysis.formulas.expressions import column_names
+from nwbswitch.analysis.formulas.formula import Variable
+
+
+def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = None) -> pd.DataFrame:
+    """Return a table as pandas.
+
+    Parameters
+    ----------
+    data
+        A pandas DataFrame, which is returned as it is; any table that speaks Arrow (polars, pyarrow) or
+        the dataframe interchange protocol; or the path of a .parquet, .csv or .tsv file.
+    variables
+        Variables that will be asked for.
+    where
+        Condition that will be asked for.
+
+    Raises
+    ------
+    InputFileError
+        If a file cannot be read.
+    TypeError
+        If ``data`` is none of these.
+    """
+    if isinstance(data, pd.DataFrame):
+        return data
+    needed = {name for variable in variables for name in column_names(variable.code)}
+    needed |= column_names(where) if where else set()
+    if isinstance(data, str | Path):
+        from nwbswitch.analysis.table_file import read_table
+
+        return read_table(data, columns=needed)
+    if hasattr(data, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        table = pa.table(data)
+        # Unknown columns are left to the formula's own message.
+        kept = [name for name in table.column_names if name in needed] or table.column_names[:1]
+        narrow: pd.DataFrame = table.select(kept).to_pandas()
+        return narrow
+    if hasattr(data, "__dataframe__"):
+        from pandas.api.interchange import from_dataframe
+
+        return from_dataframe(data)
+    raise TypeError(
+        f"data must be a table (pandas, polars, pyarrow) or the path of one, not {type(data).__name__}; a "
+        "pandas DataFrame is the common case."
+    )
