@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nwbswitch.schemas.errors import InputFileError
 
@@ -45,6 +46,34 @@ class Pilot:
     notes: tuple[str, ...]
 
 
+class _Row(BaseModel):
+    # A fit says more than is needed here.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, strict=True)
+
+
+class _RandomRow(_Row):
+    group: str
+    term: str
+    sd: float = Field(ge=0)
+
+
+class _CorrelationRow(_Row):
+    group: str
+    term_1: str
+    term_2: str
+    correlation: float | None = Field(None, ge=-1, le=1)
+
+
+class _Info(_Row):
+    groups: dict[str, int] = {}
+
+
+class _Fit(_Row):
+    random: list[_RandomRow]
+    correlations: list[_CorrelationRow] = []
+    info: _Info = _Info()
+
+
 def components_of_fit(path: Path, *, animal: str, session: str, neuron: str) -> Pilot:
     """Return the components of a fit that ``nwbswitch fit -o`` wrote.
 
@@ -63,40 +92,38 @@ def components_of_fit(path: Path, *, animal: str, session: str, neuron: str) -> 
     InputFileError
         If the file is no fit, has no residual, or a group has several terms that could be its slope.
     """
-    document = _read(path)
-    rows = _rows(path, document, "random", {"group": str, "term": str, "sd": float})
-    pairs = _rows(
-        path, document, "correlations", {"group": str, "term_1": str, "term_2": str, "correlation": float}
-    )
-    found: dict[str, float] = {}
+    fit = _read(path)
+    residual = [each.sd for each in fit.random if each.group == "Residual"]
+    if len(residual) != 1 or residual[0] == 0.0:
+        found = f"has {len(residual)} residual variances" if len(residual) != 1 else "has no residual scatter"
+        raise InputFileError(path, f"{found}, expected one above 0.", _REMEDY)
+    values = {"residual_sd": residual[0]}
     notes: list[str] = []
-    residual = [each["sd"] for each in rows if each["group"] == "Residual"]
-    if len(residual) != 1:
-        raise InputFileError(path, f"has {len(residual)} residual variances, expected one.", _REMEDY)
-    found["residual_sd"] = residual[0]
     for kind, name in (("animal", animal), ("session", session), ("neuron", neuron)):
-        own = {each["term"]: each["sd"] for each in rows if _is_group(str(each["group"]), name)}
+        own = {each.term: each.sd for each in fit.random if _is_group(each.group, name)}
         if not own:
             notes.append(f"The pilot has no random effect of {name}: its components are taken as 0.")
             continue
         slopes = [term for term in own if term != INTERCEPT and ":" not in term]
         responses = [term for term in own if ":" in term]
-        if len(slopes) > 1 or len(responses) > 1:
-            several = ", ".join(slopes if len(slopes) > 1 else responses)
+        if several := max((slopes, responses), key=len)[1:]:
+            also = ", ".join(several)
             raise InputFileError(
                 path,
-                f"the group {name!r} has several terms that could be its slope: {several}.",
+                f"the group {name!r} has several terms that could be its slope: "
+                f"{max((slopes, responses), key=len)[0]}, {also}.",
                 "State the components in the design instead of from_fit.",
             )
-        found[f"{kind}_{'sd' if kind == 'neuron' else 'intercept_sd'}"] = own.get(INTERCEPT, 0.0)
+        values[f"{kind}_{'sd' if kind == 'neuron' else 'intercept_sd'}"] = own.get(INTERCEPT, 0.0)
         if slopes:
-            found[f"{kind}_slope_sd"] = own[slopes[0]]
-            found[f"{kind}_correlation"] = _correlation(pairs, name, {INTERCEPT, slopes[0]})
+            values[f"{kind}_slope_sd"] = own[slopes[0]]
+            values[f"{kind}_correlation"] = _correlation(fit, name, {INTERCEPT, slopes[0]})
         if responses and kind == "animal":
-            found["animal_response_sd"] = own[responses[0]]
+            values["animal_response_sd"] = own[responses[0]]
         elif responses:
             notes.append(f"The pilot's {responses[0]} in {name} is left out of the simulation.")
-    return Pilot(Components(**found), _groups(document), tuple(notes))
+    groups = {name: count for name, count in fit.info.groups.items() if count > 0}
+    return Pilot(Components(**values), groups, tuple(notes))
 
 
 def overridden(components: Components, stated: Mapping[str, float]) -> Components:
@@ -113,56 +140,27 @@ def sd_interval(sd: float, n_groups: int, *, level: float = 0.95) -> tuple[float
     from scipy.stats import chi2
 
     df = n_groups - 1
-    low, high = chi2.ppf([0.5 + level / 2.0, 0.5 - level / 2.0], df)
-    return sd * float((df / low) ** 0.5), sd * float((df / high) ** 0.5)
+    low, high = (float(chi2.ppf(0.5 + side * level / 2.0, df)) for side in (1, -1))
+    return sd * (df / low) ** 0.5, sd * (df / high) ** 0.5
 
 
 _REMEDY: Final = "Give the JSON that nwbswitch fit TABLE --formula F -o pilot.json writes."
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _read(path: Path) -> _Fit:
     try:
         if path.stat().st_size > MAX_FIT_BYTES:
             raise InputFileError(path, f"is larger than {MAX_FIT_BYTES / 1e6:g} MB.", _REMEDY)
-        document = json.loads(path.read_text(encoding="utf-8"))
+        return _Fit.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise InputFileError(path, "no such file.", _REMEDY) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputFileError(path, f"is not valid JSON ({str(error)[:200]}).", _REMEDY) from error
-    if not isinstance(document, dict):
-        raise InputFileError(path, "holds no JSON object.", _REMEDY)
-    return document
-
-
-def _rows(
-    path: Path, document: Mapping[str, Any], key: str, columns: Mapping[str, type]
-) -> list[dict[str, Any]]:
-    """Return the rows of a table in a fit, each with its columns; a correlation that is not there is 0."""
-    listed = document.get(key, [] if key == "correlations" else None)
-    if not isinstance(listed, list):
-        raise InputFileError(path, f"has no list {key!r}.", _REMEDY)
-    rows = []
-    for place, each in enumerate(listed, start=1):
-        if not isinstance(each, dict):
-            raise InputFileError(path, f"{key}[{place}] is no row.", _REMEDY)
-        row: dict[str, Any] = {}
-        for name, kind in columns.items():
-            value = each.get(name)
-            if kind is float and value is None and key == "correlations":
-                value = 0.0
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            limit = 1.0 if name == "correlation" else float("inf")
-            if kind is float and not (is_number and abs(float(value or 0.0)) <= limit):
-                raise InputFileError(
-                    path, f"{key}[{place}].{name} is {str(value)[:40]}, not a number.", _REMEDY
-                )
-            if kind is float and name == "sd" and not 0.0 <= float(value) < float("inf"):
-                raise InputFileError(path, f"{key}[{place}].sd is {value}, not an SD.", _REMEDY)
-            if kind is str and not isinstance(value, str):
-                raise InputFileError(path, f"{key}[{place}].{name} is not text.", _REMEDY)
-            row[name] = float(value) if kind is float else value
-        rows.append(row)
-    return rows
+    except OSError as error:
+        raise InputFileError(path, f"cannot be read ({error.strerror}).", _REMEDY) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where}: {first['msg']}" if where else str(first["msg"])
+        raise InputFileError(path, f"is not the JSON of a fit ({said[:200]}).", _REMEDY) from error
 
 
 def _is_group(label: str, name: str) -> bool:
@@ -170,20 +168,8 @@ def _is_group(label: str, name: str) -> bool:
     return label == name or (label.startswith(f"{name}.") and label[len(name) + 1 :].isdigit())
 
 
-def _correlation(pairs: Sequence[Mapping[str, Any]], name: str, terms: set[str]) -> float:
-    return next(
-        (
-            float(each["correlation"])
-            for each in pairs
-            if _is_group(each["group"], name) and {each["term_1"], each["term_2"]} == terms
-        ),
-        0.0,
-    )
-
-
-def _groups(document: Mapping[str, Any]) -> dict[str, int]:
-    info = document.get("info")
-    groups = info.get("groups") if isinstance(info, dict) else None
-    if not isinstance(groups, dict):
-        return {}
-    return {str(name): count for name, count in groups.items() if isinstance(count, int) and count > 0}
+def _correlation(fit: _Fit, name: str, terms: set[str]) -> float:
+    for each in fit.correlations:
+        if _is_group(each.group, name) and {each.term_1, each.term_2} == terms:
+            return each.correlation or 0.0  # undefined where a variance is zero
+    return 0.0
