@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from nwbswitch.analysis.mixed.anova import anova
 from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, coefficients
 from nwbswitch.analysis.mixed.deviance import Deviance, Method
 from nwbswitch.analysis.mixed.group_effects import block_effects, effects_table
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.fit_questions import AnovaType
     from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
     from nwbswitch.analysis.mixed.diagnostics import Diagnostics
+    from nwbswitch.analysis.mixed.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +166,7 @@ class MixedFit:
         ddf
             Other degrees of freedom than those of the fit.
         """
-        from nwbswitch.analysis.mixed.anova import TermTest, type_three_contrasts
-
-        found = self._inference(ddf)
-        rows = []
-        for term, contrasts in type_three_contrasts(self.rows).items():
-            test = found.f_test(contrasts)
-            mean = test.f * found.residual_variance
-            rows.append(
-                TermTest(":".join(term), mean * test.num_df, mean, test.num_df, test.den_df, test.f, test.p)
-            )
-        return pd.DataFrame([asdict(each) for each in rows], columns=list(TermTest.__dataclass_fields__))
+        return anova(self.model, self._inference(ddf), type=type).table()
 
     def random(self) -> pd.DataFrame:
         """Return the variance components: group, term, sd, variance; the residual comes last."""
@@ -186,6 +178,15 @@ class MixedFit:
         Groups of which only sums were kept, such as the neurons of a fit from summaries, have no rows.
         """
         return effects_table(self.model, self.deviance, self.optimum, self.rows)
+
+    def profile(self, *, terms: Sequence[str] | None = None, level: float = LEVEL) -> Profile:
+        """Return profile likelihood intervals of variances, correlations and fixed effects.
+
+        Estimates and intervals are those of maximum likelihood, as in lme4.
+        """
+        from nwbswitch.analysis.mixed.profile import profile
+
+        return profile(self.model, self.deviance, self.optimum, terms=terms, level=level)
 
     def predict(self, data: pd.DataFrame, *, groups: bool = False) -> pd.Series:
         """Return predictions for new rows, not a number where a variable is missing.
@@ -213,7 +214,7 @@ class MixedFit:
         if not groups:
             return found
         effects = block_effects(self.model, self.deviance, self.optimum, self.rows)
-        return found + group_prediction(self.model, effects, data)
+        return (found + group_prediction(self.model, effects, data)).rename(found.name)
 
     def robust(self, *, type: Kind = "CR2") -> ClusterRobust:  # noqa: A002
         """Return the fixed effects with a covariance that holds if the model's own does not.
