@@ -1,0 +1,1 @@
+"""Generalised estimating equations for counts and yes/no outcomes of few clusters."""
