@@ -58,7 +58,7 @@ def diagnostics_figure(found: Diagnostics, *, profile: bool = False) -> Figure:
     if (influence := found.influence) is not None:
         panels.append(lambda axes: draw_influence(axes, influence))
     if profile:
-        table = found.fit.profile().table()
+        table = found.fit.profile().zeta_table()
         panels.append(lambda axes: draw_profile(axes, table))
     rows = max(1, (len(panels) + 1) // 2)
     figure = Figure(figsize=(9.0, 3.5 * rows + 0.4), layout="constrained")
@@ -229,22 +229,25 @@ def draw_influence(axes: Axes, influence: pd.DataFrame) -> None:
 
 
 def draw_profile(axes: Axes, profile: pd.DataFrame) -> None:
-    """Draw zeta, the signed root of the rise of the criterion, along every parameter.
+    """Draw zeta, the signed root of the rise of the criterion, along every variance parameter.
 
-    ``profile`` has the columns parameter, value, zeta, estimate. A straight line means that a Wald interval
-    is good (Bates et al. 2015, section 5.1); each parameter is drawn from its estimate in its own units.
+    ``profile`` has the columns term, value, zeta. A straight line means that a Wald interval is good (Bates
+    et al. 2015, section 5.1); each parameter is drawn from its estimate on, in parts of the range profiled.
     """
-    for number, (name, own) in enumerate(profile.groupby("parameter", sort=False)):
-        if number == len(ARM_COLOURS):
-            break
-        own = own.sort_values("value")
-        span = float(np.ptp(own["value"])) or 1.0
-        at = (own["value"] - own["estimate"]) / span
-        axes.plot(at, own["zeta"], color=ARM_COLOURS[number], lw=1.4, label=_short(str(name)))
+    own_names = ("sd_", "cor_", "sigma")
+    shown = profile[profile["term"].str.startswith(own_names) & profile["zeta"].notna()]
+    sets = list(shown.groupby("term", sort=False))
+    for number, (name, own) in enumerate(sets[: len(ARM_COLOURS)]):
+        values, zeta = own["value"].to_numpy(), own["zeta"].to_numpy()
+        span = float(np.ptp(values)) or 1.0
+        at = (values - values[np.abs(zeta).argmin()]) / span
+        axes.plot(at, zeta, color=ARM_COLOURS[number], lw=1.4, label=_short(str(name)))
     for level in (-1.96, 0.0, 1.96):
         axes.axhline(level, color=_LINE, lw=0.8, ls="--" if level else "-")
     _legend_below(axes)
-    axes.set(xlabel="distance from the estimate / range profiled", ylabel="ζ", title="Profiles")
+    left_out = len(sets) - len(ARM_COLOURS)
+    title = "Profiles of variances" + (f" ({left_out} more not shown)" if left_out > 0 else "")
+    axes.set(xlabel="distance from the estimate / range profiled", ylabel="ζ", title=title)
 
 
 def _named_places(axes: Axes, places: np.ndarray, names: Sequence[str]) -> None:

@@ -77,6 +77,7 @@ def model_of(frame: ModelFrame, tree: Tree) -> Model:
         )
         for level, order in zip(frame.levels, tree.groups_order, strict=True)
     )
+    effects = {name: frame.variables[name] for term in frame.fixed.terms for name in term}
     model = Model(
         formula=frame.formula,
         names=frame.fixed.names,
@@ -89,13 +90,12 @@ def model_of(frame: ModelFrame, tree: Tree) -> Model:
             else VariableFacts(
                 name, None, float(each.numbers.mean()), float(each.numbers.min()), float(each.numbers.max())
             )
-            for name, each in frame.variables.items()
+            for name, each in effects.items()
         },
         levels=levels,
         n_rows=frame.n_rows,
         n_missing=frame.n_missing,
         n_excluded=frame.n_excluded,
     )
-    effects = {name: frame.variables[name] for term in frame.fixed.terms for name in term}
     variation = row_variation([level.codes for level in frame.levels], effects)
     return replace(model, warnings=missing_slopes(model, variation))

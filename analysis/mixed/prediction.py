@@ -75,9 +75,13 @@ def group_prediction(model: Model, effects: Sequence[BlockEffects], data: pd.Dat
 def _variables(model: Model, names: Mapping[str, None], data: pd.DataFrame) -> dict[str, Coded]:
     found = {}
     for name in names:
-        asked, facts = model.formula.variables[name], model.variables[name]
-        own = coded(asked, data, grouping=facts.is_factor)
-        found[name] = own if facts.levels is None else _with_levels(own, facts.levels)
+        asked, facts = model.formula.variables[name], model.variables.get(name)
+        own = coded(asked, data, grouping=facts is not None and facts.is_factor)
+        if facts is None and own.is_factor:
+            raise FitError(f"The levels of {name!r} were not kept, as it is no fixed effect; add it as one.")
+        if facts is not None and facts.levels is None and own.is_factor:
+            raise FitError(f"{name!r} is text here, and a number in the rows of the fit.")
+        found[name] = own if facts is None or facts.levels is None else _with_levels(own, facts.levels)
     return found
 
 
