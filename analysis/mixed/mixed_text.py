@@ -10,6 +10,7 @@ from nwbswitch.analysis.fit_text import number_text
 from nwbswitch.analysis.mixed.result_tables import Format, table_text
 
 if TYPE_CHECKING:
+    from nwbswitch.analysis.mixed.anova import AnovaType
     from nwbswitch.analysis.mixed.result import MixedFit
 
 _TESTS: Final = {
@@ -19,7 +20,7 @@ _TESTS: Final = {
 }
 
 
-def mixed_text(fit: MixedFit) -> str:
+def mixed_text(fit: MixedFit, *, anova: AnovaType = "III") -> str:
     """Return a mixed model as text: data, random effects, fixed effects, tests, how it was found."""
     info = fit.info
     name = "REML criterion" if fit.method == "reml" else "-2 log-likelihood"
@@ -43,9 +44,9 @@ def mixed_text(fit: MixedFit) -> str:
     ]
     fixed = fit.table().rename(columns={"t": "z"} if fit.ddf == "none" else {})
     lines += ["", f"Fixed effects ({_TESTS[fit.ddf]})", *indented(fixed)]
-    tests = fit.anova()
+    tests = fit.anova(type=anova)
     if len(tests):
-        lines += ["", "Tests of terms (type III)", *indented(tests.drop(columns=["sum_sq", "mean_sq"]))]
+        lines += ["", f"Tests of terms (type {anova})", *indented(tests.drop(columns=["sum_sq", "mean_sq"]))]
     return "\n".join([*lines, "", *found_text(fit)])
 
 
@@ -76,11 +77,11 @@ def indented(frame: pd.DataFrame) -> list[str]:
     return [f"  {line}" for line in table_text(frame).splitlines()]
 
 
-def report_tables(fit: MixedFit, *, format: Format) -> str:  # noqa: A002
+def report_tables(fit: MixedFit, *, format: Format, anova: AnovaType = "III") -> str:  # noqa: A002
     """Return the fit's tables as Markdown or LaTeX under one line each: fixed, tests, random effects."""
     parts = {
         f"Fixed effects ({_TESTS[fit.ddf]})": fit.table(),
-        "Tests of terms (type III)": fit.anova(),
+        f"Tests of terms (type {anova})": fit.anova(type=anova),
         "Random effects": fit.random(),
     }
     return "\n\n".join(headed(name, frame, format=format) for name, frame in parts.items() if len(frame))

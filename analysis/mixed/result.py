@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.mixed.anova import anova
+from nwbswitch.analysis.mixed import anova as analysis_of_variance
+from nwbswitch.analysis.mixed.anova import AnovaType
 from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, coefficients
 from nwbswitch.analysis.mixed.deviance import Deviance, Method
 from nwbswitch.analysis.mixed.group_effects import block_effects, effects_table
@@ -27,7 +28,6 @@ from nwbswitch.analysis.mixed.variance_table import (
 from nwbswitch.analysis.plain_values import plain
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.fit_questions import AnovaType
     from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
     from nwbswitch.analysis.mixed.diagnostics import Diagnostics
     from nwbswitch.analysis.mixed.profile import Profile
@@ -166,7 +166,7 @@ class MixedFit:
         ddf
             Other degrees of freedom than those of the fit.
         """
-        return anova(self.model, self._inference(ddf), type=type).table()
+        return analysis_of_variance.anova(self.model, self._inference(ddf), type=type).table()
 
     def random(self) -> pd.DataFrame:
         """Return the variance components: group, term, sd, variance; the residual comes last."""
@@ -238,7 +238,7 @@ class MixedFit:
 
     # text and files
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, *, anova: AnovaType = "III") -> dict[str, Any]:
         """Return the fit as plain JSON values; what is not a finite number is None."""
         found: dict[str, Any] = plain(
             {
@@ -248,7 +248,7 @@ class MixedFit:
                 "fixed": [asdict(each) for each in self.fixed],
                 "random": [asdict(each) for each in self.components],
                 "correlations": [asdict(each) for each in self.correlations],
-                "anova": self.anova().to_dict("records"),
+                "anova": self.anova(type=anova).to_dict("records"),
                 "criterion": self.criterion,
                 "log_likelihood": self.log_likelihood,
                 "aic": self.aic,
@@ -259,23 +259,23 @@ class MixedFit:
         )
         return found
 
-    def summary(self) -> str:
+    def summary(self, *, anova: AnovaType = "III") -> str:
         """Return the fit as text for people."""
         from nwbswitch.analysis.mixed.mixed_text import mixed_text
 
-        return mixed_text(self)
+        return mixed_text(self, anova=anova)
 
-    def to_markdown(self) -> str:
+    def to_markdown(self, *, anova: AnovaType = "III") -> str:
         """Return fixed effects, tests and random effects as Markdown tables."""
         from nwbswitch.analysis.mixed.mixed_text import report_tables
 
-        return report_tables(self, format="markdown")
+        return report_tables(self, format="markdown", anova=anova)
 
-    def to_latex(self) -> str:
+    def to_latex(self, *, anova: AnovaType = "III") -> str:
         """Return fixed effects, tests and random effects as LaTeX tables; they need the package booktabs."""
         from nwbswitch.analysis.mixed.mixed_text import report_tables
 
-        return report_tables(self, format="latex")
+        return report_tables(self, format="latex", anova=anova)
 
     def _inference(self, ddf: Ddf | None) -> Inference:
         if ddf is None or ddf == self.inference.ddf:
