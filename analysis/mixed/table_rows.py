@@ -92,8 +92,8 @@ class TableRows:
         if bad.size:
             row = int(bad[0]) if self.rows is None else int(self.rows[bad[0]])
             raise FitError(
-                f"{self.variables[name].name!r} is infinite in {bad.size} of {values.size} rows, first in row {row + 1}. Leave "
-                "them out with a condition (where) or mend the column."
+                f"{self.variables[name].name!r} is infinite in {bad.size} of {values.size} rows, first in row "
+                f"{row + 1}. Leave them out with a condition (where) or mend the column."
             )
 
 
@@ -131,7 +131,8 @@ def table_rows(
     if n_missing == n_selected:
         worst = max(counts, key=counts.__getitem__)
         raise FitError(
-            f"There is nothing to fit: every row misses a value, {variables[worst].name!r} in {counts[worst]}."
+            f"There is nothing to fit: every row misses a value, {variables[worst].name!r} "
+            f"in {counts[worst]}."
         )
     rows = selected
     if missing is not None:
@@ -186,8 +187,8 @@ def weights_of(rows: TableRows, name: str) -> np.ndarray:
     values = rows.numbers(name)
     if values.min() <= 0.0:
         raise FitError(
-            f"The weights {name!r} have {int(np.sum(values <= 0.0))} values that are not positive; leave these "
-            "rows out with a condition (where)."
+            f"The weights {name!r} have {int(np.sum(values <= 0.0))} values that are not positive; leave "
+            "these rows out with a condition (where)."
         )
     return values
 

@@ -1,0 +1,319 @@
+"""From cross-products of units to the deviance function of a model: no rows are needed.
+
+The columns of the model are combinations of the units' own columns and of values of units, so its
+cross-products follow from theirs. `reduced` finds an orthonormal basis of the fixed effects, the
+residual of the response, and the columns that random effects need beyond, and carries the sums over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from nwbswitch.analysis.formulas.coding import Contrasts, require_two_levels
+from nwbswitch.analysis.formulas.formula import INTERCEPT, Formula
+from nwbswitch.analysis.mixed.design_guard import missing_slopes, unit_variation
+from nwbswitch.analysis.mixed.inner_effects import Bar, bars_of, inner_effects
+from nwbswitch.analysis.mixed.kinds import pseudo_inverse
+from nwbswitch.analysis.mixed.local_columns import CONSTANT, CodedTerms, coded_terms
+from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, VariableFacts
+from nwbswitch.analysis.mixed.nesting import check_number_of_effects
+from nwbswitch.analysis.mixed.reduced_columns import gram, orthonormal, projected, totals
+from nwbswitch.analysis.mixed.reduced_levels import Chain, chain_of
+from nwbswitch.analysis.mixed.reduced_sums import inner_scale, reduced_sums
+from nwbswitch.analysis.mixed.summaries import Columns
+from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.mixed.tree_levels import UpperLevel
+from nwbswitch.analysis.mixed.unit_design import UnitDesign, recentring, symbolic_map
+from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
+from nwbswitch.schemas.errors import FitError, FormulaError
+
+# A random-effect column lies in the span of the others when less than this part of it is outside.
+SPAN_TOLERANCE: Final = 1e-7
+# The fixed effects reproduce the response when less than this part of its length is left.
+EXACT_FIT_TOLERANCE: Final = 1e-7
+MAX_FIXED: Final = 5_000
+MAX_BYTES: Final = 4 << 30
+
+
+def reduced(
+    summaries: UnitSummaries, formula: Formula, *, contrasts: Contrasts = "treatment"
+) -> tuple[Model, Tree]:
+    """Return the model that ``formula`` states and its deviance function.
+
+    Parameters
+    ----------
+    summaries
+        Cross-products of units.
+    formula
+        The response and the innermost random effects must be those that were summed. Fixed terms and groups
+        above may be any in variables that the summaries have.
+    contrasts
+        How factors among the fixed effects are coded: ``treatment`` or ``sum``, as R's contr.treatment and
+        contr.sum. Random effects have treatment contrasts.
+
+    Raises
+    ------
+    FormulaError
+        If the summaries lack something that the formula names, or a factor has one level.
+    FitError
+        If columns are combinations of others, the fixed effects reproduce the response, or groups cannot hold
+        their effects.
+    """
+    design = UnitDesign(summaries)
+    fixed_names = dict.fromkeys(name for term in formula.fixed for name in term)
+    effect_names = dict.fromkeys(name for bar in formula.random for term in bar.terms for name in term)
+    levels = design.levels([*fixed_names, *effect_names])
+    for name, each in levels.items():
+        if each is not None:
+            require_two_levels(name, each)
+    bars = bars_of(formula, levels)
+    inner = _inner_groups(summaries, formula, bars)
+    chain = chain_of(summaries, formula, inner)
+    n_rows = int(summaries.n_rows.sum())
+    fixed = coded_terms(formula.fixed, levels, contrasts=contrasts)
+    _check_fixed(fixed, summaries, n_rows)
+    sizes = _group_sizes(summaries, chain, inner)
+    for bar in bars:
+        check_number_of_effects(bar.group, bar.names, sizes[bar.group], n_rows)
+
+    inverses = pseudo_inverse(summaries.kinds)[summaries.cell_kind]
+    T = totals(summaries.within, summaries.cell_unit, inverses, summaries.products, summaries.slopes)
+    numbers = {name: design.mean(name) for name in fixed_names if levels[name] is None}
+    M, shifts = recentring(fixed.columns, {name: levels[name] for name in fixed_names}, numbers)
+    Q, R, aliased = orthonormal(T, design.coefficients(fixed.columns, shifts))
+    _check_rank(fixed.names, aliased)
+    offset, y, scale = _response(T, design, fixed, Q, R, levels, formula)
+    bases, effects, effect_scales = [Q], [], []
+    if inner:
+        effect_scales.append(inner_scale(summaries))
+    for names in chain.names:
+        own = [bar for bar in bars if bar.group in names]
+        Z = design.coefficients([column for bar in own for column in bar.columns])
+        size = np.sqrt(np.maximum(np.diagonal(gram(T, Z, Z)), 0.0) / n_rows)
+        if np.any(size == 0.0):
+            shown = [name for bar in own for name in bar.names]
+            raise FitError(f"The random effect {shown[int(np.argmin(size))]!r} is zero in every row.")
+        Z = Z / size
+        outside, inside = projected(T, bases, Z)
+        left = np.sqrt(np.maximum(np.diagonal(gram(T, outside, outside)), 0.0) / n_rows)
+        new = left > SPAN_TOLERANCE
+        if np.any(new):
+            basis, coefficients, _ = orthonormal(T, outside[:, :, new])
+            full = np.zeros((basis.shape[2], Z.shape[2]))
+            full[:, new] = coefficients
+            bases.append(basis)
+            inside = np.concatenate([inside, full])
+        effects.append(inside)
+        effect_scales.append(size)
+    L = np.concatenate([*bases, y[:, :, None]], axis=2)
+    m = L.shape[2]
+    K = tuple(np.pad(each, ((0, m - len(each)), (0, 0))) for each in effects)
+    back = R @ M
+    columns = Columns(
+        np.empty((0, m)),
+        back,
+        np.linalg.solve(M, offset),
+        scale,
+        K if not inner else (np.zeros((m, len(effect_scales[0]))), *K),
+        tuple(effect_scales),
+    )
+    summary, cells = reduced_sums(
+        summaries, L, effect_scales[0] if inner else np.ones(0), chain.unit_group, chain.n_lowest
+    )
+    upper = tuple(
+        UpperLevel(own, np.flatnonzero(np.r_[True, np.diff(parent) > 0]), parent)
+        for own, parent in zip(K, chain.parents, strict=True)
+    )
+    level_bars = [[bar for bar in bars if bar.group in inner]] if inner else []
+    level_bars += [[bar for bar in bars if bar.group in names] for names in chain.names]
+    labels = None if summaries.labels is None else tuple(summaries.labels[cell] for cell in cells.tolist())
+    model = _model(
+        summaries, formula, fixed, contrasts, _levels(chain, inner, level_bars, sizes, labels), design
+    )
+    log_det = 2.0 * float(np.linalg.slogdet(R)[1])
+    tree = Tree(
+        summary,
+        upper,
+        columns,
+        n_rows,
+        len(fixed.names),
+        tuple(tuple(len(bar.names) for bar in own) for own in level_bars),
+        log_det,
+        tuple(np.arange(level.n_groups) for level in model.levels),
+        model.levels[-1].names[0],
+        model.levels[-1].labels or (),
+    )
+    return model, tree
+
+
+def _inner_groups(summaries: UnitSummaries, formula: Formula, bars: Sequence[Bar]) -> tuple[str, ...]:
+    """Return the names of the innermost groupings of ``formula``, which are those that were summed.
+
+    Raises
+    ------
+    FormulaError
+        If the response or the innermost effects are others.
+    """
+    definition = summaries.definition
+    if formula.response.name != definition.response:
+        raise FormulaError(
+            f"The summaries are of the response {definition.response!r}, not of {formula.response.name!r}. "
+            "Summarise the rows again."
+        )
+    labels = {effect.label for effect in definition.effects}
+    inner = tuple(dict.fromkeys(bar.group for bar in bars if bar.label in labels))
+    own = [(each.label, each.name) for each in inner_effects(bars, inner)]
+    summed = [(each.label, each.name) for each in definition.effects]
+    if own != summed:
+        shown = ", ".join(f"{name} | {label}" for label, name in summed)
+        raise FormulaError(
+            f"The summaries hold the innermost random effects {shown}, and the formula {formula.text!r} has "
+            "others. Keep that term as it was, or summarise the rows again."
+        )
+    return inner
+
+
+def _check_fixed(fixed: CodedTerms, summaries: UnitSummaries, n_rows: int) -> None:
+    """Raise FitError if there are no fixed effects, or too many.
+
+    Raises
+    ------
+    FitError
+        There are.
+    """
+    p = len(fixed.names)
+    if p == 0:
+        raise FitError("The model has no fixed effect; keep the intercept or add a term.")
+    if p > MAX_FIXED or 8 * p * summaries.n_units * (len(summaries.columns) + 1) > MAX_BYTES:
+        raise FitError(
+            f"The model has {p} fixed effects, more than can be held for {summaries.n_units} units; the last "
+            f"is {fixed.names[-1]}. Leave a term out, or make it a group, e.g. (1 | g)."
+        )
+    if n_rows <= p:
+        raise FitError(f"There are {n_rows} rows for {p} fixed effects; more rows are needed.")
+
+
+def _check_rank(names: Sequence[str], aliased: np.ndarray) -> None:
+    """Raise FitError naming the columns that are combinations of earlier columns.
+
+    Raises
+    ------
+    FitError
+        If there are such columns.
+    """
+    found = [name for name, each in zip(names, aliased, strict=True) if each]
+    if found:
+        raise FitError(
+            f"Not every effect can be told apart: {', '.join(found)} "
+            f"{'is a combination' if len(found) == 1 else 'are combinations'} of the columns before. "
+            "Leave the term out, or look for a combination of factor levels without rows."
+        )
+
+
+def _group_sizes(summaries: UnitSummaries, chain: Chain, inner: Sequence[str]) -> dict[str, int]:
+    sizes = dict.fromkeys(inner, round(float(summaries.cell_count.sum())))
+    for names, parent in zip(chain.names, chain.parents, strict=True):
+        sizes |= dict.fromkeys(names, len(parent))
+    return sizes
+
+
+def _response(
+    T: np.ndarray,
+    design: UnitDesign,
+    fixed: CodedTerms,
+    Q: np.ndarray,
+    R: np.ndarray,
+    levels: Mapping[str, Sequence[str] | None],
+    formula: Formula,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the coefficient of the fixed effects, the scaled residual (u, m) and its scale.
+
+    Raises
+    ------
+    FitError
+        If the fixed effects reproduce the response, or it is constant.
+    """
+    summaries = design.summaries
+    n_rows = summaries.n_rows.sum()
+    constant = np.zeros(len(fixed.names))
+    level = float(summaries.n_rows @ summaries.centres[:, -1] / n_rows)
+    if INTERCEPT in formula.fixed:
+        constant[fixed.term_of.index(formula.fixed.index(INTERCEPT))] = 1.0
+    else:
+        found = symbolic_map(fixed.columns, [{CONSTANT: 1.0}], levels)
+        level, constant = (0.0, constant) if found is None else (level, found[:, 0])
+    y = design.response(level)[:, :, None]
+    rest, inside = projected(T, [Q], y)
+    scale, typical = (float(np.sqrt(max(gram(T, each, each)[0, 0], 0.0) / n_rows)) for each in (rest, y))
+    if typical == 0.0:
+        raise FitError(f"The response {formula.response.name!r} is {level:g} in all rows: nothing varies.")
+    if scale <= EXACT_FIT_TOLERANCE * typical:
+        raise FitError("The fixed effects reproduce the response exactly: there is no residual to model.")
+    return np.linalg.solve(R, inside[:, 0]) + level * constant, rest[:, :, 0] / scale, scale
+
+
+def _levels(
+    chain: Chain,
+    inner: Sequence[str],
+    bars: Sequence[Sequence[Bar]],
+    sizes: Mapping[str, int],
+    labels: tuple[str, ...] | None,
+) -> tuple[LevelFacts, ...]:
+    names = [*([tuple(inner)] if inner else []), *chain.names]
+    all_labels = [*([labels] if inner else []), *chain.labels]
+    return tuple(
+        LevelFacts(
+            own_names,
+            sizes[own_names[0]],
+            own_labels,
+            tuple(BlockFacts(bar.group, bar.label, bar.names, bar.terms) for bar in own),
+        )
+        for own_names, own_labels, own in zip(names, all_labels, bars, strict=True)
+    )
+
+
+def _model(
+    summaries: UnitSummaries,
+    formula: Formula,
+    fixed: CodedTerms,
+    contrasts: Contrasts,
+    levels: tuple[LevelFacts, ...],
+    design: UnitDesign,
+) -> Model:
+    names = dict.fromkeys(name for term in formula.fixed for name in term)
+    model = Model(
+        formula,
+        fixed.names,
+        formula.fixed,
+        np.array(fixed.term_of, dtype=np.int64),
+        contrasts,
+        {name: _facts(design, name) for name in names},
+        levels,
+        int(summaries.n_rows.sum()),
+        summaries.n_missing,
+        summaries.n_excluded,
+        missing=summaries.missing,
+    )
+    return replace(
+        model, warnings=missing_slopes(model, unit_variation(summaries, [e.names for e in levels]))
+    )
+
+
+def _facts(design: UnitDesign, name: str) -> VariableFacts:
+    summaries = design.summaries
+    if name in design.local:
+        if name in summaries.levels:
+            return VariableFacts(name, summaries.levels[name])
+        low, high = summaries.ranges.get(name, (float("nan"), float("nan")))
+        return VariableFacts(name, None, design.mean(name), low, high)
+    value = summaries.values[name]
+    if value.is_factor:
+        return VariableFacts(name, value.levels)
+    assert value.numbers is not None
+    return VariableFacts(
+        name, None, design.mean(name), float(value.numbers.min()), float(value.numbers.max())
+    )
