@@ -75,14 +75,17 @@ class Profile:
         )
 
     def zeta_table(self) -> pd.DataFrame:
-        """Return term, value, zeta of all points, for plots."""
+        """Return parameter, value, zeta, estimate of all points, for plots."""
         import pandas as pd
 
+        estimates = {each.term: each.estimate for each in self.intervals}
+        names = [each.term for each in self.curves for _ in each.values]
         return pd.DataFrame(
             {
-                "term": [each.term for each in self.curves for _ in each.values],
+                "parameter": names,
                 "value": np.concatenate([each.values for each in self.curves] or [np.empty(0)]),
                 "zeta": np.concatenate([each.zeta for each in self.curves] or [np.empty(0)]),
+                "estimate": [estimates[name] for name in names],
             }
         )
 

@@ -53,12 +53,14 @@ class Point:
 class _Layout:
     """Which entry (level, row, column) of T each free parameter is; the last one is log s.
 
-    ``direction`` is the place of the one parameter that is the length of the second row of a bar whose
-    correlation is held, with the row's number, else None.
+    ``bounded`` entries are lengths: those of the first two rows of a bar whose correlation is held. All
+    others are free, since a column of T and its negative are the same. ``direction`` is the place of the
+    second row's length, and its level, row and first column, else None.
     """
 
     entries: tuple[tuple[int, int, int], ...]
     diagonal: np.ndarray
+    bounded: np.ndarray
     direction: tuple[int, int, int, int] | None
     held: Held | None
 
@@ -89,7 +91,7 @@ def best_point(
     first = _from_optimum(deviance, layout, optimum) if start is None else start.free
     found = _descend(deviance, layout, value, first)
     at_zero = np.zeros(layout.n_free, dtype=bool)
-    at_zero[: len(layout.entries)] = layout.diagonal & (found.free[: len(layout.entries)] < 1e-3)
+    at_zero[: len(layout.entries)] = layout.diagonal & (np.abs(found.free[: len(layout.entries)]) < 1e-3)
     if at_zero.any():
         # In T a zero is always stationary; the other side of it has to be looked at.
         again = _descend(deviance, layout, value, np.where(at_zero, INSIDE, found.free))
@@ -99,7 +101,7 @@ def best_point(
 
 def _layout(deviance: Deviance, held: Held | None) -> _Layout:
     entries: list[tuple[int, int, int]] = []
-    diagonal, direction = [], None
+    diagonal, bounded, direction = [], [], None
     for level, sizes in enumerate(deviance.block_sizes):
         first = 0
         for size in sizes:
@@ -120,8 +122,11 @@ def _layout(deviance: Deviance, held: Held | None) -> _Layout:
                     entries.append((level, first + order[row], first + column))
                     is_length = kind == "cor" and row == 1 and column == 0
                     diagonal.append(row == column or is_length)
+                    bounded.append(kind == "cor" and column == 0 and row < 2)
             first += size
-    return _Layout(tuple(entries), np.array(diagonal, dtype=bool), direction, held)
+    return _Layout(
+        tuple(entries), np.array(diagonal, dtype=bool), np.array(bounded, dtype=bool), direction, held
+    )
 
 
 def _factors(
@@ -169,7 +174,7 @@ def _descend(deviance: Deviance, layout: _Layout, value: float, start: np.ndarra
     if layout.n_free == 0:
         return Point(_value(deviance, layout, value, start)[0], start)
     bounds: list[tuple[float | None, float | None]] = [
-        (0.0, None) if each else (None, None) for each in layout.diagonal
+        (0.0, None) if each else (None, None) for each in layout.bounded
     ]
     bounds += [(None, None)] * (layout.n_free - len(layout.entries))
     search: Any = minimize  # the stubs know no function that returns its gradient too
@@ -219,7 +224,7 @@ def _from_optimum(deviance: Deviance, layout: _Layout, optimum: Optimum) -> np.n
 def _semidefinite_factor(covariance: np.ndarray) -> np.ndarray:
     """Return lower triangular T with T T' = ``covariance``, which may be singular."""
     values, vectors = np.linalg.eigh(covariance)
-    upper: np.ndarray = np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T, mode="r")
+    _, upper = np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T)
     triangle = upper.T
     signs = np.where(np.diagonal(triangle) < 0.0, -1.0, 1.0)
     return np.asarray(triangle * signs)

@@ -135,7 +135,7 @@ def test_one_term_another_level_and_the_forms_of_the_result():
     assert wide.intervals[0].ci_low < narrow.intervals[0].ci_low < narrow.intervals[0].ci_high
     assert "99 % profile" in wide.summary()
     assert json.loads(json.dumps(wide.as_dict()))["intervals"][0]["term"] == "Days"
-    assert list(wide.zeta_table().columns) == ["term", "value", "zeta"]
+    assert list(wide.zeta_table().columns) == ["parameter", "value", "zeta", "estimate"]
 
 
 def test_wrong_arguments_are_named():
