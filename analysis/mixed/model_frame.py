@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.formulas.coding import Coded, Design, coded, design
+from nwbswitch.analysis.formulas.coding import Coded, Contrasts, Design, coded, design
 from nwbswitch.analysis.formulas.expressions import rows_where, shortened
 from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Term
 from nwbswitch.schemas.errors import FitError, FormulaError
@@ -32,7 +33,10 @@ class RandomBlock:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of the hierarchy: the group of every row, the group above every group, and its blocks."""
+    """One level of the hierarchy: the group of every row, the group above every group, and its blocks.
+
+    ``parent`` is 0 for every group where levels need not be nested.
+    """
 
     names: tuple[str, ...]
     codes: np.ndarray
@@ -62,6 +66,7 @@ class ModelFrame:
     rows: np.ndarray
     n_excluded: int
     n_missing: int
+    contrasts: Contrasts = "treatment"
 
     @property
     def n_rows(self) -> int:
@@ -69,10 +74,18 @@ class ModelFrame:
         return len(self.response)
 
 
-def model_frame(data: pd.DataFrame, formula: Formula, *, where: str | None = None) -> ModelFrame:
+def model_frame(
+    data: pd.DataFrame,
+    formula: Formula,
+    *,
+    where: str | None = None,
+    contrasts: Contrasts = "treatment",
+    nested: bool = True,
+) -> ModelFrame:
     """Return the model frame of ``formula`` on ``data``; ``data`` is not changed.
 
-    Rows with a missing value in any variable of the model are left out and counted.
+    Rows with a missing value in any variable of the model are left out and counted. ``contrasts`` code
+    the fixed effects. With ``nested=False`` groups may be crossed in any way.
 
     Raises
     ------
@@ -80,14 +93,16 @@ def model_frame(data: pd.DataFrame, formula: Formula, *, where: str | None = Non
         If a column is unknown, a factor has one level, or the response is text.
     FitError
         If no row is left, a value is infinite, the response is constant, a column is a combination of
-        others, groups are crossed, or a group has one level or as many levels as rows.
+        others, groups are crossed that must be nested, or a group has one level or as many levels as rows.
     """
     columns, kept, n_excluded, n_missing = complete_rows(data, formula, where=where)
     response = _response(columns[""], kept)
-    fixed = design(formula.fixed, columns, len(kept))
+    fixed = design(formula.fixed, columns, len(kept), contrasts=contrasts)
     check_rank(fixed)
-    levels = _hierarchy(formula.random, columns, len(kept))
-    return ModelFrame(formula, response, fixed, columns, levels, kept, n_excluded, n_missing)
+    levels = grouped_levels(formula.random, columns, len(kept))
+    if nested:
+        levels = _nested(levels)
+    return ModelFrame(formula, response, fixed, columns, levels, kept, n_excluded, n_missing, contrasts)
 
 
 def complete_rows(
@@ -183,7 +198,16 @@ def check_rank(fixed: Design) -> None:
         raise FitError(f"There are {n_rows} rows for {n_columns} fixed effects; more rows are needed.")
 
 
-def _hierarchy(random: Sequence[RandomTerm], variables: dict[str, Coded], n_rows: int) -> tuple[Level, ...]:
+def grouped_levels(
+    random: Sequence[RandomTerm], variables: dict[str, Coded], n_rows: int
+) -> tuple[Level, ...]:
+    """Return the levels with the most groups first, whether nested or crossed.
+
+    Raises
+    ------
+    FitError
+        If a group has one level, or as many levels or effects as rows.
+    """
     groupings: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
     blocks: dict[str, list[RandomBlock]] = {}
     for term in random:
@@ -206,21 +230,25 @@ def _hierarchy(random: Sequence[RandomTerm], variables: dict[str, Coded], n_rows
         else:
             merged.append(([name], list(blocks[name])))
     levels = []
-    for position, (names, own) in enumerate(merged):
+    for names, own in merged:
         codes, labels = groupings[names[0]]
-        parent: np.ndarray | None = np.zeros(len(labels), dtype=np.int64)
-        if position + 1 < len(merged):
-            above = merged[position + 1][0][0]
-            parent = _parents(groupings[names[0]], groupings[above])
-            if parent is None:
-                raise FitError(
-                    f"The groups {names[0]!r} and {above!r} are crossed: some {names[0]} occurs in several "
-                    f"{above}, and the other way round. The nested engine cannot hold crossed factors yet. "
-                    f"If they are nested and only labels repeat, write (1 | {above}/{names[0]})."
-                )
-        assert parent is not None
-        levels.append(Level(tuple(names), codes, labels, parent, tuple(own)))
+        levels.append(Level(tuple(names), codes, labels, np.zeros(len(labels), dtype=np.int64), tuple(own)))
     return tuple(levels)
+
+
+def _nested(levels: Sequence[Level]) -> tuple[Level, ...]:
+    found = list(levels)
+    for position, (own, above) in enumerate(pairwise(levels)):
+        parent = _parents((own.codes, own.labels), (above.codes, above.labels))
+        if parent is None:
+            inner, outer = own.names[0], above.names[0]
+            raise FitError(
+                f"The groups {inner!r} and {outer!r} are crossed: some {inner} occurs in several {outer}, "
+                "and the other way round. The nested engine cannot hold crossed factors yet. If they are "
+                f"nested and only labels repeat, write (1 | {outer}/{inner})."
+            )
+        found[position] = replace(own, parent=parent)
+    return tuple(found)
 
 
 def _grouping(

@@ -1,0 +1,184 @@
+"""First and second derivatives of a crossed likelihood in the entries of Psi, exactly.
+
+With P = Z'V^-1 Z and U = Z'V^-1 W over the effects of all levels, and E_r = d Psi / d psi_r, once per group,
+
+    W'V^-1 G_r V^-1 W = U'E_r U               tr(V^-1 G_r) = sum over groups of tr(E_r P_gg)
+    W'V^-1 G_r V^-1 G_s V^-1 W = U'E_r P E_s U
+    tr(V^-1 G_r V^-1 G_s) = sum over groups g, h of tr(E_r P_gh E_s P_hg)
+
+(Kenward and Roger 1997, equations 4 and 5, need these). For the level eliminated first, P_gh is the block of
+H A on the diagonal less N = (H D) K (H D)', and sums over pairs of its groups are traces of products of
+K with (H D)_a'(H D)_b, so no matrix of all its effects is formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from nwbswitch.analysis.mixed.deviance import Curvature
+from nwbswitch.analysis.mixed.sparse_elimination import DenseFactor, Eliminated, Factor
+from nwbswitch.analysis.mixed.tree_curvature import directions
+
+# Groups of the eliminated level are taken in pieces of about this many numbers.
+PIECE: Final = 4_000_000
+
+
+class Projected:
+    """Products with Z'V^-1 Z and Z'V^-1 W, after elimination and factor."""
+
+    def __init__(self, eliminated: Eliminated, factor: Factor) -> None:
+        self.eliminated, self.factor = eliminated, factor
+        self.products = eliminated.products
+        K_w = factor.times(eliminated.S_w)
+        root = eliminated.S_ww - eliminated.S_w.T @ K_w
+        self.root = 0.5 * (root + root.T)
+        self.log_det = eliminated.log_det + factor.log_det
+        self.own = eliminated.slopes_w - eliminated.slopes.times(K_w)
+        self.others = eliminated.S_w - eliminated.S @ K_w
+
+    def effects(self) -> tuple[np.ndarray, ...]:
+        """Return Z'V^-1 W per level, (groups, k, m)."""
+        return self.by_level(self.own, self.others)
+
+    def by_level(self, own: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return columns of all effects level by level, (groups, k, c)."""
+        found: dict[int, np.ndarray] = {self.products.eliminated: own}
+        for place in self.products.places:
+            found[place.level] = others[place.span].reshape(place.groups, place.size, -1)
+        return tuple(found[level] for level in range(len(found)))
+
+    def times(self, level: int, X: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return Z'V^-1 Z_l X per level for X (groups, k, c) of one level."""
+        found = self.eliminated
+        if level == self.products.eliminated:
+            own, others = found.own @ X, found.slopes.back(X)
+        else:
+            place = next(each for each in self.products.places if each.level == level)
+            wide = np.zeros((len(self.others), X.shape[2]))
+            wide[place.span] = X.reshape(-1, X.shape[2])
+            own, others = found.slopes.times(wide), found.S @ wide
+        taken = self.factor.times(others)
+        return self.by_level(own - found.slopes.times(taken), others - found.S @ taken)
+
+
+def own_block_sum(eliminated: Eliminated, factor: DenseFactor) -> np.ndarray:
+    """Return the sum over groups of Z_g'V^-1 Z_g, (k, k), for the level eliminated."""
+    slopes, K = eliminated.slopes, factor.K
+    found: np.ndarray = eliminated.own.sum(axis=0)
+    for a in range(len(found)):
+        for b in range(a + 1):
+            taken = _trace(slopes.crossed(slopes, a, b), K)
+            found[a, b] -= taken
+            if a != b:
+                found[b, a] -= taken
+    return found
+
+
+def _trace(F: object, K: np.ndarray) -> float:
+    """Return the sum of F * K, F being sparse or not and K symmetric."""
+    if isinstance(F, np.ndarray):
+        return float(np.einsum("ij,ij->", F, K))
+    entries = F.tocoo()  # type: ignore[attr-defined]
+    return float(K[entries.row, entries.col] @ entries.data)
+
+
+def curvature_of(
+    projected: Projected, block_sizes: Sequence[tuple[int, ...]], traces: tuple[np.ndarray, np.ndarray]
+) -> Curvature:
+    """Return the curvature; ``traces`` are the derivatives of log|V|."""
+    parameters = [(level, E) for level, sizes in enumerate(block_sizes) for E in directions(sizes)]
+    U = projected.effects()
+    moved = [E @ U[level] for level, E in parameters]
+    q, m = len(parameters), len(projected.root)
+    first, second = np.empty((q, m, m)), np.empty((q, q, m, m))
+    for s, (level, _) in enumerate(parameters):
+        first[s] = -np.einsum("gam,gan->mn", U[level], moved[s], optimize=True)
+        across = projected.times(level, moved[s])
+        for r in range(s + 1):
+            half = np.einsum("gam,gan->mn", moved[r], across[parameters[r][0]], optimize=True)
+            second[r, s] = second[s, r] = half + half.T
+    return Curvature(projected.root, first, second, projected.log_det, *traces)
+
+
+def dense_traces(
+    eliminated: Eliminated, factor: DenseFactor, block_sizes: Sequence[tuple[int, ...]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first (q,) and second (q, q) derivatives of log|V| with K in full."""
+    places, own = eliminated.products.places, eliminated.products.eliminated
+    S, K = eliminated.S, factor.K
+    left = np.eye(len(S)) - K @ S
+    others = S @ left
+    others = 0.5 * (others + others.T)
+    first: dict[int, np.ndarray] = {own: own_block_sum(eliminated, factor)}
+    pairs: dict[tuple[int, int], np.ndarray] = {}
+    for position, place in enumerate(places):
+        first[place.level] = factor.block_sum(position)
+        for other in places[: position + 1]:
+            shape = (place.groups, place.size, other.groups, other.size)
+            block = others[place.span, other.span].reshape(shape)
+            pairs[place.level, other.level] = _pair_sums(block)
+    pairs[own, own] = _own_pairs(eliminated, K)
+    for place in places:
+        pairs[own, place.level] = np.zeros((*eliminated.H.shape[1:], place.size, place.size))
+    for start, end in _pieces(eliminated):
+        part = eliminated.slopes.part(start, end)
+        across = part @ left
+        for place in places:
+            shape = (*part.shape[:2], place.groups, place.size)
+            pairs[own, place.level] += _pair_sums(across[:, :, place.span].reshape(shape))
+    parameters = [(level, E) for level, sizes in enumerate(block_sizes) for E in directions(sizes)]
+    log_first = np.array([float(np.sum(E * first[level])) for level, E in parameters])
+    log_second = np.empty((len(parameters), len(parameters)))
+    for r, (i, E_r) in enumerate(parameters):
+        for s, (j, E_s) in enumerate(parameters):
+            if (i, j) in pairs:
+                value = -float(np.einsum("ab,cd,abcd->", E_r, E_s, pairs[i, j]))
+                log_second[r, s] = log_second[s, r] = value
+    return log_first, log_second
+
+
+def _pair_sums(P: np.ndarray) -> np.ndarray:
+    """Return the sums over g, h of P[g, a, h, c] P[g, b, h, d], (a, b, c, d)."""
+    _, k, _, l = P.shape  # noqa: E741
+    found = np.empty((k, k, l, l))
+    for a in range(k):
+        for c in range(l):
+            for b in range(k):
+                for d in range(l):
+                    found[a, b, c, d] = np.einsum("gh,gh->", P[:, a, :, c], P[:, b, :, d])
+    return found
+
+
+def _own_pairs(eliminated: Eliminated, K: np.ndarray) -> np.ndarray:
+    """Return the same sums for pairs of groups of the level eliminated."""
+    own, slopes = eliminated.own, eliminated.slopes
+    k = own.shape[1]
+    N = np.empty_like(own)
+    for start, end in _pieces(eliminated):
+        part = slopes.part(start, end)
+        N[start:end] = np.einsum("gan,gbn->gab", part @ K, part, optimize=True)
+    found: np.ndarray = (
+        np.einsum("gac,gbd->abcd", own, own)
+        - np.einsum("gac,gbd->abcd", own, N)
+        - np.einsum("gac,gbd->abcd", N, own)
+    )
+    products = {}
+    for a in range(k):
+        for b in range(k):
+            F = slopes.crossed(slopes, a, b)
+            products[a, b] = F.T @ K if isinstance(F, np.ndarray) else np.asarray(F.T @ K)
+    for a in range(k):
+        for b in range(k):
+            for c in range(k):
+                for d in range(k):
+                    found[a, b, c, d] += np.einsum("ij,ji->", products[c, d], products[b, a])
+    return found
+
+
+def _pieces(eliminated: Eliminated) -> list[tuple[int, int]]:
+    groups, k, columns = eliminated.slopes.shape
+    step = max(1, PIECE // max(1, k * columns))
+    return [(start, min(start + step, groups)) for start in range(0, groups, step)]

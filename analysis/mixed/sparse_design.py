@@ -1,0 +1,194 @@
+"""Rows of a model with crossed groups, and the cross-products that its likelihood needs from them.
+
+One level, that with most effects, is eliminated group by group; what is left over by it enters as
+cross-products of the others. All are computed once: an evaluation touches no row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nwbswitch.analysis.mixed.deviance import Scaling
+from nwbswitch.analysis.mixed.model_frame import ModelFrame
+from nwbswitch.analysis.mixed.sparse_slopes import Slopes, slopes_of
+from nwbswitch.analysis.mixed.summaries import EXACT_FIT_TOLERANCE, pseudo_inverse
+from nwbswitch.schemas.errors import FitError
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedEffects:
+    """The effects of one level: the group of every row ``codes`` (rows,) and its columns (rows, k).
+
+    ``block_sizes`` are the sizes of the diagonal blocks of Psi; ``labels`` are those of the groups.
+    """
+
+    name: str
+    codes: np.ndarray
+    values: np.ndarray
+    labels: tuple[str, ...]
+    block_sizes: tuple[int, ...]
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return len(self.labels)
+
+    @property
+    def n_effects(self) -> int:
+        """Number of effects of all groups."""
+        return len(self.labels) * sum(self.block_sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """W = [Q, y] of (rows, m), and the random effects level by level."""
+
+    columns: np.ndarray
+    levels: tuple[GroupedEffects, ...]
+
+    def some(self, chosen: np.ndarray) -> Rows:
+        """Return some rows; groups without rows stay."""
+        levels = tuple(
+            GroupedEffects(each.name, each.codes[chosen], each.values[chosen], each.labels, each.block_sizes)
+            for each in self.levels
+        )
+        return Rows(self.columns[chosen], levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the effects of one level stand among those not eliminated: groups g of k effects each."""
+
+    level: int
+    first: int
+    groups: int
+    size: int
+
+    @property
+    def span(self) -> slice:
+        """The positions of its effects."""
+        return slice(self.first, self.first + self.groups * self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossProducts:
+    """Cross-products with one level to be eliminated and all others left, n effects of them.
+
+    ``kinds`` (groups, k, k) is Z'Z of each group of the eliminated level and ``inverses`` its
+    pseudo-inverse; ``slopes`` (groups, k, n) is Z'Z_r and ``slopes_w`` (groups, k, m) is Z'W. ``zz`` (n, n),
+    ``zw`` (n, m) and ``ww`` (m, m) are cross-products of Z_r and W of what that level's Z leaves over; zz
+    is sparse or not as the engine asks. ``places`` are those of the other levels.
+    """
+
+    eliminated: int
+    places: tuple[Place, ...]
+    kinds: np.ndarray
+    inverses: np.ndarray
+    slopes: Slopes
+    slopes_w: np.ndarray
+    zz: Any
+    zw: np.ndarray
+    ww: np.ndarray
+
+
+def rows_of(frame: ModelFrame) -> tuple[Rows, Scaling]:
+    """Return the rows of a model frame in the engine's basis.
+
+    Raises
+    ------
+    FitError
+        If the fixed effects reproduce the response exactly, or a random effect is zero in every row.
+    """
+    X = frame.fixed.matrix
+    lengths = np.sqrt(np.einsum("ij,ij->j", X, X))
+    Q, triangle = np.linalg.qr(X / lengths)
+    first = Q.T @ frame.response
+    residual = frame.response - Q @ first
+    second = Q.T @ residual  # a second pass removes what rounding left of a large offset
+    residual = residual - Q @ second
+    scale = float(np.sqrt(residual @ residual / len(residual)))
+    typical = float(np.sqrt(frame.response @ frame.response / len(residual)))
+    if scale <= EXACT_FIT_TOLERANCE * typical:
+        raise FitError("The fixed effects reproduce the response exactly: there is no residual to model.")
+    levels, sizes = [], []
+    for level in frame.levels:
+        Z = np.concatenate([block.matrix for block in level.blocks], axis=1)
+        size = np.sqrt(np.einsum("ij,ij->j", Z, Z) / len(Z))
+        if np.any(size == 0.0):
+            names = [name for block in level.blocks for name in block.names]
+            raise FitError(f"The random effect {names[int(np.argmin(size))]!r} is zero in every row.")
+        blocks = tuple(block.matrix.shape[1] for block in level.blocks)
+        levels.append(GroupedEffects(level.names[0], level.codes, Z / size, level.labels, blocks))
+        sizes.append(size)
+    fixed = triangle * lengths
+    scaling = Scaling(fixed, np.linalg.solve(fixed, first + second), scale, tuple(sizes))
+    return Rows(np.column_stack([Q, residual / scale]), tuple(levels)), scaling
+
+
+def largest_level(levels: Sequence[GroupedEffects]) -> int:
+    """Return the position of the level with most effects, which is best eliminated first."""
+    return int(np.argmax([level.n_effects for level in levels]))
+
+
+def places_of(levels: Sequence[GroupedEffects], eliminated: int) -> tuple[Place, ...]:
+    """Return where the effects of the levels that are not eliminated stand."""
+    found, first = [], 0
+    for position, level in enumerate(levels):
+        if position != eliminated:
+            found.append(Place(position, first, level.n_groups, level.values.shape[1]))
+            first += level.n_effects
+    return tuple(found)
+
+
+def cross_products(rows: Rows, eliminated: int, *, dense: bool) -> CrossProducts:
+    """Return the cross-products of the rows; ``dense`` says whether zz is held in full."""
+    own = rows.levels[eliminated]
+    W, Z, codes = rows.columns, own.values, own.codes
+    n_groups, k = own.n_groups, Z.shape[1]
+    A = np.empty((n_groups, k, k))
+    for i in range(k):
+        for j in range(i + 1):
+            A[:, i, j] = A[:, j, i] = np.bincount(codes, Z[:, i] * Z[:, j], n_groups)
+    inverses = pseudo_inverse(A)
+    slopes_w = np.stack([_sums(codes, W * Z[:, [a]], n_groups) for a in range(k)], axis=1)
+    rest = W - np.einsum("nk,nkm->nm", Z, (inverses @ slopes_w)[codes])
+    places = places_of(rows.levels, eliminated)
+    others = _effect_columns(rows, places)
+    slopes = slopes_of(codes, Z, n_groups, others)
+    fitted = slopes.mixed(inverses)
+    zz = others.T @ others
+    for a in range(k):
+        zz = zz - slopes.crossed(fitted, a, a)
+    if dense and not isinstance(zz, np.ndarray):
+        zz = np.asarray(zz.toarray() if hasattr(zz, "toarray") else zz)
+    return CrossProducts(
+        eliminated, places, A, inverses, slopes, slopes_w, zz, np.asarray(others.T @ rest), rest.T @ rest
+    )
+
+
+def _sums(codes: np.ndarray, columns: np.ndarray, n_groups: int) -> np.ndarray:
+    return np.stack([np.bincount(codes, column, n_groups) for column in columns.T], axis=1)
+
+
+def _effect_columns(rows: Rows, places: Sequence[Place]) -> Any:
+    """Return Z_r of all levels in ``places`` as a sparse (rows, effects) array."""
+    from scipy.sparse import csr_array
+
+    n_rows = len(rows.columns)
+    width = sum(place.size for place in places)
+    indices = np.empty((n_rows, width), dtype=np.int64)
+    values = np.empty((n_rows, width))
+    at = 0
+    for place in places:
+        level = rows.levels[place.level]
+        part = slice(at, at + place.size)
+        indices[:, part] = (place.first + level.codes * place.size)[:, None] + np.arange(place.size)
+        values[:, part] = level.values
+        at += place.size
+    total = sum(place.groups * place.size for place in places)
+    starts = np.arange(0, n_rows * width + 1, width) if width else np.zeros(n_rows + 1, dtype=np.int64)
+    return csr_array((values.ravel(), indices.ravel(), starts), shape=(n_rows, total))
