@@ -226,13 +226,8 @@ def _joined(
     first = parts[0]
     n_units = np.cumsum([0, *(part.n_units for part in parts)])
     n_kinds = np.cumsum([0, *(len(part.kinds) for part in parts)])
-    by_group = all(part.products is not None for part in parts)
-    per_group = all(part.slopes is not None for part in parts)
-    if not by_group and not per_group:
-        raise FitError(
-            "Some files keep sums over groups and others one entry per group; they cannot be joined. "
-            "Summarise them in one go, or with row weights in all or none."
-        )
+    if any(part.slopes is None for part in parts):
+        parts = [_with_products(part) for part in parts]
     kinds, kind = np.unique(np.concatenate([part.kinds for part in parts]), axis=0, return_inverse=True)
     cell_kind = np.concatenate(
         [kind.ravel()[offset + part.cell_kind] for part, offset in zip(parts, n_kinds, strict=False)]
@@ -258,12 +253,8 @@ def _joined(
         ),
         cell_kind=cell_kind,
         cell_count=np.concatenate([part.cell_count for part in parts]),
-        products=np.concatenate([each.products for each in parts if each.products is not None])
-        if by_group
-        else None,
-        slopes=np.concatenate([each.slopes for each in parts if each.slopes is not None])
-        if per_group
-        else None,
+        products=_concatenated([part.products for part in parts]),
+        slopes=_concatenated([part.slopes for part in parts]),
         n_missing=sum(part.n_missing for part in parts),
         n_excluded=sum(part.n_excluded for part in parts),
         references={name: _references(name, parts) for name in _names(part.references for part in parts)},
@@ -278,6 +269,32 @@ def _joined(
             name: _range([part.ranges[name] for part in parts if name in part.ranges])
             for name in _names(part.ranges for part in parts)
         },
+    )
+
+
+def _concatenated(each: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    held = [array for array in each if array is not None]
+    return np.concatenate(held) if held else None
+
+
+def _with_products(part: UnitSummaries) -> UnitSummaries:
+    """Return a part that keeps D of every group with sums over the groups of a unit and kind instead."""
+    if part.slopes is None:
+        return part
+    cells, cell = np.unique(part.cell_unit * len(part.kinds) + part.cell_kind, return_inverse=True)
+    _, m, k = part.slopes.shape
+    flat = part.slopes.reshape(-1, m * k)
+    products = np.zeros((len(cells), m * k, m * k))
+    np.add.at(products, cell, flat[:, :, None] * flat[:, None, :])
+    unit, kind = np.divmod(cells, len(part.kinds))
+    return replace(
+        part,
+        cell_unit=unit,
+        cell_kind=kind,
+        cell_count=np.bincount(cell, weights=part.cell_count),
+        products=products.reshape(-1, m, k, m, k),
+        slopes=None,
+        labels=None,
     )
 
 
