@@ -47,15 +47,10 @@ def diagnostics_figure(found: Diagnostics, *, profile: bool = False) -> Figure:
         ]
     if found.effects["z"].notna().any():
         panels.append(lambda axes: draw_effect_quantiles(axes, found.effects))
-    outermost = found.fit.model.levels[-1].blocks[0]
-    own = found.effects[
-        (found.effects["group"] == outermost.label) & (found.effects["term"] == outermost.names[0])
-    ]
-    if len(own):
-        panels.append(lambda axes: draw_caterpillar(axes, own))
+        panels.append(lambda axes: draw_caterpillar(axes, _outermost(found)))
     if (leverage := found.leverage) is not None:
         panels.append(lambda axes: draw_leverage(axes, leverage))
-    if (influence := found.influence) is not None:
+    if (influence := found.influence) is not None and influence["shift"].notna().any():
         panels.append(lambda axes: draw_influence(axes, influence))
     if profile:
         table = found.fit.profile().zeta_table()
@@ -72,6 +67,17 @@ def diagnostics_figure(found: Diagnostics, *, profile: bool = False) -> Figure:
     text = " ".join(found.fit.model.formula.text.split())
     figure.suptitle(text if len(text) <= 100 else text[:99] + "…", fontsize=10, color=INK)
     return figure
+
+
+def _outermost(found: Diagnostics) -> pd.DataFrame:
+    """Return the first effect that has scatter, from the outermost level inwards."""
+    scattered = found.effects[found.effects["z"].notna()]
+    for level in reversed(found.fit.model.levels):
+        for block in level.blocks:
+            own = scattered[scattered["group"] == block.label]
+            if len(own):
+                return own[own["term"] == own["term"].iloc[0]]
+    return scattered
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -202,7 +208,9 @@ def draw_influence(axes: Axes, influence: pd.DataFrame) -> None:
 
     ``influence`` has the columns level, term, shift (in standard errors).
     """
-    terms = list(dict.fromkeys(influence["term"]))[: len(ARM_COLOURS)]
+    influence = influence[influence["shift"].notna()]
+    names = list(dict.fromkeys(influence["term"]))
+    terms = names[: len(ARM_COLOURS)]
     size = influence.groupby("level", sort=False)["shift"].apply(lambda values: float(np.abs(values).max()))
     levels = size.nlargest(MANY_GROUPS).index[::-1].tolist()
     place = {level: position for position, level in enumerate(levels)}
@@ -231,23 +239,23 @@ def draw_influence(axes: Axes, influence: pd.DataFrame) -> None:
 def draw_profile(axes: Axes, profile: pd.DataFrame) -> None:
     """Draw zeta, the signed root of the rise of the criterion, along every variance parameter.
 
-    ``profile`` has the columns term, value, zeta. A straight line means that a Wald interval is good (Bates
-    et al. 2015, section 5.1); each parameter is drawn from its estimate on, in parts of the range profiled.
+    ``profile`` has the columns parameter, value, zeta, estimate. A straight line means that a
+    Wald interval is good (Bates et al. 2015, section 5.1). Each parameter is drawn from its estimate on, in
+    parts of the range where zeta is below 3.5.
     """
     own_names = ("sd_", "cor_", "sigma")
-    shown = profile[profile["term"].str.startswith(own_names) & profile["zeta"].notna()]
-    sets = list(shown.groupby("term", sort=False))
+    shown = profile[profile["parameter"].str.startswith(own_names) & (profile["zeta"].abs() < 3.5)]
+    sets = list(shown.groupby("parameter", sort=False))
     for number, (name, own) in enumerate(sets[: len(ARM_COLOURS)]):
-        values, zeta = own["value"].to_numpy(), own["zeta"].to_numpy()
-        span = float(np.ptp(values)) or 1.0
-        at = (values - values[np.abs(zeta).argmin()]) / span
-        axes.plot(at, zeta, color=ARM_COLOURS[number], lw=1.4, label=_short(str(name)))
+        span = float(np.ptp(own["value"])) or 1.0
+        at = (own["value"] - own["estimate"]) / span
+        axes.plot(at, own["zeta"], color=ARM_COLOURS[number], lw=1.4, label=_short(str(name)))
     for level in (-1.96, 0.0, 1.96):
         axes.axhline(level, color=_LINE, lw=0.8, ls="--" if level else "-")
     _legend_below(axes)
     left_out = len(sets) - len(ARM_COLOURS)
     title = "Profiles of variances" + (f" ({left_out} more not shown)" if left_out > 0 else "")
-    axes.set(xlabel="distance from the estimate / range profiled", ylabel="ζ", title=title)
+    axes.set(xlabel="distance from the estimate / range shown", ylabel="ζ", title=title)
 
 
 def _named_places(axes: Axes, places: np.ndarray, names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ Nothing here decides; every table says how far the data are from what the model 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.mixed.cluster_leverage import cluster_leverage, conditional_sd
-from nwbswitch.analysis.mixed.group_effects import effects_fit, effects_table, level_effects, population_fit
-from nwbswitch.analysis.mixed.variance_table import residual_variance, variance_components
+from nwbswitch.analysis.mixed.group_effects import effects_fit, level_effects, population_fit
+from nwbswitch.analysis.mixed.variance_table import residual_variance, variance_components, zero_variances
 from nwbswitch.analysis.plain_values import plain
 from nwbswitch.schemas.errors import FitError
 
@@ -61,7 +62,9 @@ class Diagnostics:
         sds = {(each.group, each.term): each.sd for each in self.fit.components}
         for (group, term), own in self.effects.groupby(["group", "term"], sort=False):
             values, labels = own["estimate"].to_numpy(), own["level"].to_numpy()
-            rows.append(_shape(f"{group}: {term}", values, sds[str(group), str(term)], labels))
+            what, sd = f"{group}: {term}", sds[str(group), str(term)]
+            has_shape = own["z"].notna().all()
+            rows.append(_shape(what, values if has_shape else np.zeros(len(values)), sd, labels))
         return pd.DataFrame(rows, columns=_SHAPE)
 
     def summary(self) -> str:
@@ -128,10 +131,11 @@ def diagnostics(fit: MixedFit) -> Diagnostics:
     leverage = influence = None
     try:
         leverage = cluster_leverage(fit.deviance, fit.optimum)
-        influence = fit.influence()
+        influence = fit.influence().table()
     except FitError as error:
         notes.append(f"No cluster can be left out: {error}")
-    effects = effect_quantiles(effects_table(fit.model, fit.deviance, fit.optimum, fit.rows))
+    zero = set(zero_variances(fit.model, fit.deviance, fit.optimum))
+    effects = effect_quantiles(fit.effects(), without=zero)
     found = set(effects["group"])
     absent = [block.label for level in fit.model.levels for block in level.blocks if block.label not in found]
     if absent:
@@ -170,16 +174,19 @@ def residual_table(fit: MixedFit) -> pd.DataFrame:
     )
 
 
-def effect_quantiles(effects: pd.DataFrame) -> pd.DataFrame:
+def effect_quantiles(effects: pd.DataFrame, *, without: Collection[tuple[str, str]] = ()) -> pd.DataFrame:
     """Return effects with ``z`` (the effect in SD among groups) and the normal ``quantile`` of its rank.
 
+    Effects ``without`` scatter, each (group, term), have neither.
     Plotting positions are (rank - 3/8) / (n + 1/4) (Blom 1958).
     """
     from scipy.special import ndtri
 
     found = effects.copy()
     found["z"] = found["quantile"] = np.nan
-    for _, own in found.groupby(["group", "term"], sort=False):
+    for (group, term), own in found.groupby(["group", "term"], sort=False):
+        if (group, term) in without:
+            continue
         values = own["estimate"].to_numpy()
         sd = float(values.std())
         if sd > 0.0:

@@ -35,7 +35,7 @@ def diagnostics_text(found: Diagnostics) -> str:
         influence = found.influence
         order = influence["shift"].abs().sort_values(ascending=False).index[:MOST]
         lines += ["", f"Without one {influence['group'].iloc[0]}: the largest changes, in standard errors"]
-        lines += _indented(influence.loc[order].drop(columns=["group"]))
+        lines += _indented(influence.loc[order].drop(columns=["group", "change"]))
     lines += [""] * bool(found.notes) + list(found.notes)
     return "\n".join(lines)
 

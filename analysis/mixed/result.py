@@ -30,6 +30,7 @@ from nwbswitch.analysis.plain_values import plain
 if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
     from nwbswitch.analysis.mixed.diagnostics import Diagnostics
+    from nwbswitch.analysis.mixed.influence import Influence
     from nwbswitch.analysis.mixed.profile import Profile
 
 
@@ -229,6 +230,18 @@ class MixedFit:
         from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
 
         return cluster_robust(self.model, self.deviance, self.optimum, kind=type)
+
+    def influence(self) -> Influence:
+        """Return the fits without each of the outermost groups.
+
+        Raises
+        ------
+        FitError
+            If the outermost groups are crossed.
+        """
+        from nwbswitch.analysis.mixed.influence import leave_one_cluster_out
+
+        return leave_one_cluster_out(self.model, self.deviance, self.optimum)
 
     def diagnostics(self) -> Diagnostics:
         """Return residuals, shape of effects, leverage and influence, to be read or plotted."""

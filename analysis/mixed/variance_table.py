@@ -86,16 +86,21 @@ def correlations(model: Model, deviance: Deviance, optimum: Optimum) -> tuple[Co
     return tuple(found)
 
 
+def zero_variances(model: Model, deviance: Deviance, optimum: Optimum) -> tuple[tuple[str, str], ...]:
+    """Return (label of the bar, effect) of every variance that is zero beside the residual's."""
+    return tuple(
+        (each.block.label, name)
+        for each in block_covariances(model, deviance, optimum)
+        for name, size in zip(each.block.names, np.sqrt(np.diagonal(each.scaled)), strict=True)
+        if size < SMALL
+    )
+
+
 def on_boundary(model: Model, deviance: Deviance, optimum: Optimum) -> tuple[str, ...]:
     """Return in words which variances are zero and which effects are perfectly correlated."""
-    found = []
+    found = [f"{group}: {name} has variance 0" for group, name in zero_variances(model, deviance, optimum)]
     for each in block_covariances(model, deviance, optimum):
         size = np.sqrt(np.diagonal(each.scaled))
-        found += [
-            f"{each.block.label}: {name} has variance 0"
-            for name, s in zip(each.block.names, size, strict=True)
-            if s < SMALL
-        ]
         rest = each.scaled[np.ix_(size >= SMALL, size >= SMALL)]
         if len(rest) > 1 and np.linalg.eigvalsh(rest)[0] < SMALL**2:
             found.append(f"{each.block.label}: effects are perfectly correlated")
