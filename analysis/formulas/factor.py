@@ -135,7 +135,7 @@ def _of_text(column: pd.Series, missing: np.ndarray) -> Factor:
     if not all(isinstance(each, str) for each in uniques.tolist()):
         # Values of other types are levels by their text.
         text = column.astype(object).where(~missing, "").astype(str).to_numpy(dtype=object)
-        codes, found = pd.factorize(text)
-        codes = np.where(missing, -1, codes)
-        return compact(Factor(codes.astype(np.int64), np.asarray(found, dtype=object), sorted=False))
+        text_codes, texts = pd.factorize(text)
+        text_codes = np.where(missing, -1, text_codes)
+        return compact(Factor(text_codes.astype(np.int64), np.asarray(texts, dtype=object), sorted=False))
     return Factor(codes.astype(np.int64, copy=False), uniques, sorted=False)

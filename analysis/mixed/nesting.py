@@ -168,7 +168,8 @@ def nest_of(groupings: dict[str, Grouping]) -> Nest:
     """
     first, *others = groupings.values()
     some_row = one_point(first.codes, first.n_groups)
-    inner, above = [first], []
+    inner = [first]
+    above: list[Grouping] = []
     for other in others:
         if not is_constant(other.codes, first.codes, some_row):
             raise crossed_error(first.name, other.name)
@@ -213,10 +214,14 @@ def of_groups(nest: Nest) -> Nest:
     )
 
 
-def crossed_error(inner: str, outer: str) -> FitError:
+class CrossedGroupsError(FitError):
+    """Two groupings are not nested, so the tree of groups cannot hold them."""
+
+
+def crossed_error(inner: str, outer: str) -> CrossedGroupsError:
     """Return the error for two groupings that are not nested."""
-    return FitError(
+    return CrossedGroupsError(
         f"The groups {inner!r} and {outer!r} are crossed: some {inner} occurs in several {outer}, and the "
-        "other way round. The nested engine cannot hold crossed factors. If they are nested and only "
-        f"labels repeat, write (1 | {outer}/{inner})."
+        "other way round. Sums of units cannot hold crossed factors. If they are nested and only labels "
+        f"repeat, write (1 | {outer}/{inner})."
     )

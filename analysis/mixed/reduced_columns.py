@@ -39,7 +39,7 @@ def totals(
             D = slopes[chunk[0] : end]
             taken = (D @ inverses[chunk[0] : end]) @ D.transpose(0, 2, 1)
             found[cell_unit[chunk]] += np.add.reduceat(taken, chunk - chunk[0], axis=0)
-    return 0.5 * (found + found.transpose(0, 2, 1))
+    return np.asarray(0.5 * (found + found.transpose(0, 2, 1)))
 
 
 def gram(T: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:

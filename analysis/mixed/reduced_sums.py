@@ -17,7 +17,7 @@ _CHUNK: Final = 1 << 16
 def inner_scale(summaries: UnitSummaries) -> np.ndarray:
     """Return the root mean square over rows of every effect of the innermost groups."""
     squares = np.einsum("ckk->ck", summaries.kinds)[summaries.cell_kind]
-    return np.sqrt(summaries.cell_count @ squares / summaries.n_rows.sum())
+    return np.asarray(np.sqrt(summaries.cell_count @ squares / summaries.n_rows.sum()))
 
 
 def reduced_sums(

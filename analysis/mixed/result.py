@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,24 +28,37 @@ from nwbswitch.analysis.mixed.variance_table import (
 from nwbswitch.analysis.plain_values import plain
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from nwbswitch.analysis.mixed.bootstrap import Bootstrap
     from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
+    from nwbswitch.analysis.mixed.contrasts import Coefficients, ContrastMethod
+    from nwbswitch.analysis.mixed.contrasts import Contrasts as ContrastTests
     from nwbswitch.analysis.mixed.diagnostics import Diagnostics
     from nwbswitch.analysis.mixed.influence import Influence
+    from nwbswitch.analysis.mixed.marginal_means import MarginalMeans, Weights
+    from nwbswitch.analysis.mixed.multiplicity import Adjust
     from nwbswitch.analysis.mixed.profile import Profile
+    from nwbswitch.analysis.mixed.reference_grid import Value
 
 
 @dataclass(frozen=True, slots=True)
 class MixedFit:
     """A fitted linear mixed model; everything it says is computed from its parts when asked.
 
-    ``rows`` are the rows it was fitted to, None for a fit from summaries.
+    ``row_source`` gives the rows it was fitted to when they are asked for, None for a fit from summaries.
     """
 
     model: Model
     deviance: Deviance
     optimum: Optimum
     inference: Inference
-    rows: ModelFrame | None = None
+    row_source: Callable[[], ModelFrame] | None = None
+
+    @property
+    def rows(self) -> ModelFrame | None:
+        """The rows it was fitted to, None for a fit from summaries."""
+        return None if self.row_source is None else self.row_source()
 
     # numbers
 
@@ -179,6 +192,138 @@ class MixedFit:
         Groups of which only sums were kept, such as the neurons of a fit from summaries, have no rows.
         """
         return effects_table(self.model, self.deviance, self.optimum, self.rows)
+
+    def marginal_means(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Value | Sequence[Value]] | None = None,
+        weights: Weights = "equal",
+        ddf: Ddf | None = None,
+    ) -> MarginalMeans:
+        """Return estimated marginal means, as emmeans; see `mixed.marginal_means.marginal_means`.
+
+        Parameters
+        ----------
+        specs
+            Factors (or numbers with values in ``at``) whose combinations have a mean.
+        by
+            Factors that split the means into groups.
+        at
+            Values of some variables; else all levels of a factor and the mean over rows of a number.
+        weights
+            Of the factors averaged over: ``equal``, ``proportional`` or ``outer``.
+        ddf
+            Other degrees of freedom than those of the fit.
+
+        Raises
+        ------
+        ValueError
+            If a variable, level or kind of weights does not exist, or a number has no value.
+        """
+        from nwbswitch.analysis.mixed.marginal_means import marginal_means
+
+        found = self._inference(ddf)
+        return marginal_means(self.model, found, specs=specs, by=by, at=at, weights=weights)
+
+    def contrasts(
+        self,
+        specs: str | Sequence[str],
+        *,
+        by: str | Sequence[str] = (),
+        method: ContrastMethod | Coefficients = "pairwise",
+        reference: Value | None = None,
+        adjust: Adjust | None = None,
+        at: Mapping[str, Value | Sequence[Value]] | None = None,
+        weights: Weights = "equal",
+        ddf: Ddf | None = None,
+    ) -> ContrastTests:
+        """Return contrasts of marginal means within each group of ``by``; see `mixed.contrasts.contrasts`.
+
+        Parameters
+        ----------
+        specs, by, at, weights, ddf
+            The means, as in `marginal_means`.
+        method
+            ``pairwise``, ``revpairwise``, ``trt.vs.ctrl``, ``eff``, ``consec``, ``poly``, or names with
+            one coefficient per mean of a group.
+        reference
+            Level that ``trt.vs.ctrl`` compares with; the first by default.
+        adjust
+            Correction within each group; by default as emmeans chooses for the method.
+
+        Raises
+        ------
+        ValueError
+            If a variable, method, level or correction does not exist or does not fit.
+        """
+        from nwbswitch.analysis.mixed.contrasts import contrasts
+
+        means = self.marginal_means(specs, by=by, at=at, weights=weights, ddf=ddf)
+        return contrasts(means, method=method, reference=reference, adjust=adjust)
+
+    def slopes(
+        self,
+        variable: str,
+        *,
+        specs: str | Sequence[str] = (),
+        by: str | Sequence[str] = (),
+        at: Mapping[str, Value | Sequence[Value]] | None = None,
+        weights: Weights = "equal",
+        ddf: Ddf | None = None,
+    ) -> MarginalMeans:
+        """Return the slopes of a numeric variable in the cells of ``specs`` and ``by``, as emtrends.
+
+        Raises
+        ------
+        ValueError
+            As `marginal_means`, or if ``variable`` is a factor, has several values, or is no variable.
+        """
+        from nwbswitch.analysis.mixed.marginal_means import slopes
+
+        found = self._inference(ddf)
+        return slopes(self.model, found, variable=variable, specs=specs, by=by, at=at, weights=weights)
+
+    def bootstrap(
+        self,
+        *,
+        n: int = 2000,
+        seed: int,
+        workers: int = 1,
+        executor: Executor | None = None,
+        quiet: bool = False,
+    ) -> Bootstrap:
+        """Return a parametric bootstrap: the model fitted to responses drawn at the estimates.
+
+        Parameters
+        ----------
+        n
+            Number of draws.
+        seed
+            Of the draws; results do not depend on the number of workers.
+        workers, executor
+            Processes, or any `concurrent.futures.Executor`.
+        quiet
+            Show no progress.
+
+        Raises
+        ------
+        FitError
+            If responses cannot be drawn, or no draw could be fitted.
+        """
+        from nwbswitch.analysis.mixed.bootstrap import bootstrap
+
+        return bootstrap(
+            self.model,
+            self.deviance,
+            self.optimum,
+            n=n,
+            seed=seed,
+            workers=workers,
+            executor=executor,
+            quiet=quiet,
+        )
 
     def profile(self, *, terms: Sequence[str] | None = None, level: float = LEVEL) -> Profile:
         """Return profile likelihood intervals of variances, correlations and fixed effects.

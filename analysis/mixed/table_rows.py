@@ -92,8 +92,8 @@ class TableRows:
         if bad.size:
             row = int(bad[0]) if self.rows is None else int(self.rows[bad[0]])
             raise FitError(
-                f"{self.variables[name].name!r} is infinite in {bad.size} of {values.size} rows, first in row "
-                f"{row + 1}. Leave them out with a condition (where) or mend the column."
+                f"{self.variables[name].name!r} is infinite in {bad.size} of {values.size} rows, first in "
+                f"row {row + 1}. Leave them out with a condition (where) or mend the column."
             )
 
 

@@ -140,8 +140,8 @@ class UnitDesign:
         """
         if name not in self.local and name not in self.summaries.values:
             raise FormulaError(
-                f"The summaries have no variable {name!r}; they have {self.shown()}. Summarise the rows again "
-                f"with {name} in the formula, or name it in keep if it is constant in every "
+                f"The summaries have no variable {name!r}; they have {self.shown()}. Summarise the rows "
+                f"again with {name} in the formula, or name it in keep if it is constant in every "
                 f"{self.summaries.definition.unit or 'table'}."
             )
 
@@ -177,7 +177,7 @@ class UnitDesign:
         self.unit_variable(name)
         value = self.summaries.values[name]
         assert value.codes is not None
-        return value.codes == (value.levels.index(level) if level in value.levels else -2)
+        return np.asarray(value.codes == (value.levels.index(level) if level in value.levels else -2))
 
 
 def _names(column: LocalColumn) -> tuple[str, ...]:

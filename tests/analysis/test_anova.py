@@ -9,7 +9,8 @@ import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.anova import Anova, anova, term_contrasts
-from nwbswitch.analysis.mixed.fit import fit, model_of
+from nwbswitch.analysis.mixed.fit import fit
+from nwbswitch.analysis.mixed.frame_model import model_of
 from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise

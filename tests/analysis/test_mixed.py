@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.fit import fit, model_of
+from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.inference import inference
-from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
+from nwbswitch.analysis.mixed.prepare import prepare
 from nwbswitch.analysis.mixed.result import MixedFit
-from nwbswitch.analysis.mixed.tree import deviance_function
-from nwbswitch.schemas.errors import FitError, FormulaError
+from nwbswitch.schemas.errors import FormulaError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 MODELS = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]
@@ -82,9 +81,12 @@ def test_formula_language_codings_and_depth(answer):
     assert found.bic == pytest.approx(answer["bic"], rel=1e-9)
 
 
-def test_crossed_groups_are_named():
-    with pytest.raises(FitError, match="'plate' and 'sample' are crossed"):
-        fit(pd.DataFrame(MODELS["Penicillin"]["data"]), MODELS["Penicillin"]["reml"]["formula"])
+def test_crossed_groups_choose_their_engine():
+    table = pd.DataFrame(MODELS["Penicillin"]["data"])
+    found = fit(table, MODELS["Penicillin"]["reml"]["formula"])
+    assert found.info["engine"] == "sparse"
+    assert found.info["engine_reason"] == "Groups are crossed: plate, sample."
+    check_against(found, MODELS["Penicillin"]["reml"])
 
 
 @pytest.mark.parametrize("measure", ["eventrate", "amplitude", "frequency"])
@@ -219,10 +221,9 @@ def test_without_degrees_of_freedom_tests_are_z_tests(crossover):
 
 
 def test_the_four_steps_can_be_taken_one_by_one(crossover):
-    frame = model_frame(crossover, read_formula(FORMULA))
-    tree = deviance_function(frame)
-    optimum = optimise(tree, method="reml")
-    found = MixedFit(model_of(frame, tree), tree, optimum, inference(tree, optimum), frame)
+    model, deviance, rows = prepare(crossover, read_formula(FORMULA))
+    optimum = optimise(deviance, method="reml")
+    found = MixedFit(model, deviance, optimum, inference(deviance, optimum), rows)
     assert found.as_dict() == fit(crossover, FORMULA).as_dict()
 
 

@@ -1,0 +1,45 @@
+"""What a model frame is about, without its rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nwbswitch.analysis.mixed.design_guard import missing_slopes, row_variation
+from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, VariableFacts
+from nwbswitch.analysis.mixed.model_frame import ModelFrame
+from nwbswitch.analysis.mixed.tree import Tree
+
+
+def model_of(frame: ModelFrame, tree: Tree) -> Model:
+    """Return what a model frame is about, with groups in the order of its tree."""
+    levels = tuple(
+        LevelFacts(
+            level.names,
+            level.n_groups,
+            tuple(level.labels[place] for place in order.tolist()),
+            tuple(BlockFacts(each.group, each.label, each.names, each.terms) for each in level.blocks),
+        )
+        for level, order in zip(frame.levels, tree.groups_order, strict=True)
+    )
+    effects = {name: frame.variables[name] for term in frame.fixed.terms for name in term}
+    model = Model(
+        formula=frame.formula,
+        names=frame.fixed.names,
+        terms=frame.fixed.terms,
+        term_of=frame.fixed.term_of,
+        contrasts=frame.contrasts,
+        variables={
+            name: VariableFacts(name, each.levels)
+            if each.numbers is None
+            else VariableFacts(
+                name, None, float(each.numbers.mean()), float(each.numbers.min()), float(each.numbers.max())
+            )
+            for name, each in effects.items()
+        },
+        levels=levels,
+        n_rows=frame.n_rows,
+        n_missing=frame.n_missing,
+        n_excluded=frame.n_excluded,
+    )
+    variation = row_variation([level.codes for level in frame.levels], effects)
+    return replace(model, warnings=missing_slopes(model, variation))

@@ -1,0 +1,96 @@
+"""From data to a model and its deviance function, with the engine that its groups call for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from nwbswitch.analysis.formulas.coding import Contrasts
+from nwbswitch.analysis.formulas.formula import Formula, Variable
+from nwbswitch.analysis.mixed.deviance import Deviance
+from nwbswitch.analysis.mixed.model import Model
+from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
+from nwbswitch.analysis.mixed.nesting import CrossedGroupsError
+from nwbswitch.analysis.mixed.reduce import reduced
+from nwbswitch.analysis.mixed.table_source import table_of
+from nwbswitch.analysis.mixed.unit_map import summarise_rows
+from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
+from nwbswitch.schemas.errors import FitError
+
+RowSource = Callable[[], ModelFrame]
+
+
+def prepare(
+    data: Any,
+    formula: Formula,
+    *,
+    where: str | None = None,
+    weights: str | None = None,
+    contrasts: Contrasts = "treatment",
+) -> tuple[Model, Deviance, RowSource | None]:
+    """Return the model, its deviance function, and what gives its rows when they are asked for.
+
+    Parameters
+    ----------
+    data
+        Rows as `table_source.table_of` takes them, or `UnitSummaries`, which have no rows.
+    formula
+        The model.
+    where
+        Condition that selects rows.
+    weights
+        Column of row weights.
+    contrasts
+        How factors among the fixed effects are coded.
+
+    Raises
+    ------
+    FormulaError
+        If the formula does not fit the columns.
+    FitError
+        If the data cannot hold the model.
+    ValueError
+        For a condition or weights with summaries, which were made with their own.
+    """
+    if isinstance(data, UnitSummaries):
+        for name, given in (("where", where), ("weights", weights)):
+            if given is not None:
+                raise ValueError(f"{name} is given when rows are summarised; summaries have their own.")
+        model, tree = reduced(data, formula, contrasts=contrasts)
+        return replace(model, engine_reason=_nested_reason(model)), tree, None
+    asked = [formula.response, *formula.variables.values()]
+    asked += [Variable(weights, f"`{weights}`")] if weights else []
+    table = table_of(data, asked, where=where)
+    try:
+        summaries = summarise_rows(table, formula, where=where, weights=weights, by_group=True)
+    except CrossedGroupsError as crossed:
+        if weights is not None:
+            raise FitError(f"{crossed} Row weights are possible with nested groups only.") from None
+        return _crossed(table, formula, where, contrasts)
+    model, tree = reduced(summaries, formula, contrasts=contrasts)
+
+    @cache
+    def rows() -> ModelFrame:
+        return model_frame(table, formula, where=where, contrasts=contrasts)
+
+    return replace(model, engine_reason=_nested_reason(model)), tree, rows
+
+
+def _crossed(
+    table: Any, formula: Formula, where: str | None, contrasts: Contrasts
+) -> tuple[Model, Deviance, RowSource]:
+    from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
+
+    frame = model_frame(table, formula, where=where, contrasts=contrasts, nested=False)
+    model, deviance = sparse_deviance(frame)
+    reason = f"Groups are crossed: {', '.join(level.names[0] for level in model.levels)}."
+    return replace(model, engine_reason=reason), deviance, lambda: frame
+
+
+def _nested_reason(model: Model) -> str:
+    names = [level.names[0] for level in model.levels]
+    if len(names) == 1:
+        return f"There is one level of groups: {names[0]}."
+    return f"Groups are nested: {' in '.join(names)}."
