@@ -19,6 +19,7 @@ A stack holds S, the q first derivatives and the q (q + 1) / 2 second ones, lowe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -70,7 +71,7 @@ def curvature(
     total += added
     fixed_and_response = np.r_[:n_fixed, n_columns - 1]
     found = stacks[0].transpose(1, 0, 2)[:, fixed_and_response][:, :, fixed_and_response]
-    rows, columns = np.tril_indices(q)
+    rows, columns = _triangle(q)
     second = np.empty((q, q, *found.shape[1:]))
     second[rows, columns] = second[columns, rows] = found[1 + q :]
     log_det_second = np.empty((q, q))
@@ -95,6 +96,11 @@ def directions(sizes: tuple[int, ...]) -> np.ndarray:
 
 def _stack(q: int) -> int:
     return 1 + q + q * (q + 1) // 2
+
+
+@cache
+def _triangle(q: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.tril_indices(q)
 
 
 def _widened(total: np.ndarray, q: int, wider: int) -> np.ndarray:
@@ -127,7 +133,7 @@ def _bottom(summary: Summary, psi: np.ndarray, G: np.ndarray) -> _Source:
     H, logs = inverse_and_log_det(A, psi)
     H_t = H.transpose(0, 2, 1)
     Q = A @ H_t
-    rows, columns = np.tril_indices(q)
+    rows, columns = _triangle(q)
     rest = summary.inverses @ H
     weights = np.empty((len(A), _stack(q), *psi.shape))
     weights[:, 0] = 0.5 * (rest + rest.transpose(0, 2, 1))
@@ -206,7 +212,7 @@ def _eliminated(
     n, m = stacks.shape[:2]
     k, own = len(psi), len(G)
     wider = q + own
-    rows, columns = np.tril_indices(q)
+    rows, columns = _triangle(q)
     S = stacks[:, :, 0]
     D = S @ K
     A = K.T @ D
@@ -234,7 +240,8 @@ def _eliminated(
         cross = cross.reshape(n, m, q, m, q).transpose(0, 1, 2, 4, 3)
         inner = stacks[:, :, 1:].copy()
         inner[:, :, q:] -= cross[:, :, rows, columns] + cross[:, :, columns, rows]
-        E = np.eye(m) - K @ (B @ D.transpose(0, 2, 1))
+        E = -K @ (B @ D.transpose(0, 2, 1))
+        E.reshape(n, -1)[:, :: m + 1] += 1.0
         inner = E.transpose(0, 2, 1) @ inner.reshape(n, m, -1)
         inner = (inner.reshape(n, -1, m) @ E).reshape(n, m, -1, m)
         out[:, :, 1 : 1 + q] = inner[:, :, :q]
@@ -245,7 +252,7 @@ def _eliminated(
     QG = Q[:, None] @ G
     total[1 + q : 1 + wider] = np.einsum("grkk->r", QG)
     own_second = -np.einsum("grkl,gslk->rs", QG, QG)
-    own_rows, own_columns = np.tril_indices(own)
+    own_rows, own_columns = _triangle(own)
     middle = _doubled(Q, G)[:, own_rows, own_columns].transpose(0, 2, 1, 3)
     both_own = (P @ middle.reshape(n, k, -1)).reshape(n, -1, k) @ P_t
     both_own = both_own.reshape(n, m, -1, m)

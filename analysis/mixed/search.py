@@ -1,0 +1,309 @@
+"""The search for the minimum of a criterion over theta, by second derivatives.
+
+The criterion does not change when a column of Lambda changes its sign, so Lambda needs no bounds. A few
+steps of scoring in Psi lead from afar to the region of an end; Newton steps in a trust region follow (Moré
+and Sorensen 1983). In Lambda a zero column is stationary, so an end is judged in Psi: there the
+gradient must be positive semidefinite on the null space of Psi, else the search goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from nwbswitch.analysis.mixed.criterion_curvature import criterion_derivatives
+from nwbswitch.analysis.mixed.deviance import Deviance, Method, criterion_of
+from nwbswitch.analysis.mixed.theta import factors_of, psi_of, theta_layout
+from nwbswitch.analysis.mixed.trust_region import FLAT, trust_step
+
+# A diagonal entry of Lambda this small is tried at zero; effects are scaled to unit mean square.
+SMALL: Final = 1e-3
+# The criterion may rise by this much when a small entry is set to zero.
+ZERO_COST: Final = 1e-9
+# A curvature is negative below this part of the largest, else rounding.
+NEGATIVE: Final = 1e-8
+# Newton steps end here: the parameters are then steady to about ten digits.
+STEADY: Final = 1e-20
+# A descent is given up when Psi comes as near as this, relative to its SDs, to an end already reached.
+SAME: Final = 0.05
+# Rounding of the criterion, as a part of its size.
+ROUNDING: Final = 1e-13
+# A descent ends when its next step promises less than this, or than ten times the rounding.
+COARSE: Final = 1e-7
+# No variance is less than this after a step of scoring, and no step longer than this many variances.
+FLOOR: Final = 1e-3
+FARTHEST: Final = 100.0
+_SCORING_STEPS: Final = 6
+_ESCAPES: Final = 5
+_NEWTON_STEPS: Final = 12
+_STEPS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The criterion at theta with two derivatives; in the entries of Psi the gradient and mean Hessian."""
+
+    theta: np.ndarray
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    in_psi: np.ndarray
+    mean_in_psi: np.ndarray
+
+
+class Search:
+    """The criterion as a function of theta, counting its evaluations.
+
+    Psi is quadratic in theta: entry r is theta' T_r theta / 2, T_r being row r of ``quadratic`` (q, q, q).
+    """
+
+    def __init__(self, deviance: Deviance, method: Method) -> None:
+        self.deviance, self.method = deviance, method
+        self.layout = theta_layout(deviance)
+        self.diagonal = np.array([row == column for _, row, column in self.layout], dtype=bool)
+        place = {entry: position for position, entry in enumerate(self.layout)}
+        q = len(self.layout)
+        self.quadratic = np.zeros((q, q, q))
+        for r, (level, row, column) in enumerate(self.layout):
+            for k in range(column + 1):
+                if (level, column, k) in place and (level, row, k) in place:
+                    first, second = place[level, row, k], place[level, column, k]
+                    self.quadratic[r, first, second] += 1.0
+                    self.quadratic[r, second, first] += 1.0
+        self.own_row = np.array([place[level, row, row] for level, row, _ in self.layout], dtype=int)
+        self.own_column = np.array(
+            [place[level, column, column] for level, _, column in self.layout], dtype=int
+        )
+        self.blocks = [
+            (level, slice(first, first + size))
+            for level, sizes in enumerate(deviance.block_sizes)
+            for first, size in zip(np.cumsum((0, *sizes[:-1])).tolist(), sizes, strict=True)
+        ]
+        self.iterations = 0
+        self.evaluations = 0
+        self.reached: list[float] = []
+
+    def entries(self, theta: np.ndarray) -> np.ndarray:
+        """Return the entries of Psi in the order of theta."""
+        return np.asarray(0.5 * (self.quadratic @ theta) @ theta)
+
+    def scales(self, theta: np.ndarray) -> np.ndarray:
+        """Return per entry of theta the SD of its effect, or a tenth: steps are judged relative to it."""
+        return np.asarray(np.maximum(np.sqrt(self.entries(theta)[self.own_row]), 0.1))
+
+    def at(self, theta: np.ndarray) -> Point:
+        """Return the criterion with two derivatives."""
+        self.evaluations += 1
+        found = self.deviance.curvature(psi_of(self.deviance, theta))
+        criterion, coefficients, residual, _ = criterion_of(
+            found.root,
+            found.log_det,
+            n_rows=self.deviance.n_rows,
+            scaling=self.deviance.scaling,
+            method=self.method,
+        )
+        gradient, hessian, mean = criterion_derivatives(
+            found, coefficients, residual, n_rows=self.deviance.n_rows, method=self.method
+        )
+        jacobian = self.quadratic @ theta
+        bent = jacobian.T @ hessian @ jacobian + np.tensordot(gradient, self.quadratic, axes=1)
+        return Point(theta, criterion, jacobian.T @ gradient, 0.5 * (bent + bent.T), gradient, mean)
+
+    def moved(self, point: Point, theta: np.ndarray) -> Point:
+        """Return the point at ``theta``, which may be the same."""
+        return point if np.array_equal(point.theta, theta) else self.at(theta)
+
+    def lowest(self, starts: Sequence[tuple[np.ndarray, bool]]) -> Point:
+        """Return the lowest of the ends reached from ``starts``, each a theta and whether scoring begins."""
+        ends: list[Point] = []
+        for theta, scoring in starts:
+            end = self.settled(theta, ends, scoring=scoring)
+            self.reached.append(end.value)
+            ends.append(end)
+        return min(ends, key=lambda end: end.value)
+
+    def settled(self, start: np.ndarray, ends: Sequence[Point] = (), *, scoring: bool = False) -> Point:
+        """Return where the search from ``start`` ends once no boundary holds it back."""
+        point = self.descend(start, ends, scoring=scoring)
+        if any(point is end for end in ends):
+            return point
+        for _ in range(_ESCAPES):
+            away = self.escape(self.without_small(self.moved(point, self.canonical(point.theta))))
+            if away is None:
+                break
+            lower = self.descend(away)
+            if lower.value >= point.value - ROUNDING * abs(point.value):
+                break
+            point = lower
+        return point
+
+    def scored(self, point: Point) -> Point:
+        """Return the point after steps of scoring in Psi, which leads from afar to the region of the end.
+
+        Psi is kept positive definite; the steps end when they do not lower the criterion.
+        """
+        for _ in range(_SCORING_STEPS):
+            entries, scales = self.entries(point.theta), self.scales(point.theta)
+            width = scales[self.own_row] * scales[self.own_column]
+            step, _ = trust_step(point.in_psi * width, point.mean_in_psi * np.outer(width, width), FARTHEST)
+            theta = self._positive(entries + width * step)
+            self.iterations += 1
+            trial = self._tried(point, theta)
+            if trial.value >= point.value:
+                break
+            point = trial
+            if np.all(np.abs(step) < 0.1):
+                break
+        return point
+
+    def _positive(self, entries: np.ndarray) -> np.ndarray:
+        """Return the theta of Psi, or of the nearest one whose variances are not too near zero."""
+        out = np.zeros_like(entries)
+        for level, part in self.blocks:
+            values, vectors = np.linalg.eigh(self._matrix(entries, level, part))
+            values = np.maximum(values, FLOOR)
+            out = self._replaced(out, level, part.start, np.linalg.cholesky((vectors * values) @ vectors.T))
+        return out
+
+    def descend(self, start: np.ndarray, ends: Sequence[Point] = (), *, scoring: bool = False) -> Point:
+        """Return the end of a descent, or the one of ``ends`` it runs into."""
+        point, radius = self.at(start), 1.0
+        if scoring:
+            point = self.scored(point)
+        for _ in range(_STEPS):
+            scales = self.scales(point.theta)
+            step, promised = trust_step(
+                point.gradient * scales, point.hessian * np.outer(scales, scales), radius
+            )
+            if promised < max(COARSE, 10.0 * ROUNDING * abs(point.value)):
+                break
+            self.iterations += 1
+            trial = self._tried(point, point.theta + scales * step)
+            gained = point.value - trial.value
+            length = float(np.linalg.norm(step))
+            if gained < 0.25 * promised:
+                radius = 0.25 * length
+            elif gained > 0.75 * promised and length > 0.9 * radius:
+                radius = min(2.0 * radius, 100.0)
+            if gained > 1e-4 * promised:
+                point = trial
+                for end in ends:
+                    if promised < 0.1 and self._same(point, end):
+                        return end
+            elif radius < 1e-10:
+                break
+        return point
+
+    def _tried(self, point: Point, theta: np.ndarray) -> Point:
+        """Return the point at ``theta``; its criterion is infinite where V is singular in floating point."""
+        try:
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                trial = self.at(theta)
+        except np.linalg.LinAlgError:
+            return replace(point, theta=theta, value=float("inf"))
+        return trial if np.isfinite(trial.value) else replace(trial, value=float("inf"))
+
+    def _same(self, point: Point, end: Point) -> bool:
+        size = np.maximum(self.scales(point.theta), self.scales(end.theta))
+        apart = np.abs(self.entries(point.theta) - self.entries(end.theta))
+        return bool(np.all(apart < SAME * size[self.own_row] * size[self.own_column]))
+
+    def canonical(self, theta: np.ndarray) -> np.ndarray:
+        """Return theta of the same Psi, no diagonal entry negative, zero pivots with zero columns."""
+        out = np.zeros_like(theta)
+        for level, part in self.blocks:
+            factor = _semidefinite_factor(factors_of(self.deviance, theta)[level][part, part])
+            out = self._replaced(out, level, part.start, factor)
+        return out
+
+    def newton(self, point: Point) -> tuple[np.ndarray, float, bool]:
+        """Return the Newton step, half the decrease it promises, and whether the Hessian is definite."""
+        free = np.flatnonzero(~self.diagonal | (point.theta > 0.0))
+        step = np.zeros_like(point.theta)
+        if free.size == 0:
+            return step, 0.0, True
+        scales = self.scales(point.theta)[free]
+        values, vectors = np.linalg.eigh(point.hessian[np.ix_(free, free)] * np.outer(scales, scales))
+        flat = FLAT * max(float(np.abs(values).max()), 1e-300)
+        along = vectors.T @ (point.gradient[free] * scales)
+        usable = np.abs(values) > flat
+        scaled = np.divide(1.0, np.abs(values), out=np.zeros_like(values), where=usable)
+        step[free] = -scales * (vectors @ (scaled * along))
+        return step, 0.5 * float(scaled @ along**2), bool(np.all(values > -NEGATIVE * np.abs(values).max()))
+
+    def refined(self, point: Point) -> Point:
+        """Return the point after Newton steps that do not raise the criterion."""
+        for _ in range(_NEWTON_STEPS):
+            step, decrease, _ = self.newton(point)
+            if decrease < STEADY:
+                break
+            self.iterations += 1
+            allowed = point.value + ROUNDING * abs(point.value)
+            for halving in range(8):
+                trial = point.theta + step * 0.5**halving
+                trial = np.where(self.diagonal, np.maximum(trial, 0.0), trial)
+                reached = self.at(trial)
+                if reached.value <= allowed:
+                    break
+            else:
+                break
+            point = reached
+        return point
+
+    def without_small(self, point: Point) -> Point:
+        """Return the point with small diagonal entries at exactly zero where that costs nothing."""
+        for i in np.flatnonzero(self.diagonal & (point.theta > 0.0) & (point.theta < SMALL)):
+            theta = point.theta.copy()
+            theta[i] = 0.0
+            trial = self.at(theta)
+            if trial.value <= point.value + ZERO_COST:
+                point = trial
+        return point
+
+    def escape(self, point: Point) -> np.ndarray | None:
+        """Return a start beside the point if the criterion falls into the inside from the boundary."""
+        factors = factors_of(self.deviance, point.theta)
+        for level, part in self.blocks:
+            psi = factors[level][part, part] @ factors[level][part, part].T
+            values, vectors = np.linalg.eigh(psi)
+            null = vectors[:, values <= 1e-10 * max(1.0, float(values.max()))]
+            if null.shape[1] == 0:
+                continue
+            gradient = self._matrix(point.in_psi, level, part)
+            gradient = 0.5 * (gradient + np.diag(np.diagonal(gradient)))
+            slopes, directions = np.linalg.eigh(null.T @ gradient @ null)
+            if slopes[0] < -1e-6:
+                inward = null @ directions[:, :1]
+                inside = psi + 0.01 * inward @ inward.T + 1e-8 * np.eye(len(psi))
+                return self._replaced(point.theta, level, part.start, np.linalg.cholesky(inside))
+        return None
+
+    def _matrix(self, entries: np.ndarray, level: int, part: slice) -> np.ndarray:
+        """Return one block of a symmetric matrix from its lower triangle."""
+        matrix = np.zeros((part.stop, part.stop))
+        for value, (own, row, column) in zip(entries, self.layout, strict=True):
+            if own == level and part.start <= column < part.stop:
+                matrix[row, column] = matrix[column, row] = value
+        return np.asarray(matrix[part, part])
+
+    def _replaced(self, theta: np.ndarray, level: int, first: int, factor: np.ndarray) -> np.ndarray:
+        moved = theta.copy()
+        for i, (own, row, column) in enumerate(self.layout):
+            if own == level and first <= column < first + len(factor):
+                moved[i] = factor[row - first, column - first]
+        return moved
+
+
+def _semidefinite_factor(factor: np.ndarray) -> np.ndarray:
+    """Return the lower triangular root of factor factor' with a diagonal that is not negative."""
+    rest = factor @ factor.T
+    sizes = np.diagonal(rest).copy()
+    found = np.zeros_like(rest)
+    for j in range(len(rest)):
+        if rest[j, j] > 1e-14 * sizes[j] and sizes[j] > 0.0:
+            found[j:, j] = rest[j:, j] / np.sqrt(rest[j, j])
+            rest = rest - np.outer(found[:, j], found[:, j])
+    return np.asarray(found)
