@@ -21,9 +21,13 @@ import numpy as np
 from scipy import stats
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.bootstrap import bootstrap
 from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
+from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.inference import inference
-from nwbswitch.analysis.mixed.optimum import optimise
+from nwbswitch.analysis.mixed.model import Model
+from nwbswitch.analysis.mixed.optimum import Optimum, optimise
+from nwbswitch.analysis.mixed.profile import profile
 from nwbswitch.analysis.mixed.reduce import reduced
 from nwbswitch.analysis.power.components import Components
 from nwbswitch.analysis.power.simulation import Layout, Moments, NeuronCounts, draw_moments, summaries_of
@@ -40,6 +44,7 @@ COMPONENTS = {
     "neuron_sd": 0.8,
     "residual_sd": 0.6,
 }
+ANIMAL_SLOPE = COMPONENTS["animal_slope_sd"]
 MINIMAL = "y ~ drug * epoch + (1 + epoch | animal) + (1 | session) + (1 | neuron)"
 WITH_SESSION = "y ~ drug * epoch + (1 + epoch | animal) + (1 + epoch | session) + (1 | neuron)"
 FULL = "y ~ drug * epoch + (1 + epoch + drug:epoch | animal) + (1 + epoch | session) + (1 | neuron)"
@@ -64,6 +69,9 @@ CROSSOVER: Mapping[str, tuple[float | None, ...]] = {
     WITH_SESSION: (0.064, 0.155),
     FULL: (None, 0.033),
 }
+COVERED_SIZES = (3, 6, 12)
+WALD, PROFILE = "Kenward-Roger t", "profile likelihood (ML)"
+BOOTSTRAP, PROFILE_SD = "bootstrap t, 199 draws", "profile likelihood of the animals' slope SD"
 POWER = {20: 0.54, 200: 0.627, 2000: 0.61}
 
 
@@ -85,31 +93,31 @@ class Task:
         )
 
 
-Hits = dict[str, int]
-Work = Callable[[Moments, Task, np.random.Generator], Mapping[str, bool]]
+Hits = dict[str, tuple[int, int]]
+Work = Callable[[Moments, Task, int, np.random.Generator], Mapping[str, bool]]
 
 
 def run(task: Task) -> Hits:
-    """Return in how many experiments each thing was so; ``sets`` counts them."""
+    """Return for each thing in how many experiments it was so, and in how many it was looked at."""
     rng = np.random.default_rng(task.seed)
     components = Components(**COMPONENTS, animal_response_sd=task.response_sd)
-    found: Hits = {"sets": 0}
-    for _ in range(task.count):
+    found: Hits = {}
+    for place in range(task.count):
         moments = draw_moments(task.layout, components, effect=task.effect, rng=rng)
-        found["sets"] += 1
-        for name, hit in WORK[task.table](moments, task, rng).items():
-            found[name] = found.get(name, 0) + int(hit)
+        for name, hit in WORK[task.table](moments, task, place, rng).items():
+            hits, sets = found.get(name, (0, 0))
+            found[name] = hits + int(hit), sets + 1
     return found
 
 
-def between_work(moments: Moments, task: Task, rng: np.random.Generator) -> dict[str, bool]:
+def between_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
     """Return which tests between animals reject."""
     found = by_hand(moments, task.layout, rng)
     found |= by_model(moments, task.layout, MINIMAL, robust=True)
     return {name: p < ALPHA for name, p in found.items()}
 
 
-def crossover_work(moments: Moments, task: Task, rng: np.random.Generator) -> dict[str, bool]:
+def crossover_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
     """Return which formulas reject, by Kenward-Roger and by Satterthwaite."""
     found = {}
     for formula in CROSSOVER:
@@ -118,18 +126,41 @@ def crossover_work(moments: Moments, task: Task, rng: np.random.Generator) -> di
     return found
 
 
-def power_work(moments: Moments, task: Task, rng: np.random.Generator) -> dict[str, bool]:
+def power_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
     """Return whether Kenward-Roger rejects."""
     return {"power": by_model(moments, task.layout, MINIMAL, robust=False)["Kenward-Roger"] < ALPHA}
 
 
+def coverage_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
+    """Return which intervals hold the truth; every fifth experiment has profiles, every tenth a bootstrap."""
+    model, deviance, optimum, contrast = fitted(moments, task.layout, MINIMAL)
+    wald = inference(deviance, optimum, ddf="kenward-roger").t_test(contrast)
+    half = float(stats.t.ppf(0.975, wald.df)) * wald.se
+    found = {WALD: abs(wald.estimate - EFFECT) <= half}
+    if place % 5 == 0:
+        of_effect, of_sd = profile(
+            model, deviance, optimum, terms=["drug:epoch", "sd_epoch|animal"], points=2
+        ).intervals
+        found[PROFILE] = of_effect.ci_low <= EFFECT <= of_effect.ci_high
+        found[PROFILE_SD] = of_sd.ci_low <= ANIMAL_SLOPE <= of_sd.ci_high
+    if place % 10 == 0:
+        drawn = bootstrap(model, deviance, optimum, n=199, seed=int(rng.integers(1 << 30)), quiet=True)
+        low, high = drawn.interval(contrast, kind="studentized")
+        found[BOOTSTRAP] = low <= EFFECT <= high
+    return found
+
+
+def fitted(moments: Moments, layout: Layout, text: str) -> tuple[Model, Deviance, Optimum, np.ndarray]:
+    """Return a model by REML and the contrast of drug by epoch."""
+    summaries = summaries_of(moments, layout, with_slope=False)
+    model, deviance = reduced(summaries, read_formula(text), contrasts="treatment")
+    contrast = np.array([float(set(model.terms[i]) == {"drug", "epoch"}) for i in model.term_of])
+    return model, deviance, optimise(deviance, method="reml"), contrast
+
+
 def by_model(moments: Moments, layout: Layout, text: str, *, robust: bool) -> dict[str, float]:
     """Return P values of drug by epoch from one fit."""
-    model, deviance = reduced(
-        summaries_of(moments, layout, with_slope=False), read_formula(text), contrasts="treatment"
-    )
-    optimum = optimise(deviance, method="reml")
-    contrast = np.array([float(set(model.terms[i]) == {"drug", "epoch"}) for i in model.term_of])
+    model, deviance, optimum, contrast = fitted(moments, layout, text)
     found = {
         "LMM z": inference(deviance, optimum, ddf="none").t_test(contrast).p,
         "Satterthwaite": inference(deviance, optimum, ddf="satterthwaite").t_test(contrast).p,
@@ -191,7 +222,6 @@ def permuted(change: np.ndarray, treated: np.ndarray, rng: np.random.Generator) 
     """Return the P value over all ways, or 999 random ones, to deal the arms out to the animals."""
     n, k = len(change), int(treated.sum())
     if n <= 12:
-        ways = np.zeros((0, n), dtype=bool)
         chosen = np.array(list(combinations(range(n), k)))
         ways = np.zeros((len(chosen), n), dtype=bool)
         np.put_along_axis(ways, chosen, True, axis=1)
@@ -203,7 +233,12 @@ def permuted(change: np.ndarray, treated: np.ndarray, rng: np.random.Generator) 
     return float(np.mean(distance >= own * (1.0 - 1e-12)))
 
 
-WORK: dict[str, Work] = {"between": between_work, "crossover": crossover_work, "power": power_work}
+WORK: dict[str, Work] = {
+    "between": between_work,
+    "crossover": crossover_work,
+    "power": power_work,
+    "coverage": coverage_work,
+}
 
 
 def tasks_of(table: str, sets: int | None, seed: int) -> list[Task]:
@@ -216,6 +251,8 @@ def tasks_of(table: str, sets: int | None, seed: int) -> list[Task]:
             cells = [(Layout("crossover", 6, 4, NeuronCounts(200)), sd, 0.0, 1000) for sd in RESPONSES]
         case "power":
             cells = [(Layout("between", 6, 2, NeuronCounts(n)), 0.0, EFFECT, 2000) for n in POWER]
+        case "coverage":
+            cells = [(Layout("between", n, 2, NeuronCounts(200)), 0.0, EFFECT, 600) for n in COVERED_SIZES]
     return [
         Task(table, layout, sd, effect, min(50, (sets or usual) - first), (seed, place, first // 50))
         for place, (layout, sd, effect, usual) in enumerate(cells)
@@ -231,15 +268,16 @@ def summed(tasks: Sequence[Task], workers: int) -> list[Hits]:
         if outcome.value is None:
             raise SystemExit(outcome.reason)
         own = cells.setdefault(outcome.item.seed[1], {})
-        for name, count in outcome.value.items():
-            own[name] = own.get(name, 0) + count
+        for name, (hits, sets) in outcome.value.items():
+            before = own.get(name, (0, 0))
+            own[name] = before[0] + hits, before[1] + sets
     return [cells[place] for place in sorted(cells)]
 
 
 def cell(hits: Hits, name: str, stated: float | None, *, stated_sets: int, digits: int = 3) -> str:
     """Return our share, its standard error, the stated share, and whether they agree within 3 SE."""
-    n = hits["sets"]
-    share = hits[name] / n
+    count, n = hits[name]
+    share = count / n
     shown = f"{share:.3f} ({np.sqrt(share * (1.0 - share) / n):.3f})"
     if stated is None:
         return f"{shown}, none stated"
@@ -264,7 +302,8 @@ def main() -> None:
         started = time.perf_counter()
         tasks = tasks_of(table, asked.sets, asked.seed)
         cells = summed(tasks, asked.workers)
-        print(f"\n{TITLES[table]} {cells[0]['sets']} sets per cell; share (Monte-Carlo SE), distance.\n")
+        sets = max(sets for _, sets in cells[0].values())
+        print(f"\n{TITLES[table]} {sets} sets per cell; share (Monte-Carlo SE).\n")
         for line in TABLES[table](cells):
             print(line)
         print(f"\n{time.perf_counter() - started:.0f} s with {asked.workers} workers.", flush=True)
@@ -301,7 +340,8 @@ def crossover_table(cells: list[Hits]) -> list[str]:
                 )
                 for hits, stated in zip(cells, values, strict=True)
             ]
-            rows.append([f"`{formula.partition('epoch + ')[2]}`", test, *shown])
+            bars = formula.partition("epoch + ")[2].replace("|", "\\|")
+            rows.append([f"`{bars}`", test, *shown])
     return markdown(["random effects", "test", *(f"responses differ by {sd:g}" for sd in RESPONSES)], rows)
 
 
@@ -314,15 +354,30 @@ def power_table(cells: list[Hits]) -> list[str]:
     return markdown(["neurons per session", f"power at effect {EFFECT:g}, 6 per arm"], rows)
 
 
+def coverage_table(cells: list[Hits]) -> list[str]:
+    """Return the table of coverages."""
+    rows = []
+    for name in (WALD, PROFILE, BOOTSTRAP, PROFILE_SD):
+        shown = []
+        for hits in cells:
+            count, n = hits[name]
+            share = count / n
+            shown.append(f"{share:.3f} ({np.sqrt(share * (1.0 - share) / n):.3f}), {n} sets")
+        rows.append([name, *shown])
+    return markdown(["95 % interval", *(f"{n} per arm" for n in COVERED_SIZES)], rows)
+
+
 TITLES = {
     "between": "Type I error at 5 %, drug between animals, 2 sessions of 200 neurons.",
     "crossover": "Type I error at 5 %, 6 animals, 4 sessions each, drug alternating by session.",
     "power": "Power of Kenward-Roger, drug between animals, 2 sessions.",
+    "coverage": "Coverage of 95 % intervals, drug between animals, 2 sessions of 200 neurons.",
 }
 TABLES: dict[str, Callable[[list[Hits]], list[str]]] = {
     "between": between_table,
     "crossover": crossover_table,
     "power": power_table,
+    "coverage": coverage_table,
 }
 
 
