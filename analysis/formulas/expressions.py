@@ -133,6 +133,21 @@ def column_names(text: str) -> set[str]:
     return {quoted.get(name, name) for name in names}
 
 
+def columns_used(text: str) -> tuple[str, ...]:
+    """Return the names of the columns in ``text``, each once, in the order of their appearance.
+
+    Raises
+    ------
+    FormulaError
+        If the text is too long or cannot be read.
+    """
+    tree, quoted = _parsed(text, "The expression")
+    called = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in called]
+    names.sort(key=lambda node: (node.lineno, node.col_offset))
+    return tuple(dict.fromkeys(quoted.get(node.id, node.id) for node in names))
+
+
 def rows_where(text: str, frame: pd.DataFrame) -> np.ndarray:
     """Return a (rows,) boolean array: where the condition ``text`` is certainly true.
 

@@ -1,0 +1,73 @@
+"""How many rows each combination of factor levels has, read from X'X.
+
+The indicator of a level is a combination of the columns of X, 1{A = a} = X c, so the rows that share level a
+of A and level b of B are c_a' X'X c_b. With two such sets of factors any combination is counted, no rows
+being needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from nwbswitch.analysis.formulas.coding import Coded, design
+from nwbswitch.analysis.mixed.model import Model
+
+
+def cell_counts(model: Model, design_root: np.ndarray, factors: Sequence[str]) -> np.ndarray:
+    """Return the number of rows of every combination of levels of ``factors``, one axis per factor.
+
+    Raises
+    ------
+    ValueError
+        If X'X does not hold the counts: the model lacks the main effects, or interactions of three factors.
+    """
+    names = list(factors)
+    if not names:
+        return np.array(float(model.n_rows))
+    whole = range(len(names))
+    for size in range((len(names) + 1) // 2, len(names) + 1):
+        for chosen in combinations(whole, size):
+            rest = tuple(i for i in whole if i not in chosen)
+            left = _indicators(model, [names[i] for i in chosen])
+            right = _indicators(model, [names[i] for i in rest])
+            if left is None or right is None:
+                continue
+            counts = (design_root @ left).T @ (design_root @ right)
+            sizes = [len(model.variables[names[i]].levels or ()) for i in (*chosen, *rest)]
+            found = np.rint(counts.reshape(sizes))
+            return np.asarray(found.transpose(np.argsort((*chosen, *rest))))
+    raise ValueError(
+        f"Weights by the number of rows need effects of {', '.join(names)} in the model that tell how many "
+        "rows each combination has: their main effects, and interactions if there are three or more. "
+        'Use weights="equal" or "outer".'
+    )
+
+
+def _indicators(model: Model, factors: Sequence[str]) -> np.ndarray | None:
+    """Return (p, combinations) coefficients of the indicators of all combinations of levels, or None."""
+    sizes = [len(model.variables[name].levels or ()) for name in factors]
+    n_cells = int(np.prod(sizes, dtype=np.int64)) if sizes else 1
+    inside = [i for i, term in enumerate(model.terms) if set(term) <= set(factors)]
+    columns = np.flatnonzero(np.isin(model.term_of, inside))
+    places = np.unravel_index(np.arange(n_cells), tuple(sizes)) if sizes else ()
+    missing = np.zeros(n_cells, dtype=bool)
+    variables = {}
+    for name in dict.fromkeys(name for term in model.terms for name in term):
+        levels = model.variables[name].levels
+        if levels is None:
+            variables[name] = Coded(name, missing, numbers=np.ones(n_cells))
+        else:
+            code = places[factors.index(name)] if name in factors else np.zeros(n_cells, dtype=np.int64)
+            variables[name] = Coded(name, missing, codes=np.asarray(code), levels=levels)
+    if columns.size < n_cells:
+        return None
+    matrix = design(model.terms, variables, n_cells, contrasts=model.contrasts).matrix[:, columns]
+    solution = np.linalg.lstsq(matrix, np.eye(n_cells), rcond=None)[0]
+    if np.abs(matrix @ solution - np.eye(n_cells)).max() > 1e-9:
+        return None
+    found = np.zeros((len(model.names), n_cells))
+    found[columns] = solution
+    return found
