@@ -43,6 +43,9 @@ def reduced_sums(
     mapped = L.transpose(0, 2, 1) @ summaries.within @ L
     within = np.add.reduceat(mapped[order], starts, axis=0) if n_parents < len(L) else mapped[order]
     n_rows = np.bincount(parent, weights=summaries.n_rows, minlength=n_parents)
+    log_weights = None
+    if summaries.log_weights is not None:
+        log_weights = np.bincount(parent, weights=summaries.log_weights, minlength=n_parents)
     kinds = summaries.kinds / np.outer(scale, scale)
     inverses = pseudo_inverse(kinds)
     cell_parent = parent[summaries.cell_unit]
@@ -62,6 +65,7 @@ def reduced_sums(
             slopes,
             np.arange(len(by_parent)),
             n_rows,
+            log_weights,
         ), by_parent
     products = _products(summaries, L, scale)
     cell, keys = numbered(cell_parent * len(kinds) + summaries.cell_kind)
@@ -79,6 +83,7 @@ def reduced_sums(
         None,
         np.arange(len(keys)),
         n_rows,
+        log_weights,
     ), by_key[firsts]
 
 

@@ -51,6 +51,8 @@ class Summary:
     belong to the cells (or groups): the parent, the row of ``kinds`` (kinds, k, k) = Z'Z, and how many
     groups; ``inverses`` are the pseudo-inverses of the kinds. Cells are sorted by parent. ``rows``
     (parents,) counts rows; without it nothing can be simulated and clusters not be told by size.
+    ``log_weights`` (parents,) sums log w over rows where these have weights w: V is then that of
+    sqrt(w) times the rows, and log|V| of the rows themselves is less by these sums.
 
     With k = 0 there is no innermost level: ``within`` are the full cross-products W'W of the parents, there
     are no cells, and all levels of the tree are upper ones. So is held what has one level with
@@ -67,6 +69,12 @@ class Summary:
     slopes: np.ndarray | None
     order: np.ndarray
     rows: np.ndarray | None = None
+    log_weights: np.ndarray | None = None
+
+    @property
+    def log_det(self) -> float:
+        """Part of log|V| that comes from row weights."""
+        return 0.0 if self.log_weights is None else -float(self.log_weights.sum())
 
     @property
     def n_parents(self) -> int:

@@ -93,6 +93,7 @@ def without(
         summary,
         within=summary.within[kept],
         rows=None if summary.rows is None else summary.rows[kept],
+        log_weights=None if summary.log_weights is None else summary.log_weights[kept],
         parent=renumbered[summary.parent[cells]],
         kind=summary.kind[cells],
         count=summary.count[cells],

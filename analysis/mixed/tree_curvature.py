@@ -77,7 +77,12 @@ def curvature(
     log_det_second = np.empty((q, q))
     log_det_second[rows, columns] = log_det_second[columns, rows] = total[1 + q :]
     return Curvature(
-        found[0], found[1 : 1 + q], second, float(total[0]), total[1 : 1 + q].copy(), log_det_second
+        found[0],
+        found[1 : 1 + q],
+        second,
+        float(total[0]) + summary.log_det,
+        total[1 : 1 + q].copy(),
+        log_det_second,
     )
 
 

@@ -31,7 +31,7 @@ class Elimination:
         own = list(psi)
         self.bottom = Bottom(summary, own.pop(0)) if summary.kinds.shape[1] else None
         S = summary.within if self.bottom is None else self.bottom.sums
-        self.log_det = 0.0 if self.bottom is None else self.bottom.log_det
+        self.log_det = summary.log_det + (0.0 if self.bottom is None else self.bottom.log_det)
         self.steps = []
         for level, each in zip(upper, own, strict=True):
             step = Step(S, level, each)
