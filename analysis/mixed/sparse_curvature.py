@@ -20,6 +20,7 @@ import numpy as np
 
 from nwbswitch.analysis.mixed.deviance import Curvature
 from nwbswitch.analysis.mixed.sparse_elimination import DenseFactor, Eliminated, Factor
+from nwbswitch.analysis.mixed.sparse_large import LargeFactor, large_slopes, large_traces
 from nwbswitch.analysis.mixed.tree_curvature import directions
 
 # Groups of the eliminated level are taken in pieces of about this many numbers.
@@ -62,6 +63,43 @@ class Projected:
             own, others = found.slopes.times(wide), found.S @ wide
         taken = self.factor.times(others)
         return self.by_level(own - found.slopes.times(taken), others - found.S @ taken)
+
+
+def log_det_gradient(
+    eliminated: Eliminated, factor: Factor, block_sizes: Sequence[tuple[int, ...]]
+) -> tuple[np.ndarray, ...]:
+    """Return d log|V| / d Psi per level, (k, k), within the blocks of Psi."""
+    if isinstance(factor, DenseFactor):
+        dense = {eliminated.products.eliminated: own_block_sum(eliminated, factor)}
+        for position, place in enumerate(eliminated.products.places):
+            dense[place.level] = factor.block_sum(position)
+        return tuple(dense[level] for level in range(len(dense)))
+    assert isinstance(factor, LargeFactor)
+    slopes = iter(large_slopes(factor, block_sizes).tolist())
+    found = []
+    for sizes in block_sizes:
+        own = np.zeros((sum(sizes), sum(sizes)))
+        for E in directions(sizes):
+            own += next(slopes) * E / E.sum()
+        found.append(own)
+    return tuple(found)
+
+
+def traces_of(
+    eliminated: Eliminated, factor: Factor, block_sizes: Sequence[tuple[int, ...]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first (q,) and second (q, q) derivatives of log|V|."""
+    if isinstance(factor, DenseFactor):
+        return dense_traces(eliminated, factor, block_sizes)
+    assert isinstance(factor, LargeFactor)
+    return large_traces(factor, block_sizes)
+
+
+def factored(eliminated: Eliminated, psi: Sequence[np.ndarray]) -> Factor:
+    """Return the factor of what is left, in full or sparse."""
+    if isinstance(eliminated.S, np.ndarray):
+        return DenseFactor(eliminated.S, eliminated.products.places, psi)
+    return LargeFactor(eliminated, psi)
 
 
 def own_block_sum(eliminated: Eliminated, factor: DenseFactor) -> np.ndarray:

@@ -7,16 +7,22 @@ cross-products of the others. All are computed once: an evaluation touches no ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
 from nwbswitch.analysis.mixed.deviance import Scaling
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
+from nwbswitch.analysis.mixed.sparse_fill import elimination_order, meeting
 from nwbswitch.analysis.mixed.sparse_slopes import Slopes, slopes_of
 from nwbswitch.analysis.mixed.summaries import EXACT_FIT_TOLERANCE, pseudo_inverse
 from nwbswitch.schemas.errors import FitError
+
+# Effects that are left after the elimination are held in a full matrix up to this many.
+DENSE_EFFECTS: Final = 4_000
+# Beyond, a sparse factor may have this many places (12 bytes each, twice, and twice that for derivatives).
+LARGEST_FACTOR: Final = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +57,17 @@ class Rows:
     levels: tuple[GroupedEffects, ...]
 
     def some(self, chosen: np.ndarray) -> Rows:
-        """Return some rows; groups without rows stay."""
-        levels = tuple(
-            GroupedEffects(each.name, each.codes[chosen], each.values[chosen], each.labels, each.block_sizes)
-            for each in self.levels
-        )
-        return Rows(self.columns[chosen], levels)
+        """Return some rows with the groups that occur in them, in the same order."""
+        levels = []
+        for each in self.levels:
+            present, codes = np.unique(each.codes[chosen], return_inverse=True)
+            labels = tuple(each.labels[group] for group in present.tolist())
+            levels.append(GroupedEffects(each.name, codes, each.values[chosen], labels, each.block_sizes))
+        return Rows(self.columns[chosen], tuple(levels))
+
+    def with_response(self, response: np.ndarray) -> Rows:
+        """Return the rows with another response (rows,)."""
+        return Rows(np.column_stack([self.columns[:, :-1], response]), self.levels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +92,8 @@ class CrossProducts:
     ``kinds`` (groups, k, k) is Z'Z of each group of the eliminated level and ``inverses`` its
     pseudo-inverse; ``slopes`` (groups, k, n) is Z'Z_r and ``slopes_w`` (groups, k, m) is Z'W. ``zz`` (n, n),
     ``zw`` (n, m) and ``ww`` (m, m) are cross-products of Z_r and W of what that level's Z leaves over; zz
-    is sparse or not as the engine asks. ``places`` are those of the other levels.
+    is sparse or not as the engine asks. ``places`` are those of the other levels, ``others`` is Z_r by
+    rows, ``order`` the order in which a sparse factor of zz is eliminated.
     """
 
     eliminated: int
@@ -93,6 +105,8 @@ class CrossProducts:
     zz: Any
     zw: np.ndarray
     ww: np.ndarray
+    others: Any
+    order: np.ndarray | None = None
 
 
 def rows_of(frame: ModelFrame) -> tuple[Rows, Scaling]:
@@ -144,30 +158,73 @@ def places_of(levels: Sequence[GroupedEffects], eliminated: int) -> tuple[Place,
     return tuple(found)
 
 
-def cross_products(rows: Rows, eliminated: int, *, dense: bool) -> CrossProducts:
-    """Return the cross-products of the rows; ``dense`` says whether zz is held in full."""
+def cross_products(rows: Rows, eliminated: int) -> CrossProducts:
+    """Return the cross-products of the rows.
+
+    Raises
+    ------
+    FitError
+        If the effects of the other levels are too many to be factored.
+    """
     own = rows.levels[eliminated]
-    W, Z, codes = rows.columns, own.values, own.codes
+    Z, codes = own.values, own.codes
     n_groups, k = own.n_groups, Z.shape[1]
     A = np.empty((n_groups, k, k))
     for i in range(k):
         for j in range(i + 1):
             A[:, i, j] = A[:, j, i] = np.bincount(codes, Z[:, i] * Z[:, j], n_groups)
     inverses = pseudo_inverse(A)
-    slopes_w = np.stack([_sums(codes, W * Z[:, [a]], n_groups) for a in range(k)], axis=1)
-    rest = W - np.einsum("nk,nkm->nm", Z, (inverses @ slopes_w)[codes])
     places = places_of(rows.levels, eliminated)
     others = _effect_columns(rows, places)
+    dense = others.shape[1] <= DENSE_EFFECTS
+    order = None if dense else _order(rows, eliminated, others)
     slopes = slopes_of(codes, Z, n_groups, others)
     fitted = slopes.mixed(inverses)
     zz = others.T @ others
     for a in range(k):
         zz = zz - slopes.crossed(fitted, a, a)
     if dense and not isinstance(zz, np.ndarray):
-        zz = np.asarray(zz.toarray() if hasattr(zz, "toarray") else zz)
+        zz = zz.toarray()
+    slopes_w, rest = response_parts(rows, eliminated, inverses)
+    zw = np.asarray(others.T @ rest)
     return CrossProducts(
-        eliminated, places, A, inverses, slopes, slopes_w, zz, np.asarray(others.T @ rest), rest.T @ rest
+        eliminated, places, A, inverses, slopes, slopes_w, zz, zw, rest.T @ rest, others, order
     )
+
+
+def with_columns(products: CrossProducts, rows: Rows) -> CrossProducts:
+    """Return the cross-products of the same effects with other columns W."""
+    slopes_w, rest = response_parts(rows, products.eliminated, products.inverses)
+    zw = np.asarray(products.others.T @ rest)
+    return replace(products, slopes_w=slopes_w, zw=zw, ww=rest.T @ rest)
+
+
+def response_parts(rows: Rows, eliminated: int, inverses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Z'W (groups, k, m) of one level and what it leaves over of W, (rows, m)."""
+    own, W = rows.levels[eliminated], rows.columns
+    k = own.values.shape[1]
+    found = np.stack([_sums(own.codes, W * own.values[:, [a]], own.n_groups) for a in range(k)], axis=1)
+    fitted = (inverses @ found)[own.codes]
+    return found, W - np.einsum("nk,nkm->nm", own.values, fitted)
+
+
+def _order(rows: Rows, eliminated: int, others: Any) -> np.ndarray:
+    """Return the order of elimination of a sparse factor, unless that would be too large."""
+    own = rows.levels[eliminated]
+    pattern = meeting(own.codes, own.n_groups, others, limit=LARGEST_FACTOR)
+    order, fill = (None, LARGEST_FACTOR + 1) if pattern is None else elimination_order(pattern)
+    if order is None or fill > LARGEST_FACTOR:
+        names = ", ".join(
+            f"{level.name!r} ({level.n_groups} groups of {level.values.shape[1]})" for level in rows.levels
+        )
+        size = f"more than {LARGEST_FACTOR:.1g}" if pattern is None else f"{fill:.2g}"
+        raise FitError(
+            f"The crossed groups {names} are too large for this engine: once {own.name!r} is eliminated, "
+            f"{others.shape[1]} effects are left, whose factor would have {size} places; it can have "
+            f"{LARGEST_FACTOR:.1g}, or {DENSE_EFFECTS} effects. Leave a random effect out, or fit groups of "
+            "rows that share no level apart."
+        )
+    return order
 
 
 def _sums(codes: np.ndarray, columns: np.ndarray, n_groups: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from nwbswitch.analysis.mixed.design_guard import missing_slopes, row_variation
 from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, VariableFacts
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
-from nwbswitch.analysis.mixed.sparse_design import cross_products, largest_level, rows_of
-from nwbswitch.analysis.mixed.sparse_deviance import SparseDeviance
+from nwbswitch.analysis.mixed.sparse_design import largest_level, rows_of
+from nwbswitch.analysis.mixed.sparse_deviance import SparseDeviance, deviance_of
 
 
 def sparse_deviance(frame: ModelFrame) -> tuple[Model, SparseDeviance]:
@@ -26,8 +26,7 @@ def sparse_deviance(frame: ModelFrame) -> tuple[Model, SparseDeviance]:
         effects are too many to be factored.
     """
     rows, scaling = rows_of(frame)
-    products = cross_products(rows, largest_level(rows.levels), dense=True)
-    return _model(frame), SparseDeviance(rows, products, scaling)
+    return _model(frame), deviance_of(rows, scaling, largest_level(rows.levels))
 
 
 def _model(frame: ModelFrame) -> Model:
