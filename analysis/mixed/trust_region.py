@@ -8,6 +8,8 @@ import numpy as np
 
 # Directions whose curvature is below this part of the largest are flat.
 FLAT: Final = 1e-11
+# Flat directions in which the model could fall by less than this are left alone.
+NEGLIGIBLE: Final = 1e-9
 # A step this near to the edge of the ball is near enough.
 NEAR: Final = 0.9
 _ITERATIONS: Final = 40
@@ -27,7 +29,8 @@ def trust_step(gradient: np.ndarray, hessian: np.ndarray, radius: float) -> tupl
     if lowest > -flat:
         usable = values > flat
         inside = np.where(usable, -along / np.where(usable, values, 1.0), 0.0)
-        if inside @ inside <= radius**2:
+        elsewhere = radius * float(np.abs(along[~usable]).sum())
+        if inside @ inside <= radius**2 and elsewhere < NEGLIGIBLE:
             return vectors @ inside, float(-0.5 * along @ inside)
     low = max(0.0, -lowest)
     shifted = values + low
