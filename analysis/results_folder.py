@@ -93,10 +93,15 @@ def save_result(path: Path, value: dict[str, Any], *, work: dict[str, Any], over
     write_json(path, {**value, "provenance": work})
 
 
-def table_work(command: str, table: Path, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of work on one table, known by its digest."""
-    inputs = {table.name: sha256_file(table)}
-    return record(command=command, parameters=parameters, inputs=inputs, seed=None)
+def table_work(
+    command: str, table: Path, parameters: dict[str, Any], *, seed: int | None = None
+) -> dict[str, Any]:
+    """Return the record of work on one table or folder of summaries, known by the digests of its files."""
+    from nwbswitch.analysis.mixed.summarise import summary_files
+
+    files = summary_files(table) if table.is_dir() else [table]
+    inputs = {file.name: sha256_file(file) for file in files}
+    return record(command=command, parameters=parameters, inputs=inputs, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ def _outermost(found: Diagnostics) -> pd.DataFrame:
         for block in level.blocks:
             own = scattered[scattered["group"] == block.label]
             if len(own):
-                return own[own["term"] == own["term"].iloc[0]]
+                first: pd.DataFrame = own[own["term"] == own["term"].iloc[0]]
+                return first
     return scattered
 
 

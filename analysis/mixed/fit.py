@@ -6,6 +6,7 @@ optimisation (`optimise`) and the model (`MixedFit`), as in Bates et al. (2015, 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
 
 from nwbswitch.analysis.formulas.coding import Contrasts
@@ -13,8 +14,10 @@ from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.deviance import Method
 from nwbswitch.analysis.mixed.inference import Ddf, inference
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.prepare import prepare
+from nwbswitch.analysis.mixed.prepare import Engine, prepare
 from nwbswitch.analysis.mixed.result import MixedFit
+from nwbswitch.analysis.mixed.summarise import read_summaries
+from nwbswitch.analysis.mixed.summary_file import SUFFIX
 
 
 def fit(
@@ -26,6 +29,7 @@ def fit(
     contrasts: Contrasts = "treatment",
     method: Method = "reml",
     ddf: Ddf = "kenward-roger",
+    engine: Engine = "auto",
 ) -> MixedFit:
     """Fit a linear mixed model to any number of rows.
 
@@ -33,7 +37,8 @@ def fit(
     ----------
     data
         One row per observation, as a table (pandas, polars, pyarrow) or the path of a .parquet or .csv file;
-        it is not changed. Rows with missing values are left out and counted. Or `UnitSummaries`.
+        it is not changed. Rows with missing values are left out and counted. Or summaries: `UnitSummaries`,
+        or a file or folder that `summarise` wrote.
     formula
         As in lme4: ``rate ~ drug * epoch + (1 + epoch | animal) + (1 | session)``. The left side may be
         arithmetic; ``(1 | a/b)`` and ``(x || g)`` are understood. Text columns are factors coded against
@@ -48,6 +53,8 @@ def fit(
         ``reml`` (restricted maximum likelihood) or ``ml``.
     ddf
         Degrees of freedom: ``kenward-roger``, ``satterthwaite``, or ``none`` for z tests.
+    engine
+        ``nested`` for nested groups, ``sparse`` for any; ``auto`` chooses and says why in ``info``.
 
     Raises
     ------
@@ -62,8 +69,10 @@ def fit(
         raise ValueError(f"method is {method!r}; available are {', '.join(get_args(Method))}.")
     if ddf not in get_args(Ddf):
         raise ValueError(f"ddf is {ddf!r}; available are {', '.join(get_args(Ddf))}.")
+    if isinstance(data, str | Path) and (Path(data).is_dir() or str(data).endswith(SUFFIX)):
+        data = read_summaries(data)
     model, deviance, rows = prepare(
-        data, read_formula(formula), where=where, weights=weights, contrasts=contrasts
+        data, read_formula(formula), where=where, weights=weights, contrasts=contrasts, engine=engine
     )
     optimum = optimise(deviance, method=method)
     return MixedFit(model, deviance, optimum, inference(deviance, optimum, ddf=ddf), rows)

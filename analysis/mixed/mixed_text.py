@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from nwbswitch.analysis.fit_text import number_text
+from nwbswitch.analysis.mixed.coefficient import LEVEL
 from nwbswitch.analysis.mixed.result_tables import Format, table_text
 
 if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.anova import AnovaType
-    from nwbswitch.analysis.mixed.result import MixedFit
+    from nwbswitch.analysis.mixed.fit_tables import FitTables
 
 _TESTS: Final = {
     "kenward-roger": "t, Kenward-Roger",
@@ -20,7 +21,7 @@ _TESTS: Final = {
 }
 
 
-def mixed_text(fit: MixedFit, *, anova: AnovaType = "III") -> str:
+def mixed_text(fit: FitTables, *, anova: AnovaType = "III") -> str:
     """Return a mixed model as text: data, random effects, fixed effects, tests, how it was found."""
     info = fit.info
     name = "REML criterion" if fit.method == "reml" else "-2 log-likelihood"
@@ -50,7 +51,7 @@ def mixed_text(fit: MixedFit, *, anova: AnovaType = "III") -> str:
     return "\n".join([*lines, "", *found_text(fit)])
 
 
-def rows_text(fit: MixedFit) -> str:
+def rows_text(fit: FitTables) -> str:
     """Return how many rows were used and why others were not."""
     info = fit.info
     by_column = ", ".join(f"{name} {count}" for name, count in info["missing"].items())
@@ -59,7 +60,7 @@ def rows_text(fit: MixedFit) -> str:
     return f"{fit.n} rows ({missing}; {info['n_excluded']} excluded)"
 
 
-def found_text(fit: MixedFit) -> list[str]:
+def found_text(fit: FitTables) -> list[str]:
     """Return how the fit was found, what ended on the boundary, and warnings."""
     info = fit.info
     state = "Converged" if info["converged"] else "NOT CONVERGED"
@@ -77,7 +78,7 @@ def indented(frame: pd.DataFrame) -> list[str]:
     return [f"  {line}" for line in table_text(frame).splitlines()]
 
 
-def report_tables(fit: MixedFit, *, format: Format, anova: AnovaType = "III") -> str:  # noqa: A002
+def report_tables(fit: FitTables, *, format: Format, anova: AnovaType = "III") -> str:  # noqa: A002
     """Return the fit's tables as Markdown or LaTeX under one line each: fixed, tests, random effects."""
     parts = {
         f"Fixed effects ({_TESTS[fit.ddf]})": fit.table(),
@@ -87,9 +88,9 @@ def report_tables(fit: MixedFit, *, format: Format, anova: AnovaType = "III") ->
     return "\n\n".join(headed(name, frame, format=format) for name, frame in parts.items() if len(frame))
 
 
-def headed(name: str, frame: pd.DataFrame, *, format: Format) -> str:  # noqa: A002
+def headed(name: str, frame: pd.DataFrame, *, format: Format, level: float = LEVEL) -> str:  # noqa: A002
     """Return a table under its name."""
-    table = table_text(frame, format=format)
+    table = table_text(frame, format=format, level=level)
     match format:
         case "markdown":
             return f"### {name}\n\n{table}"

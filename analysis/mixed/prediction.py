@@ -69,7 +69,7 @@ def group_prediction(model: Model, effects: Sequence[BlockEffects], data: pd.Dat
             f"Effects of single levels of {', '.join(missing)} were not kept, only sums over them; predict "
             "for the population, or fit from rows."
         )
-    return pd.Series(total, index=data.index)
+    return pd.Series(total, index=data.index, name=model.formula.response.name)
 
 
 def _variables(model: Model, names: Mapping[str, None], data: pd.DataFrame) -> dict[str, Coded]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nwbswitch.analysis.formulas.coding import Contrasts
 from nwbswitch.analysis.formulas.formula import Formula, Variable
@@ -20,6 +20,7 @@ from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
 from nwbswitch.schemas.errors import FitError
 
 RowSource = Callable[[], ModelFrame]
+Engine = Literal["auto", "nested", "sparse"]
 
 
 def prepare(
@@ -29,6 +30,7 @@ def prepare(
     where: str | None = None,
     weights: str | None = None,
     contrasts: Contrasts = "treatment",
+    engine: Engine = "auto",
 ) -> tuple[Model, Deviance, RowSource | None]:
     """Return the model, its deviance function, and what gives its rows when they are asked for.
 
@@ -44,6 +46,8 @@ def prepare(
         Column of row weights.
     contrasts
         How factors among the fixed effects are coded.
+    engine
+        ``nested``, ``sparse``, or ``auto``: nested where the groups allow it.
 
     Raises
     ------
@@ -52,20 +56,31 @@ def prepare(
     FitError
         If the data cannot hold the model.
     ValueError
-        For a condition or weights with summaries, which were made with their own.
+        For a condition or weights with summaries, which were made with their own, for another engine with
+        them, or for an engine that does not exist.
     """
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine is {engine!r}; available are {', '.join(get_args(Engine))}.")
     if isinstance(data, UnitSummaries):
         for name, given in (("where", where), ("weights", weights)):
             if given is not None:
                 raise ValueError(f"{name} is given when rows are summarised; summaries have their own.")
+        if engine == "sparse":
+            raise ValueError("engine is 'sparse'; summaries are fitted by the nested engine.")
         model, tree = reduced(data, formula, contrasts=contrasts)
         return replace(model, engine_reason=_nested_reason(model)), tree, None
     asked = [formula.response, *formula.variables.values()]
     asked += [Variable(weights, f"`{weights}`")] if weights else []
     table = table_of(data, asked, where=where)
+    if engine == "sparse":
+        if weights is not None:
+            raise FitError("Row weights are possible with the nested engine only.")
+        return _crossed(table, formula, where, contrasts, reason="It was asked for.")
     try:
         summaries = summarise_rows(table, formula, where=where, weights=weights, by_group=True)
     except CrossedGroupsError as crossed:
+        if engine == "nested":
+            raise
         if weights is not None:
             raise FitError(f"{crossed} Row weights are possible with nested groups only.") from None
         return _crossed(table, formula, where, contrasts)
@@ -79,14 +94,14 @@ def prepare(
 
 
 def _crossed(
-    table: Any, formula: Formula, where: str | None, contrasts: Contrasts
+    table: Any, formula: Formula, where: str | None, contrasts: Contrasts, *, reason: str = ""
 ) -> tuple[Model, Deviance, RowSource]:
     from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
 
     frame = model_frame(table, formula, where=where, contrasts=contrasts, nested=False)
     model, deviance = sparse_deviance(frame)
-    reason = f"Groups are crossed: {', '.join(level.names[0] for level in model.levels)}."
-    return replace(model, engine_reason=reason), deviance, lambda: frame
+    crossed = f"Groups are crossed: {', '.join(level.names[0] for level in model.levels)}."
+    return replace(model, engine_reason=reason or crossed), deviance, lambda: frame
 
 
 def _nested_reason(model: Model) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nwbswitch.cli_analysis import fit, measure, meta, report, switch
+from nwbswitch.cli_analysis import measure, meta, report, switch
 from nwbswitch.cli_find import find
+from nwbswitch.cli_fit import fit
 from nwbswitch.cli_options import (
     FOLDER,
     INPUT,

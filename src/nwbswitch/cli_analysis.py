@@ -195,37 +195,6 @@ def switch(
 
 @click.command()
 @click.argument("table", type=INPUT)
-@click.option("--formula", required=True, help="lme4 formula, e.g. 'y ~ arm*window + (1 + window | animal)'.")
-@click.option("--where", help="Rows to use, e.g. \"cell_type == 'excitatory' and rate < 8\".")
-@click.option("--method", type=click.Choice(("reml", "ml")), default="reml", show_default=True)
-@click.option(
-    "--ddf",
-    type=click.Choice(("kenward-roger", "satterthwaite", "none")),
-    default="kenward-roger",
-    show_default=True,
-)
-@click.option("-o", "--out", type=OUTPUT, help="Also write the JSON to this file.")
-@overwrite_option
-@json_option
-def fit(
-    table: Path,
-    formula: str,
-    where: str | None,
-    method: Literal["reml", "ml"],
-    ddf: Literal["kenward-roger", "satterthwaite", "none"],
-    out: Path | None,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Fit a linear mixed model to TABLE (.csv or .parquet)."""
-    from nwbswitch.analysis.models import fit_table
-
-    result = fit_table(table, formula, out=out, where=where, method=method, ddf=ddf, overwrite=overwrite)
-    emit(result.as_dict(), as_json, result.summary())
-
-
-@click.command()
-@click.argument("table", type=INPUT)
 @click.option("--effect", required=True, help="Column with the effects, or an expression of columns.")
 @click.option("--variance", required=True, help="Column with their sampling variances, or e.g. 'se**2'.")
 @click.option(
