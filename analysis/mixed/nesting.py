@@ -72,8 +72,12 @@ def combined(name: str, variables: Term, parts: Sequence[Factor]) -> Grouping:
     return Grouping(name, codes, n_groups, variables, tuple(parts))
 
 
-def groupings_of(rows: TableRows, random: Sequence[RandomTerm]) -> dict[str, Grouping]:
+def groupings_of(
+    rows: TableRows, random: Sequence[RandomTerm], *, partial: bool = False
+) -> dict[str, Grouping]:
     """Return every grouping of a formula, with the most groups first.
+
+    ``partial`` rows are a part of the data: a factor may have one group in them.
 
     Raises
     ------
@@ -84,7 +88,8 @@ def groupings_of(rows: TableRows, random: Sequence[RandomTerm]) -> dict[str, Gro
     for term in random:
         if term.group_name not in found:
             grouping = grouping_of(rows, term.group, term.group_name)
-            check_number_of_groups(term.group_name, grouping.n_groups, rows.n_rows)
+            if not partial:
+                check_number_of_groups(term.group_name, grouping.n_groups, rows.n_rows)
             found[term.group_name] = grouping
     return dict(sorted(found.items(), key=lambda item: -item[1].n_groups))
 

@@ -162,7 +162,8 @@ def _sum_table(job: _Job) -> None:
     from nwbswitch.analysis.formulas.formula import read_formula
     from nwbswitch.analysis.mixed.unit_map import summarise_rows
 
-    found = summarise_rows(job.table, read_formula(job.formula), where=job.where, weights=job.weights)
+    formula = read_formula(job.formula)
+    found = summarise_rows(job.table, formula, where=job.where, weights=job.weights, partial=True)
     save_summaries(found, job.file)
 
 

@@ -40,6 +40,7 @@ def merged(parts: Sequence[Named]) -> UnitSummaries:
         raise FitError("There are no summaries to join.")
     if len(parts) == 1:
         return parts[0][1]
+    parts = _with_one_unit(parts)
     _require_same_definition(parts)
     _require_distinct_units(parts)
     factors, numbers = _inside(parts)
@@ -50,6 +51,28 @@ def merged(parts: Sequence[Named]) -> UnitSummaries:
         for _, part in parts
     ]
     return _joined(aligned, columns, factors, levels_of)
+
+
+def _with_one_unit(parts: Sequence[Named]) -> list[Named]:
+    """Return the parts with the finest of their units as that of all.
+
+    Where every animal has one session, sessions and animals group alike, and either may be called the unit.
+    """
+    own = parts[0][1].definition.unit
+    if not all(part.definition.unit for _, part in parts):
+        return list(parts)
+    n_groups = {
+        each: len({label for _, part in parts for label in _labels(part.groups[each])})
+        for each in (own, *parts[0][1].groups)
+        if all(each in part.groups for _, part in parts)
+    }
+    finest = max(n_groups, key=n_groups.__getitem__, default=own)
+    return [
+        (name, replace(part, definition=replace(part.definition, unit=finest)))
+        if finest in part.groups and len(set(_labels(part.groups[finest]))) == part.n_units
+        else (name, part)
+        for name, part in parts
+    ]
 
 
 def _require_same_definition(parts: Sequence[Named]) -> None:

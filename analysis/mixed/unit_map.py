@@ -52,6 +52,7 @@ def summarise_rows(
     weights: str | None = None,
     keep: Sequence[str] = (),
     by_group: bool = False,
+    partial: bool = False,
 ) -> UnitSummaries:
     """Return the cross-products of the units of a table.
 
@@ -73,6 +74,8 @@ def summarise_rows(
     by_group
         Keep few innermost groups one by one, for their conditional means; the units of a model of one
         level are then its groups.
+    partial
+        The table is a part of the data: factors may have one level in it.
 
     Raises
     ------
@@ -86,12 +89,12 @@ def summarise_rows(
     for name in (*keep, *([weights] if weights else [])):
         asked.setdefault(name, Variable(name, f"`{name}`"))
     rows = table_rows(table_of(data, list(asked.values()), where=where), asked, where=where)
-    nest = nest_of(groupings_of(rows, formula.random))
+    nest = nest_of(groupings_of(rows, formula.random, partial=partial))
     response = response_of(rows, RESPONSE)
     few = by_group and nest.n_groups <= MAX_LABELS
     if few and not nest.above:
         nest = of_groups(nest)
-    variables = unit_variables(rows, formula, nest, keep)
+    variables = unit_variables(rows, formula, nest, keep, partial=partial)
     levels: dict[str, Sequence[str] | None] = variables.levels_inside()
     levels |= {name: coded.levels if coded.is_factor else None for name, coded in variables.values.items()}
     bars = bars_of(formula, levels)

@@ -58,8 +58,12 @@ class UnitVariables:
         return float(values.min()), float(values.max())
 
 
-def unit_variables(rows: TableRows, formula: Formula, nest: Nest, keep: Sequence[str]) -> UnitVariables:
+def unit_variables(
+    rows: TableRows, formula: Formula, nest: Nest, keep: Sequence[str], *, partial: bool = False
+) -> UnitVariables:
     """Return the variables of all effects of ``formula``, and those to keep.
+
+    In ``partial`` rows a factor that is constant in every unit may have one level.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def unit_variables(rows: TableRows, formula: Formula, nest: Nest, keep: Sequence
             if name in effects:
                 _check_levels(name, n_levels, MAX_LEVELS)
             values[name] = ordered(name, at_units)
-            if name in effects:
+            if name in effects and not partial:
                 require_two_levels(name, values[name].levels)
             continue
         _refuse_keeping(name, effects)

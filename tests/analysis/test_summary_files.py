@@ -98,6 +98,23 @@ def test_what_is_constant_in_one_file_varies_in_another(tmp_path: Path) -> None:
     same(fit(tmp_path / "sums", formula), fit(rows, formula))
 
 
+def test_a_file_for_every_session(tmp_path: Path) -> None:
+    """Alone, a session has one animal, one drug, and its animal groups as it does."""
+    rows = table()
+    for name, chosen in rows.groupby("session"):
+        chosen.to_parquet(tmp_path / f"{name}.parquet")
+    summarise(sorted(tmp_path.glob("*.parquet")), FORMULA, out=tmp_path / "sums", quiet=True)
+    same(fit(tmp_path / "sums", FORMULA), fit(rows, FORMULA))
+
+
+def test_one_part_alone_is_refused_when_it_is_fitted(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    table().query("session == 'a1s1'").to_parquet(file)
+    summarise([file], FORMULA, out=tmp_path / "sums", quiet=True)
+    with pytest.raises(NwbswitchError, match=r"'drug' has|one level"):
+        fit(tmp_path / "sums", FORMULA)
+
+
 def test_terms_of_sessions_can_change_when_fitting(tmp_path: Path) -> None:
     rows = table().assign(sex=lambda each: np.where(each["animal"].isin(["a1", "a4"]), "f", "m"))
     file = tmp_path / "t.parquet"
