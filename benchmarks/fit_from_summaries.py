@@ -61,7 +61,7 @@ def measured(n_labs: int, *, n_animals: int, n_sessions: int, n_neurons: int) ->
         for lab in range(n_labs):
             rows = lab_rows(lab, n_animals=n_animals, n_sessions=n_sessions, n_neurons=n_neurons)
             start = time.process_time()
-            save_summaries(summarise_rows(rows, formula), Path(folder) / f"lab{lab:03}.summary.npz")
+            save_summaries(summarise_rows(rows, formula, partial=True), Path(folder) / f"lab{lab:03}.summary.npz")
             mapped += time.process_time() - start
         size = sum(each.stat().st_size for each in Path(folder).iterdir())
         start = time.process_time()
