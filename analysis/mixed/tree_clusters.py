@@ -99,9 +99,14 @@ def without(
         count=summary.count[cells],
         products=None if summary.products is None else summary.products[cells],
         slopes=None if summary.slopes is None else summary.slopes[cells],
-        order=summary.order[remaining[-1]],
+        order=_left(summary.order, remaining[-1]),
     )
     if not summary.kinds.shape[1]:
         remaining.pop()
-    smaller_orders = tuple(order[mask] for order, mask in zip(orders, remaining[::-1], strict=bool(orders)))
+    smaller_orders = tuple(_left(order, mask) for order, mask in zip(orders, remaining[::-1], strict=bool(orders)))
     return smaller, tuple(levels[::-1]), smaller_orders
+
+
+def _left(order: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the order of the groups kept; an order that was not kept is empty."""
+    return order[kept] if len(order) else order
