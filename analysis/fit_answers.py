@@ -27,6 +27,10 @@ def _answers(fit: MixedFit, questions: FitQuestions) -> Iterator[Answer]:
         found = fit.robust(type=questions.robust)
         title = f"Fixed effects, {found.kind} robust, {found.n_clusters} clusters of {found.group}"
         yield Answer("robust", title, found.table(), found.as_dict(), tuple(found.undetermined()))
+    if questions.permutation is not None:
+        permuted = fit.permutation(questions.permutation, seed=questions.seed)
+        title = f"Permutation test over {permuted.group}"
+        yield Answer("permutation", title, permuted.table(), permuted.as_dict(), permuted.notes)
     if questions.equivalence is not None and questions.margin is not None:
         equal = fit.equivalence(questions.equivalence, margin=questions.margin)
         title = f"Equivalence within {questions.margin:g}: two one-sided tests at {equal.alpha:g}"

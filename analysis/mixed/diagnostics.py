@@ -34,11 +34,11 @@ FEW_GROUPS: Final = 5
 class Diagnostics:
     """Tables to judge a fit by.
 
-    ``residuals`` has one row per row of the fit (row, fitted, residual, scaled = residual / sigma), None
-    for a fit without rows; ``effects`` the conditional means with the normal quantile each should have and,
-    for the outermost groups, their SD (group, level, term, estimate, sd, z, quantile); ``leverage`` one row
-    per cluster; ``influence`` the fixed effects without one cluster at a time, in standard errors; both are
-    None where there are no independent clusters. ``notes`` says what is not there and why.
+    ``residuals`` has one row per row of the fit (row, fitted, residual, scaled), None for a fit without
+    rows; ``effects`` the conditional means with the normal quantile each should have and, for the outermost
+    groups, their SD (group, level, term, estimate, sd, z, quantile); ``leverage`` one row per cluster;
+    ``influence`` the fixed effects without one cluster at a time, in standard errors; both are None where
+    there are no independent clusters. ``notes`` says what is not there and why.
     """
 
     fit: MixedFit
@@ -57,7 +57,7 @@ class Diagnostics:
         rows = []
         if self.residuals is not None:
             sigma = variance_components(self.fit.model, self.fit.deviance, self.fit.optimum)[-1].sd
-            values = self.residuals["residual"].to_numpy()
+            values = self.residuals["scaled"].to_numpy() * sigma
             rows.append(_shape("residual", values, sigma, self.residuals["row"].to_numpy()))
         sds = {(each.group, each.term): each.sd for each in self.fit.components}
         for (group, term), own in self.effects.groupby(["group", "term"], sort=False):
@@ -153,7 +153,8 @@ def diagnostics(fit: MixedFit) -> Diagnostics:
 def residual_table(fit: MixedFit) -> pd.DataFrame:
     """Return row (position in the table), fitted, residual and scaled for every row of the fit.
 
-    Fitted values hold the effects of all groups.
+    Fitted values hold the effects of all groups; scaled residuals are residuals over sigma, times the root
+    of the row's weight.
 
     Raises
     ------
@@ -169,9 +170,8 @@ def residual_table(fit: MixedFit) -> pd.DataFrame:
     fitted = population_fit(fit.deviance, fit.optimum, rows) + effects_fit(fit.model, rows, effects)
     residual = rows.response - fitted
     sigma = float(np.sqrt(residual_variance(fit.deviance, fit.optimum)))
-    return pd.DataFrame(
-        {"row": rows.rows, "fitted": fitted, "residual": residual, "scaled": residual / sigma}
-    )
+    scaled = residual / sigma if rows.weights is None else residual * np.sqrt(rows.weights) / sigma
+    return pd.DataFrame({"row": rows.rows, "fitted": fitted, "residual": residual, "scaled": scaled})
 
 
 def effect_quantiles(effects: pd.DataFrame, *, without: Collection[tuple[str, str]] = ()) -> pd.DataFrame:

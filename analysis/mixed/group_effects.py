@@ -3,7 +3,7 @@
 They are the mode of the effects given the response at the estimated covariances (Bates et al. 2015,
 equation 54). An engine gives those of the levels it kept group by group; the innermost ones follow from
 the rows, where there are rows: b = Psi (I + A Psi)^-1 Z'r with A = Z'Z and r what the fixed effects and
-the outer levels leave of the group's response.
+the outer levels leave of the group's response; row weights W make that Z'WZ and Z'Wr.
 """
 
 from __future__ import annotations
@@ -88,12 +88,13 @@ def _columns(level: Level) -> np.ndarray:
 def _innermost(rows: ModelFrame, rest: np.ndarray, psi: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     level = rows.levels[0]
     Z = _columns(level) / sizes
+    weighted = Z if rows.weights is None else Z * rows.weights[:, None]
     n, k = level.n_groups, Z.shape[1]
     A = np.empty((n, k, k))
     for i in range(k):
         for j in range(i + 1):
-            A[:, i, j] = A[:, j, i] = np.bincount(level.codes, Z[:, i] * Z[:, j], n)
-    along = np.stack([np.bincount(level.codes, Z[:, i] * rest, n) for i in range(k)], axis=1)
+            A[:, i, j] = A[:, j, i] = np.bincount(level.codes, weighted[:, i] * Z[:, j], n)
+    along = np.stack([np.bincount(level.codes, weighted[:, i] * rest, n) for i in range(k)], axis=1)
     solved = np.linalg.solve(np.eye(k) + A @ psi, along[:, :, None])[:, :, 0]
     return np.asarray(solved @ psi / sizes)
 

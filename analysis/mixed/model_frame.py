@@ -55,7 +55,7 @@ class ModelFrame:
     """What a mixed model needs: response, design and levels from the innermost group outwards.
 
     ``rows`` are the positions in the table of the rows used; ``n_excluded`` rows were left out by the
-    condition and ``n_missing`` for a missing value.
+    condition and ``n_missing`` for a missing value. ``weights`` (rows,) are None where all are equal.
     """
 
     formula: Formula
@@ -67,6 +67,7 @@ class ModelFrame:
     n_excluded: int
     n_missing: int
     contrasts: Contrasts = "treatment"
+    weights: np.ndarray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -81,11 +82,13 @@ def model_frame(
     where: str | None = None,
     contrasts: Contrasts = "treatment",
     nested: bool = True,
+    weights: str | None = None,
 ) -> ModelFrame:
     """Return the model frame of ``formula`` on ``data``; ``data`` is not changed.
 
     Rows with a missing value in any variable of the model are left out and counted. ``contrasts`` code
-    the fixed effects. With ``nested=False`` groups may be crossed in any way.
+    the fixed effects. With ``nested=False`` groups may be crossed in any way. ``weights`` names the column
+    of row weights.
 
     Raises
     ------
@@ -95,14 +98,16 @@ def model_frame(
         If no row is left, a value is infinite, the response is constant, a column is a combination of
         others, groups are crossed that must be nested, or a group has one level or as many levels as rows.
     """
-    columns, kept, n_excluded, n_missing = complete_rows(data, formula, where=where)
+    extra = () if weights is None else (weights,)
+    columns, kept, n_excluded, n_missing = complete_rows(data, formula, where=where, extra=extra)
     response = _response(columns[""], kept)
     fixed = design(formula.fixed, columns, len(kept), contrasts=contrasts)
     check_rank(fixed)
     levels = grouped_levels(formula.random, columns, len(kept))
     if nested:
         levels = _nested(levels)
-    return ModelFrame(formula, response, fixed, columns, levels, kept, n_excluded, n_missing, contrasts)
+    own = None if weights is None else data[weights].iloc[kept].to_numpy(dtype=float)
+    return ModelFrame(formula, response, fixed, columns, levels, kept, n_excluded, n_missing, contrasts, own)
 
 
 def complete_rows(

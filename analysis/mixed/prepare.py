@@ -88,7 +88,7 @@ def prepare(
 
     @cache
     def rows() -> ModelFrame:
-        return model_frame(table, formula, where=where, contrasts=contrasts)
+        return model_frame(table, formula, where=where, contrasts=contrasts, weights=weights)
 
     return replace(model, engine_reason=_nested_reason(model)), tree, rows
 

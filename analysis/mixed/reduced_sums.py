@@ -81,7 +81,7 @@ def reduced_sums(
         np.add.reduceat(summaries.cell_count[by_key], firsts),
         np.add.reduceat(products[by_key], firsts, axis=0),
         None,
-        np.arange(len(keys)),
+        np.empty(0, dtype=np.int64),  # groups that are held as sums have no order
         n_rows,
         log_weights,
     ), by_key[firsts]

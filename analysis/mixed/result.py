@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.likelihood_ratio import LikelihoodRatio
     from nwbswitch.analysis.mixed.marginal_means import MarginalMeans, Weights
     from nwbswitch.analysis.mixed.multiplicity import Adjust
+    from nwbswitch.analysis.mixed.permutation_result import PermutationTest
     from nwbswitch.analysis.mixed.profile import Profile
     from nwbswitch.analysis.mixed.reference_grid import Value
 
@@ -208,6 +209,63 @@ class MixedFit(FitTables):
         if isinstance(effects, str):
             effects = coefficient_contrasts(self.model, self.inference, {effects: {effects: 1.0}})
         return equivalence(effects, margin=margin, alpha=alpha)
+
+    def permutation(self, tested: str | np.ndarray, *, seed: int = 0) -> PermutationTest:
+        """Return the permutation test over the outermost groups of a term; see `mixed.permutation`.
+
+        Parameters
+        ----------
+        tested
+            Name of a term or of a coefficient, or contrasts (r, p) of the coefficients.
+        seed
+            Of the sample of arrangements, where not all are taken.
+
+        Raises
+        ------
+        FitError
+            If the groups are not independent or too few to test the term.
+        ValueError
+            If there is no such term.
+        """
+        from nwbswitch.analysis.mixed.permutation import permutation_test
+
+        return permutation_test(self.model, self.deviance, self.optimum, tested, seed=seed)
+
+    def confint(
+        self,
+        *,
+        method: Literal["wald", "profile", "boot"] = "wald",
+        level: float = LEVEL,
+        n: int = 2000,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return intervals: term, estimate, ci_low, ci_high.
+
+        Parameters
+        ----------
+        method
+            ``wald``: fixed effects, from their degrees of freedom; ``profile``: likelihood intervals, and
+            ``boot``: parametric bootstrap intervals, of variances too.
+        level
+            Coverage.
+        n, seed
+            Draws of the bootstrap.
+
+        Raises
+        ------
+        ValueError
+            For a method that does not exist.
+        """
+        match method:
+            case "wald":
+                found = self.table(level=level)
+            case "profile":
+                found = self.profile(level=level).table()
+            case "boot":
+                found = self.bootstrap(n=n, seed=seed).table(level=level)
+            case _:
+                raise ValueError(f"method is {method!r}; available are wald, profile, boot.")
+        return found[["term", "estimate", "ci_low", "ci_high"]]
 
     def compare(self, other: FitTables) -> LikelihoodRatio:
         """Return the likelihood ratio test of this fit and a smaller or larger one of the same rows.
