@@ -46,7 +46,7 @@ class TermTest:
 
 @dataclass(frozen=True, slots=True)
 class Anova:
-    """Tests of the terms of a model; ``notes`` say why a test has no answer."""
+    """Tests of the terms of a model; ``notes`` say why a test has no answer or a doubtful one."""
 
     tests: tuple[TermTest, ...]
     type: AnovaType

@@ -27,7 +27,8 @@ class FTest:
     """An F test of several contrasts.
 
     ``f`` includes the factor ``scaling`` of Kenward and Roger (1997), which is 1 for other methods. Where
-    the method has no answer, ``f``, ``den_df`` and ``p`` are not numbers and ``reason`` says why.
+    the method has no answer, ``f``, ``den_df`` and ``p`` are not numbers; ``reason`` says why, or what is
+    doubtful about an answer.
     """
 
     f: float
@@ -39,9 +40,12 @@ class FTest:
 
 
 def t_test_of(estimate: float, variance: float, df: float, *, null: float) -> TTest:
-    """Return the two-sided test of an estimate; P below 1e-308 is 0."""
+    """Return the two-sided test of an estimate; P below 1e-308 is 0, and nan without a positive variance."""
     from scipy.special import ndtr, stdtr
 
+    if not variance > 0.0:
+        nan = float("nan")
+        return TTest(estimate, nan, df, nan, nan)
     se = float(np.sqrt(variance))
     t = (estimate - null) / se
     tail = ndtr(-abs(t)) if np.isinf(df) else stdtr(df, -abs(t))

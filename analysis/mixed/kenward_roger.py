@@ -114,7 +114,10 @@ def f_test(parts: KenwardRoger, estimates: np.ndarray, contrasts: np.ndarray) ->
     Source: Kenward and Roger (1997), section 3, with the limits of Halekoh and Hojsgaard (2014), section 4.
     """
     n = len(contrasts)
+    nan = float("nan")
     effects = contrasts @ estimates
+    if np.linalg.eigvalsh(contrasts @ parts.adjusted @ contrasts.T)[0] <= 0.0:
+        return FTest(nan, n, nan, nan, nan, "the adjusted covariance is not positive definite")
     wald = float(effects @ np.linalg.solve(contrasts @ parts.adjusted @ contrasts.T, effects)) / n
     if n == 1:
         den_df = t_df(parts, contrasts[0])
@@ -127,36 +130,35 @@ def f_test(parts: KenwardRoger, estimates: np.ndarray, contrasts: np.ndarray) ->
     a1 = float(traces @ parts.covariance @ traces)
     a2 = float(np.einsum("rs,rij,sji->", parts.covariance, moved, moved))
     den_df, scaling, reason = _moments(n, a1, a2)
-    if reason:
-        nan = float("nan")
+    if np.isnan(den_df):
         return FTest(nan, n, nan, nan, nan, reason)
-    return FTest(scaling * wald, n, den_df, f_tail(scaling * wald, n, den_df), scaling)
+    return FTest(scaling * wald, n, den_df, f_tail(scaling * wald, n, den_df), scaling, reason)
 
 
 def _moments(n: int, a1: float, a2: float) -> tuple[float, float, str]:
     """Return degrees of freedom and scale of F on ``n`` contrasts, or why there are none."""
     if a2 <= NO_DEPENDENCE:
         return float("inf"), 1.0, ""
-    b = (a1 + 6.0 * a2) / (2.0 * n)
-    g = ((n + 1) * a1 - (n + 4) * a2) / ((n + 2) * a2)
-    bottom = 3.0 * n + 2.0 * (1.0 - g)
-    v0 = 1.0 + g / bottom * b
-    v1 = 1.0 - (n - g) / bottom * b
-    v2 = 1.0 - (n + 2 - g) / bottom * b
-    if abs(v0) < 1e-10:
-        v0 = 0.0
-    mean = 1.0 - a2 / n
-    ratio = 1.0 if mean < 1e-14 and v1 < 1e-14 else mean / v1
-    rho = ratio**2 * v0 / v2 / n
-    den_df = 4.0 + (n + 2) / (n * rho - 1.0)
-    scaling = 1.0 if abs(den_df - 2.0) < NEAR_TWO else den_df * mean / (den_df - 2.0)
+    with np.errstate(all="ignore"):  # a division by zero ends as no answer
+        b = (np.float64(a1) + 6.0 * a2) / (2.0 * n)
+        g = ((n + 1) * a1 - (n + 4) * a2) / ((n + 2) * a2)
+        bottom = 3.0 * n + 2.0 * (1.0 - g)
+        v0 = 1.0 + g / bottom * b
+        v1 = 1.0 - (n - g) / bottom * b
+        v2 = 1.0 - (n + 2 - g) / bottom * b
+        if abs(v0) < 1e-10:
+            v0 = 0.0
+        mean = 1.0 - a2 / n
+        ratio = 1.0 if mean < 1e-14 and v1 < 1e-14 else mean / v1
+        rho = ratio**2 * v0 / v2 / n
+        den_df = 4.0 + (n + 2) / (n * rho - 1.0)
+        scaling = 1.0 if abs(den_df - 2.0) < NEAR_TWO else den_df * mean / (den_df - 2.0)
     if not (den_df > 0.0 and scaling > 0.0):
-        return (
-            0.0,
-            0.0,
-            (
-                "the variances are too uncertain for the approximation of Kenward and Roger "
-                f"(degrees of freedom {den_df:.3g}, scale {scaling:.3g})"
-            ),
+        nan = float("nan")
+        reason = (
+            "the variances are too uncertain for the approximation of Kenward and Roger (degrees of freedom "
+            f"{den_df:.3g}, scale {scaling:.3g})"
         )
-    return den_df, scaling, ""
+        return nan, nan, reason
+    doubt = "the variances are so uncertain that the mean of F does not exist" if mean <= 0.0 else ""
+    return float(den_df), float(scaling), doubt

@@ -43,6 +43,14 @@ cohort <- do.call(rbind, lapply(1:9, function(a) data.frame(animal = paste0("b",
 cohort$y <- round(2 + 0.3 * cohort$dose - 0.1 * cohort$dose^2 + 0.5 * (cohort$arm == "opto") * cohort$dose +
   rnorm(9, 0, 0.8)[as.integer(sub("b", "", cohort$animal))] + rnorm(nrow(cohort), 0, 0.6), 3)
 
+# Scarce: 5 animals, too few for the mean of a joint F to exist.
+set.seed(20279)
+scarce <- data.frame(animal = rep(paste0("c", 1:5), c(9, 6, 4, 8, 5)))
+scarce$arm <- ifelse(scarce$animal %in% c("c1", "c2"), "opto", "control")
+scarce$x <- round(rnorm(nrow(scarce)), 2)
+code <- as.integer(sub("c", "", scarce$animal))
+scarce$y <- round(rnorm(5, 0, 1)[code] + rnorm(5, 0, 1)[code] * scarce$x + rnorm(nrow(scarce)), 3)
+
 plain_frame <- function(x) {
   x <- as.data.frame(x); for (n in names(x)) if (is.factor(x[[n]])) x[[n]] <- as.character(x[[n]]); x
 }
@@ -102,9 +110,9 @@ means <- both(function(mode) {
     equivalence = plain_frame(equivalence))
 })
 slopes <- both(function(mode) list(
-  dose = table_of(emtrends(dose, "arm", var = "dose")),
-  dose_at_3 = table_of(emtrends(dose, "arm", var = "dose", at = list(dose = 3))),
-  pairs = table_of(contrast(emtrends(dose, "arm", var = "dose"), "pairwise", adjust = "tukey")),
+  dose = table_of(emtrends(dose, "arm", var = "dose", delta.var = 1e-5)),
+  dose_at_3 = table_of(emtrends(dose, "arm", var = "dose", delta.var = 1e-5, at = list(dose = 3))),
+  pairs = table_of(contrast(emtrends(dose, "arm", var = "dose", delta.var = 1e-5), "pairwise", adjust = "tukey")),
   means = table_of(emmeans(dose, "arm")), means_at_3 = table_of(emmeans(dose, "arm", at = list(dose = 3)))))
 
 # Probability that the largest of |t| is beyond the value; independent of any model.
@@ -136,6 +144,7 @@ value <- list(
     lmerTest = as.character(packageVersion("lmerTest")), pbkrtest = as.character(packageVersion("pbkrtest")),
     emmeans = as.character(packageVersion("emmeans")), mvtnorm = as.character(packageVersion("mvtnorm"))),
   data = list(crossover = as.list(plain_frame(crossover)), cohort = as.list(plain_frame(cohort)),
+    scarce = as.list(plain_frame(scarce)),
     dyestuff2 = list(batch = as.character(Dyestuff2$Batch), y = Dyestuff2$Yield)),
   models = list(
     list(data = "crossover", answers = answers(
@@ -146,6 +155,7 @@ value <- list(
     list(data = "crossover", answers = answers("y ~ sex * drug * epoch + (1 | session)", crossover)),
     list(data = "cohort", answers = answers("y ~ arm * dose + I(dose^2) + (1 | animal)", cohort)),
     list(data = "cohort", answers = answers("y ~ arm + dose + (dose | animal)", cohort)),
+    list(data = "scarce", answers = answers("y ~ arm * x + (x | animal)", scarce)),
     list(data = "dyestuff2", answers = answers("y ~ 1 + (1 | batch)",
       data.frame(batch = Dyestuff2$Batch, y = Dyestuff2$Yield), types = NULL))),
   means = means, slopes = slopes, largest = largest, tails = tails,
