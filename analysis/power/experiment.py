@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 TESTED: Final = (DRUG, EPOCH)
 # Experiments of one job: few enough to share out, many enough that a job is not all overhead.
 CHUNK: Final = 100
+# A search that ended this near to the minimum (in the criterion) leaves the test as it is.
+NEAR: Final = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class EffectTest:
-    """The test of drug by epoch in one experiment."""
+    """The test of drug by epoch in one experiment, with where the search ended (`Optimum.theta`)."""
 
     estimate: float
     se: float
@@ -84,6 +86,7 @@ class EffectTest:
     ci_low: float
     ci_high: float
     singular: bool
+    theta: np.ndarray
 
 
 def checked_formula(text: str) -> Formula:
@@ -151,9 +154,26 @@ def drawn(
 
 
 def effect_test(
-    summaries: UnitSummaries, formula: Formula, *, ddf: Ddf, level: float = 0.95
+    summaries: UnitSummaries,
+    formula: Formula,
+    *,
+    ddf: Ddf,
+    level: float = 0.95,
+    start: np.ndarray | None = None,
 ) -> EffectTest | None:
-    """Return the test of drug by epoch, or None where the search did not end in a minimum."""
+    """Return the test of drug by epoch, or None where the search did not end near a minimum.
+
+    Parameters
+    ----------
+    summaries, formula
+        The experiment and its analysis.
+    ddf
+        Degrees of freedom.
+    level
+        Coverage of the interval.
+    start
+        Where to begin the search, of an experiment alike; the usual starts follow if that fails.
+    """
     from scipy.stats import norm, t
 
     from nwbswitch.analysis.mixed.inference import inference
@@ -161,17 +181,19 @@ def effect_test(
     from nwbswitch.analysis.mixed.reduce import reduced
 
     model, deviance = reduced(summaries, formula, contrasts="treatment")
-    optimum = optimise(deviance, method="reml")
-    if not optimum.converged:
+    optimum = optimise(deviance, method="reml", start=start)
+    if start is not None and not optimum.converged:
+        optimum = optimise(deviance, method="reml")
+    if not optimum.converged and not optimum.expected_decrease < NEAR:
         return None
     place = next(i for i, term in enumerate(model.terms) if frozenset(term) == frozenset(TESTED))
     contrast = (model.term_of == place).astype(float)
     found = inference(deviance, optimum, ddf=ddf).t_test(contrast)
     distribution = t(found.df) if np.isfinite(found.df) else norm
     half = float(distribution.ppf(0.5 + level / 2.0)) * found.se
-    estimate = found.estimate
+    low, high = found.estimate - half, found.estimate + half
     singular = bool(np.any(optimum.zero))
-    return EffectTest(estimate, found.se, found.df, found.p, estimate - half, estimate + half, singular)
+    return EffectTest(found.estimate, found.se, found.df, found.p, low, high, singular, optimum.theta)
 
 
 def run_chunk(chunk: Chunk) -> Tally:
@@ -180,12 +202,15 @@ def run_chunk(chunk: Chunk) -> Tally:
     rng = np.random.default_rng([chunk.seed, chunk.point, chunk.number])
     report = job_progress("experiments")
     rejected = failed = singular = 0
+    start = None
     for done in range(chunk.count):
         summaries = drawn(formula, chunk.layout, chunk.components, effect=chunk.effect, rng=rng)
         try:
-            test = effect_test(summaries, formula, ddf=chunk.analysis.ddf)
+            test = effect_test(summaries, formula, ddf=chunk.analysis.ddf, start=start)
         except (FitError, np.linalg.LinAlgError):
             test = None
+        if start is None and test is not None:
+            start = test.theta
         failed += test is None
         rejected += test is not None and test.p < chunk.analysis.alpha
         singular += test is not None and test.singular
