@@ -182,7 +182,7 @@ def restricted(deviance: Deviance, contrasts: np.ndarray, values: np.ndarray) ->
     if np.any(lengths == 0.0):
         raise ValueError("A contrast of zeros constrains nothing; leave it out.")
     left, sizes, directions = np.linalg.svd(inside / lengths[:, None])
-    if sizes[-1] < 1e-10 or len(sizes) < len(contrasts):
+    if np.any(sizes < 1e-10) or len(sizes) < len(contrasts):
         raise ValueError("The contrasts are combinations of each other; leave one out.")
     rank = len(contrasts)
     origin = directions[:rank].T @ ((left.T @ (inside_values / lengths)) / sizes)

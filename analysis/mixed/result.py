@@ -229,7 +229,7 @@ class MixedFit(FitTables):
         """
         from nwbswitch.analysis.mixed.permutation import permutation_test
 
-        return permutation_test(self.model, self.deviance, self.optimum, tested, seed=seed)
+        return permutation_test(self.model, self.deviance, tested, seed=seed)
 
     def confint(
         self,
