@@ -27,8 +27,10 @@ ZERO_COST: Final = 1e-9
 NEGATIVE: Final = 1e-8
 # Newton steps end here: the parameters are then steady to about ten digits.
 STEADY: Final = 1e-20
-# A descent is given up when Psi comes as near as this, relative to its SDs, to an end already reached.
-SAME: Final = 0.05
+# A descent is given up when it comes as near as this to an end already reached: in Psi relative to its
+# SDs, and in the criterion.
+SAME: Final = 0.1
+SAME_CRITERION: Final = 0.5
 # Rounding of the criterion, as a part of its size.
 ROUNDING: Final = 1e-13
 # A descent ends when its next step promises less than this, or than ten times the rounding.
@@ -191,7 +193,7 @@ class Search:
             if gained > 1e-4 * promised:
                 point = trial
                 for end in ends:
-                    if promised < 0.1 and self._same(point, end):
+                    if point.value - end.value < SAME_CRITERION and self._same(point, end):
                         return end
             elif radius < 1e-10:
                 break

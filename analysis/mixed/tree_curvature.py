@@ -27,6 +27,7 @@ import numpy as np
 from nwbswitch.analysis.mixed.deviance import Curvature
 from nwbswitch.analysis.mixed.summaries import Summary
 from nwbswitch.analysis.mixed.tree_levels import (
+    CrossedLevel,
     Level,
     covariance_of,
     effects_of,
@@ -192,11 +193,11 @@ def _above(
     """Return the stacks of the parents of a level's groups, and what the level adds to log|V|."""
     K = effects_of(level, n_columns)
     psi = covariance_of(level, psi)
-    G = np.array([covariance_of(level, each) for each in G])
+    if isinstance(level, CrossedLevel):
+        G = np.array([covariance_of(level, each) for each in G])
     kept = kept_columns(level, n_columns)
-    m = n_columns if kept is None else len(kept)
     wider = q + len(G)
-    out = np.zeros((len(level.starts), m, _stack(wider), m))
+    sums: list[np.ndarray] = []
     total = np.zeros(_stack(wider))
     for first, last in _pieces(0, n_groups, n_columns**2 * (2 * _stack(wider) + q * q)):
         stacks, logs = source(first, last)
@@ -204,10 +205,18 @@ def _above(
         total += _widened(logs, q, wider) + own_logs
         if kept is not None:
             part = part[:, kept][:, :, :, kept]
-        parent = level.parent[first:last]
-        starts = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]])
-        out[parent[starts]] += np.add.reduceat(part, starts, axis=0)
-    return out, total
+        low, high = np.searchsorted(level.starts, [first, last])
+        starts = level.starts[low:high] - first
+        if high == low or starts[0] > 0:  # the piece begins inside a parent
+            starts = np.r_[0, starts]
+            own = np.add.reduceat(part, starts, axis=0)
+            sums[-1][-1] += own[0]
+            own = own[1:]
+        else:
+            own = np.add.reduceat(part, starts, axis=0)
+        if len(own):
+            sums.append(own)
+    return sums[0] if len(sums) == 1 else np.concatenate(sums), total
 
 
 def _eliminated(

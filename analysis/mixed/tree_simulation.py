@@ -65,7 +65,7 @@ def draw_plan(summary: Summary) -> DrawPlan:
         raise FitError("Responses cannot be simulated: the summaries do not count the rows of each unit.")
     x, k = summary.within.shape[1] - 1, summary.kinds.shape[1]
     within, used = _roots(summary.within[:, :x, :x])
-    ranks = np.linalg.matrix_rank(summary.kinds, tol=None, hermitian=True) if k else np.zeros(1, dtype=int)
+    ranks = np.einsum("nij,nji->n", summary.kinds, summary.inverses).round()  # A A^+ is a projection
     taken = np.bincount(
         summary.parent, weights=summary.count * ranks[summary.kind], minlength=summary.n_parents
     )
