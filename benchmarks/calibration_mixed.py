@@ -94,7 +94,8 @@ class Task:
 
 
 Hits = dict[str, tuple[int, int]]
-Work = Callable[[Moments, Task, int, np.random.Generator], Mapping[str, bool]]
+Starts = dict[str, np.ndarray]
+Work = Callable[[Moments, Task, int, Starts, np.random.Generator], Mapping[str, bool]]
 
 
 def run(task: Task) -> Hits:
@@ -102,38 +103,47 @@ def run(task: Task) -> Hits:
     rng = np.random.default_rng(task.seed)
     components = Components(**COMPONENTS, animal_response_sd=task.response_sd)
     found: Hits = {}
+    starts: Starts = {}
     for place in range(task.count):
         moments = draw_moments(task.layout, components, effect=task.effect, rng=rng)
-        for name, hit in WORK[task.table](moments, task, place, rng).items():
+        for name, hit in WORK[task.table](moments, task, place, starts, rng).items():
             hits, sets = found.get(name, (0, 0))
             found[name] = hits + int(hit), sets + 1
     return found
 
 
-def between_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
+def between_work(
+    moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
+) -> dict[str, bool]:
     """Return which tests between animals reject."""
     found = by_hand(moments, task.layout, rng)
-    found |= by_model(moments, task.layout, MINIMAL, robust=True)
+    found |= by_model(moments, task.layout, MINIMAL, starts, robust=True)
     return {name: p < ALPHA for name, p in found.items()}
 
 
-def crossover_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
+def crossover_work(
+    moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
+) -> dict[str, bool]:
     """Return which formulas reject, by Kenward-Roger and by Satterthwaite."""
     found = {}
     for formula in CROSSOVER:
-        for name, p in by_model(moments, task.layout, formula, robust=False).items():
+        for name, p in by_model(moments, task.layout, formula, starts, robust=False).items():
             found[f"{formula} {name}"] = p < ALPHA
     return found
 
 
-def power_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
+def power_work(
+    moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
+) -> dict[str, bool]:
     """Return whether Kenward-Roger rejects."""
-    return {"power": by_model(moments, task.layout, MINIMAL, robust=False)["Kenward-Roger"] < ALPHA}
+    return {"power": by_model(moments, task.layout, MINIMAL, starts, robust=False)["Kenward-Roger"] < ALPHA}
 
 
-def coverage_work(moments: Moments, task: Task, place: int, rng: np.random.Generator) -> dict[str, bool]:
+def coverage_work(
+    moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
+) -> dict[str, bool]:
     """Return which intervals hold the truth; every fifth experiment has profiles, every tenth a bootstrap."""
-    model, deviance, optimum, contrast = fitted(moments, task.layout, MINIMAL)
+    model, deviance, optimum, contrast = fitted(moments, task.layout, MINIMAL, starts)
     wald = inference(deviance, optimum, ddf="kenward-roger").t_test(contrast)
     half = float(stats.t.ppf(0.975, wald.df)) * wald.se
     found = {WALD: abs(wald.estimate - EFFECT) <= half}
@@ -150,17 +160,25 @@ def coverage_work(moments: Moments, task: Task, place: int, rng: np.random.Gener
     return found
 
 
-def fitted(moments: Moments, layout: Layout, text: str) -> tuple[Model, Deviance, Optimum, np.ndarray]:
-    """Return a model by REML and the contrast of drug by epoch."""
+def fitted(
+    moments: Moments, layout: Layout, text: str, starts: Starts
+) -> tuple[Model, Deviance, Optimum, np.ndarray]:
+    """Return a model by REML and the contrast of drug by epoch; searches begin where the first one ended."""
     summaries = summaries_of(moments, layout, with_slope=False)
     model, deviance = reduced(summaries, read_formula(text), contrasts="treatment")
     contrast = np.array([float(set(model.terms[i]) == {"drug", "epoch"}) for i in model.term_of])
-    return model, deviance, optimise(deviance, method="reml"), contrast
+    optimum = optimise(deviance, method="reml", start=starts.get(text))
+    if not optimum.converged:
+        optimum = optimise(deviance, method="reml")
+    starts.setdefault(text, optimum.theta)
+    return model, deviance, optimum, contrast
 
 
-def by_model(moments: Moments, layout: Layout, text: str, *, robust: bool) -> dict[str, float]:
+def by_model(
+    moments: Moments, layout: Layout, text: str, starts: Starts, *, robust: bool
+) -> dict[str, float]:
     """Return P values of drug by epoch from one fit."""
-    model, deviance, optimum, contrast = fitted(moments, layout, text)
+    model, deviance, optimum, contrast = fitted(moments, layout, text, starts)
     found = {
         "LMM z": inference(deviance, optimum, ddf="none").t_test(contrast).p,
         "Satterthwaite": inference(deviance, optimum, ddf="satterthwaite").t_test(contrast).p,

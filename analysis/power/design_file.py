@@ -18,6 +18,9 @@ from nwbswitch.schemas.study_positions import read_yaml
 
 MAX_DESIGNS: Final = 500
 MAX_SESSIONS: Final = 100_000
+MAX_ROWS: Final = 1e15
+# Neurons per session more uneven than this are not meant: the SD in units of the mean.
+MAX_SPREAD: Final = 3.0
 FORMULAS: Final = {
     "between": "y ~ drug * epoch + (1 + epoch | animal) + (1 | session) + (1 | neuron)",
     "crossover": (
@@ -45,7 +48,15 @@ class Neurons(_Part):
 
     mean: float = Field(ge=2, le=1e9, description="Mean number of neurons of a session, at least 2.")
     sd: float = Field(0.0, ge=0, le=1e9, description="SD between sessions; 0 for always the mean.")
-    minimum: int = Field(2, ge=2, description="Sessions with fewer neurons are not made; at least 2.")
+    minimum: int = Field(
+        2, ge=2, le=1_000_000_000, description="Sessions with fewer neurons are not made; at least 2."
+    )
+
+    @model_validator(mode="after")
+    def _not_too_uneven(self) -> Neurons:
+        if self.sd > MAX_SPREAD * self.mean:
+            raise ValueError(f"the sd {self.sd:g} is more than {MAX_SPREAD:g} times the mean {self.mean:g}")
+        return self
 
     @property
     def counts(self) -> NeuronCounts:
@@ -176,6 +187,10 @@ class PowerDesign(_Part):
             raise ValueError(
                 f"the largest design has {largest} sessions; at most {MAX_SESSIONS} are simulated"
             )
+        neurons = max(max(each.mean, each.minimum) for each in self.neurons_per_session)
+        rows = largest * neurons * self.windows * self.rows_per_window
+        if rows > MAX_ROWS:
+            raise ValueError(f"the largest design has {rows:.1g} rows; at most {MAX_ROWS:g} are simulated")
         return self
 
     @property

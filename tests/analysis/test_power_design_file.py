@@ -66,6 +66,9 @@ def test_the_ratio_is_a_difference_of_logarithms():
         ("animals_per_arm: [4, 6, 8, 12]", "animals_per_arm: []", 3, "animals_per_arm"),
         ("neurons_per_session: [20, 200]", "neurons_per_session: [20, many]", 5, "expected a number"),
         ("neurons_per_session: [20, 200]", "neurons_per_session: {mean: 5, sdd: 2}", 5, "Did you mean 'sd'"),
+        ("neurons_per_session: [20, 200]", "neurons_per_session: {mean: 5, sd: 20}", 5, "3 times the mean"),
+        ("rows_per_window: 1 ", "rows_per_window: 100000\nneurons_per_session: 1e9 #", 8, "given twice"),
+        ("windows: 2 ", "windows: 0 ", 6, "greater than or equal to 2"),
         ("animal_slope_sd: 0.25", "animal_slop_sd: 0.25", 19, "Did you mean 'animal_slope_sd'"),
         ("animal_slope_sd: 0.25", "animal_slope_sd: -1", 19, "greater than or equal to 0"),
         ("animal_slope_sd: 0.25", "animal_slope_sd: nan", 19, "finite"),
@@ -106,6 +109,19 @@ def test_a_design_too_large_to_simulate_is_refused():
             animals_per_arm=10_000,
             sessions_per_animal=1000,
             neurons_per_session=20,
+            effect=1,
+            components=STATED,
+        )
+
+
+def test_more_rows_than_can_be_counted_are_refused():
+    with pytest.raises(ValidationError, match="rows"):
+        PowerDesign(
+            kind="between",
+            animals_per_arm=10,
+            neurons_per_session=1e9,
+            windows=50,
+            rows_per_window=100_000,
             effect=1,
             components=STATED,
         )
