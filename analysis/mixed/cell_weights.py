@@ -13,6 +13,7 @@ from itertools import combinations
 import numpy as np
 
 from nwbswitch.analysis.formulas.coding import Coded, design
+from nwbswitch.analysis.formulas.formula import INTERCEPT
 from nwbswitch.analysis.mixed.model import Model
 
 
@@ -48,9 +49,10 @@ def cell_counts(model: Model, design_root: np.ndarray, factors: Sequence[str]) -
 
 def _indicators(model: Model, factors: Sequence[str]) -> np.ndarray | None:
     """Return (p, combinations) coefficients of the indicators of all combinations of levels, or None."""
-    sizes = [len(model.variables[name].levels or ()) for name in factors]
+    crossed = [*factors, *(name for name in _constant(model) if name not in factors)]
+    sizes = [len(model.variables[name].levels or ()) for name in crossed]
     n_cells = int(np.prod(sizes, dtype=np.int64)) if sizes else 1
-    inside = [i for i, term in enumerate(model.terms) if set(term) <= set(factors)]
+    inside = [i for i, term in enumerate(model.terms) if set(term) <= set(crossed)]
     columns = np.flatnonzero(np.isin(model.term_of, inside))
     places = np.unravel_index(np.arange(n_cells), tuple(sizes)) if sizes else ()
     missing = np.zeros(n_cells, dtype=bool)
@@ -60,14 +62,22 @@ def _indicators(model: Model, factors: Sequence[str]) -> np.ndarray | None:
         if levels is None:
             variables[name] = Coded(name, missing, numbers=np.ones(n_cells))
         else:
-            code = places[factors.index(name)] if name in factors else np.zeros(n_cells, dtype=np.int64)
+            code = places[crossed.index(name)] if name in crossed else np.zeros(n_cells, dtype=np.int64)
             variables[name] = Coded(name, missing, codes=np.asarray(code), levels=levels)
-    if columns.size < n_cells:
-        return None
     matrix = design(model.terms, variables, n_cells, contrasts=model.contrasts).matrix[:, columns]
-    solution = np.linalg.lstsq(matrix, np.eye(n_cells), rcond=None)[0]
-    if np.abs(matrix @ solution - np.eye(n_cells)).max() > 1e-9:
+    others = int(np.prod(sizes[len(factors) :], dtype=np.int64))
+    wanted = np.repeat(np.eye(n_cells // others), others, axis=0)
+    solution = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
+    if np.abs(matrix @ solution - wanted).max() > 1e-9:
         return None
-    found = np.zeros((len(model.names), n_cells))
+    found = np.zeros((len(model.names), wanted.shape[1]))
     found[columns] = solution
     return found
+
+
+def _constant(model: Model) -> tuple[str, ...]:
+    """Return the factors of the term whose columns sum to one in every row."""
+    if INTERCEPT in model.terms:
+        return INTERCEPT
+    terms = (term for term in model.terms if all(model.variables[name].is_factor for name in term))
+    return min(terms, key=len, default=INTERCEPT)

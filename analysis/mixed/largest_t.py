@@ -63,14 +63,15 @@ def _given_one_is_beyond(t: float, df: float, tail: float, n: int) -> tuple[np.n
     from scipy.special import ndtri, stdtrit
 
     points = _points(2, n)
+    spread = np.ones(n)
     if np.isinf(df):
         first = np.asarray(-ndtri(tail * points[:, 0]), dtype=np.float64)
-        spread = np.ones(n)
     else:
         first = np.asarray(-stdtrit(df, tail * points[:, 0]), dtype=np.float64)
-        spread = np.sqrt((df + first**2) / _chi_squares(df + 1.0, n))
     # Where the tail is below what a double can hold, T_i is at its end.
     first = np.where(np.isfinite(first), np.maximum(first, t), t)
+    if not np.isinf(df):
+        spread = np.hypot(np.sqrt(df), first) / np.sqrt(_chi_squares(df + 1.0, n))
     return first, spread
 
 

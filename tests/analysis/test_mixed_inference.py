@@ -18,7 +18,12 @@ from nwbswitch.analysis.mixed.tree import deviance_function
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 ANSWERS = json.loads((REFERENCE / "inference.json").read_text())
 MODELS = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]
-CASES = [pytest.param(each["data"], each["answers"], id=f"{each['data']} {each['answers']['formula']} {each['answers']['method']}") for each in ANSWERS["models"]]  # fmt: skip
+CASES = [
+    pytest.param(
+        each["data"], each["answers"], id=f"{each['answers']['formula']} {each['answers']['method']}"
+    )
+    for each in ANSWERS["models"]
+]
 
 
 def data_of(name: str) -> pd.DataFrame:
@@ -110,7 +115,8 @@ def test_a_null_other_than_zero_moves_t_and_nothing_else(crossover):
 def test_estimates_and_design_are_in_the_units_of_the_model(crossover):
     tree, best = crossover
     found = inference(tree, best)
-    frame = model_frame(pd.DataFrame(MODELS["sim_crossover"]["data"]), read_formula(MODELS["sim_crossover"]["reml"]["formula"]))  # fmt: skip
+    model = MODELS["sim_crossover"]
+    frame = model_frame(pd.DataFrame(model["data"]), read_formula(model["reml"]["formula"]))
     X = frame.fixed.matrix
     assert np.allclose(found.design_root.T @ found.design_root, X.T @ X, rtol=1e-10, atol=1e-10)
     answers = MODELS["sim_crossover"]["reml"]
