@@ -3,11 +3,11 @@
 A coefficient is compared with the scatter between the outermost clusters (animals). Columns that are
 constant within clusters are estimated from the clusters' levels: clusters minus their rank. A column that
 varies within clusters is estimated from one contrast per cluster; the columns that use the same contrast,
-being multiples of each other within every cluster after centring, share its degrees of freedom: clusters in
-which it varies minus their number. With one arm per animal this is the two-sample A - 2, in a crossover the
-paired A - 1, and drug:epoch with arms between animals has A - 2. This is the between-within rule of
-Schluchter and Elashoff (1990, J Stat Comput Simul 37:69-87), refined by the contrasts; Li and Redden (2015,
-BMC Med Res Methodol 15:38) found it best for few clusters with binary outcomes.
+being multiples of each other (or zero) within every cluster after centring, share its degrees of freedom:
+clusters in which one of them varies, minus their number. With one arm per animal this is the two-sample
+A - 2, in a crossover the paired A - 1, and drug:epoch with arms between animals has A - 2. It is the
+between-within rule of Schluchter and Elashoff (1990, J Stat Comput Simul 37:69-87), refined by the contrasts;
+Li and Redden (2015, BMC Med Res Methodol 15:38) found it best for few clusters with binary outcomes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from typing import Final
 
 import numpy as np
 
-_RELATIVE: Final = 1e-9
+# A column varies within a cluster if its centred squares there exceed this part of its largest square.
+_CONSTANT: Final = 1e-24
+# Two columns are multiples of each other if the squared sine of their angle is below this.
+_PARALLEL: Final = 1e-9
 
 
 def cluster_df(matrix: np.ndarray, clusters: np.ndarray) -> np.ndarray:
@@ -34,12 +37,13 @@ def cluster_df(matrix: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     means = np.stack([np.bincount(clusters, x, minlength=n_clusters) / counts for x in matrix.T], axis=1)
     centred = matrix - means[clusters]
     squares = np.stack([np.bincount(clusters, x**2, minlength=n_clusters) for x in centred.T], axis=1)
-    size = np.abs(matrix).max(axis=0) ** 2 * counts[:, None]
-    varies = squares > _RELATIVE * size
+    largest = np.abs(matrix).max(axis=0)
+    size = largest**2 * counts[:, None]
+    varies = squares > _CONSTANT * size
     within = varies.any(axis=0)
     found = np.empty(matrix.shape[1])
     if not within.all():
-        between = means[:, ~within]
+        between = means[:, ~within] / largest[~within]
         found[~within] = n_clusters - np.linalg.matrix_rank(between)
     places = [int(each) for each in np.flatnonzero(within)]
     for j in places:
@@ -52,8 +56,6 @@ def _same_contrast(
     centred: np.ndarray, squares: np.ndarray, varies: np.ndarray, clusters: np.ndarray, j: int, k: int
 ) -> bool:
     both = varies[:, j] & varies[:, k]
-    if not both.any():
-        return False
     products = np.bincount(clusters, centred[:, j] * centred[:, k], minlength=len(squares))
     angle = squares[:, j] * squares[:, k] - products**2
-    return bool(np.all(angle[both] <= _RELATIVE * (squares[:, j] * squares[:, k])[both]))
+    return bool(np.all(angle[both] <= _PARALLEL * (squares[:, j] * squares[:, k])[both]))

@@ -19,6 +19,7 @@ TESTS: Final = (
     "GLMM Laplace t",
     "GEE robust z",
     "GEE bias-reduced t",
+    "GEE Kauermann-Carroll t",
     "animal-logit t",
     "animal-logit permutation",
 )
@@ -76,6 +77,7 @@ def p_values(sessions: pd.DataFrame) -> dict[str, float]:
     formula = "cbind(yes, n - yes) ~ arm"
     robust = fit_binomial_gee(sessions, formula, groups="animal", cov="robust", ddf="none").fixed[1]
     reduced = fit_binomial_gee(sessions, formula, groups="animal").fixed[1]
+    rooted = fit_binomial_gee(sessions, formula, groups="animal", cov="kauermann-carroll").fixed[1]
     animals = animal_logit_test(sessions, formula, animal="animal")
     values = (
         float(chi2_contingency(counts.to_numpy(), correction=False).pvalue),
@@ -83,6 +85,7 @@ def p_values(sessions: pd.DataFrame) -> dict[str, float]:
         mixed.p,
         robust.p,
         reduced.p,
+        rooted.p,
         animals.p_t,
         animals.p_permutation,
     )

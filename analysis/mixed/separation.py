@@ -64,8 +64,22 @@ def separation(matrix: np.ndarray, yes: np.ndarray, trials: np.ndarray) -> Separ
     if found.x is None or np.abs(signed @ found.x).max() < SMALL:
         return None
     directions = np.where(np.abs(found.x) < SMALL, 0.0, np.sign(found.x))
-    complete = not len(mixed) and bool(np.all(signed @ found.x > SMALL))
-    return Separation(directions, complete)
+    return Separation(directions, not len(mixed) and _strict(signed))
+
+
+def _strict(signed: np.ndarray) -> bool:
+    """Return whether some direction is strictly positive on every row."""
+    from scipy.optimize import linprog
+
+    n_rows, p = signed.shape
+    margin = linprog(
+        np.r_[np.zeros(p), -1.0],
+        A_ub=np.c_[-signed, np.ones(n_rows)],
+        b_ub=np.zeros(n_rows),
+        bounds=[*[(-1.0, 1.0)] * p, (0.0, 1.0)],
+        method="highs",
+    )
+    return margin.x is not None and bool(margin.x[-1] > SMALL)
 
 
 def check_separation(names: tuple[str, ...], matrix: np.ndarray, yes: np.ndarray, trials: np.ndarray) -> None:

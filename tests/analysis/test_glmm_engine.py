@@ -1,0 +1,186 @@
+"""Laplace and quadrature: gradients against differences, the tree against dense matrices, integrals."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.glmm_crossed import Crossing, crossing, dense_factor
+from nwbswitch.analysis.mixed.glmm_data import BinomialFrame, binomial_frame
+from nwbswitch.analysis.mixed.glmm_laplace import CountColumns, conditional_covariance, count_columns, laplace
+from nwbswitch.analysis.mixed.glmm_quadrature import quadrature
+from nwbswitch.analysis.mixed.glmm_search import lambdas, optimise_counts, theta_places
+from nwbswitch.analysis.mixed.glmm_tree import Nesting, tree_factor
+
+DEEP = "cbind(yes, n - yes) ~ arm * x + (1 + x | lab) + (x || animal) + (1 | session)"
+FLAT = "cbind(yes, n - yes) ~ arm + x + (1 | animal)"
+
+
+def table(n: int = 160) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    lab = rng.integers(0, 3, n)
+    animal = lab * 10 + rng.integers(0, 4, n)
+    session = animal * 10 + rng.integers(0, 3, n)
+    arm = rng.choice(["a", "b"], n)
+    return pd.DataFrame(
+        {
+            "lab": lab,
+            "animal": animal,
+            "session": session,
+            "arm": arm,
+            "x": rng.normal(size=n),
+            "yes": rng.binomial(12, 0.4, n),
+            "n": 12,
+        }
+    )
+
+
+def frame(formula: str) -> BinomialFrame:
+    return binomial_frame(table(), read_formula(formula, cbind=True))
+
+
+def held_densely(columns: CountColumns, counts: BinomialFrame) -> CountColumns:
+    """Return the same columns in the table's order, with all effects in one dense matrix."""
+    assert isinstance(columns.shape, Nesting)
+    back = np.argsort(columns.shape.order)
+    return replace(
+        columns,
+        yes=columns.yes[back],
+        trials=columns.trials[back],
+        fixed=columns.fixed[back],
+        random=tuple(each[back] for each in columns.random),
+        shape=crossing(counts.levels, columns.sizes),
+    )
+
+
+def somewhere(columns: CountColumns) -> tuple[list[np.ndarray], np.ndarray]:
+    rng = np.random.default_rng(2)
+    places = theta_places(columns.blocks)
+    theta = np.array([0.5 if row == column else 0.0 for _, row, column in places])
+    theta += rng.normal(0, 0.2, len(places))
+    return lambdas(columns, theta), rng.normal(0, 0.3, columns.fixed.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("formula", "method"),
+    [
+        (DEEP, laplace),
+        (FLAT, laplace),
+        (FLAT, partial(quadrature, n_nodes=1)),
+        (FLAT, partial(quadrature, n_nodes=4)),
+        (FLAT, partial(quadrature, n_nodes=25)),
+        (FLAT.replace("1 |", "0 + x |"), partial(quadrature, n_nodes=7)),
+    ],
+)
+@pytest.mark.parametrize("dense", [False, True])
+def test_gradients_are_those_of_the_criterion(formula, method, dense):
+    counts = frame(formula)
+    columns = count_columns(counts)
+    factors, beta = somewhere(columns)
+    if dense:
+        columns = held_densely(columns, counts)
+    at = method(columns, factors, beta)
+    step = 1e-5
+    for i in range(len(beta)):
+        shift = step * np.eye(len(beta))[i]
+        high, low = (method(columns, factors, beta + sign * shift).criterion for sign in (1, -1))
+        assert (high - low) / (2 * step) == pytest.approx(at.beta_gradient[i], abs=1e-6)
+    for level, row, column in theta_places(columns.blocks):
+        values = []
+        for sign in (1, -1):
+            moved = [each.copy() for each in factors]
+            moved[level][row, column] += sign * step
+            values.append(method(columns, moved, beta).criterion)
+        difference = (values[0] - values[1]) / (2 * step)
+        assert difference == pytest.approx(at.factor_gradients[level][row, column], abs=1e-6)
+
+
+def test_the_tree_solves_the_same_equations_as_one_dense_matrix():
+    counts = frame(DEEP)
+    columns = count_columns(counts)
+    dense = held_densely(columns, counts)
+    shape, crossed = columns.shape, dense.shape
+    assert isinstance(shape, Nesting)
+    assert isinstance(crossed, Crossing)
+    rng = np.random.default_rng(3)
+    total = sum(columns.sizes)
+    u, w = rng.normal(size=(len(columns.yes), total)), rng.uniform(0.1, 3.0, len(columns.yes))
+    own = tree_factor(shape, columns.sizes, u, w)
+    back = np.argsort(shape.order)
+    reference = dense_factor(crossed, columns.sizes, u[back], w[back])
+    assert own.log_det == pytest.approx(reference.log_det, rel=1e-12)
+    right = [rng.normal(size=(n, k)) for n, k in zip(columns.n_groups, columns.sizes, strict=True)]
+    by_code = [np.empty_like(each) for each in right]
+    for each, codes, values in zip(by_code, shape.codes, right, strict=True):
+        each[codes] = values
+    for found, codes, expected in zip(own.solve(right), shape.codes, reference.solve(by_code), strict=True):
+        np.testing.assert_allclose(found, expected[codes], atol=1e-12)
+    np.testing.assert_allclose(own.row_covariances(u)[back], reference.row_covariances(u[back]), atol=1e-12)
+
+
+def test_quadrature_with_many_nodes_is_the_integral():
+    from scipy.integrate import quad
+    from scipy.special import expit
+    from scipy.stats import norm
+
+    counts = frame(FLAT)
+    columns = count_columns(counts)
+    factors, beta = somewhere(columns)
+    sd = abs(float(factors[0][0, 0]))
+    eta = columns.fixed @ beta
+    total = 0.0
+    for group in range(columns.n_groups[0]):
+        rows = columns.shape.groups[0] == group
+
+        def integrand(u, rows=rows):
+            p = expit(eta[rows] + sd * u)
+            y, n = columns.yes[rows], columns.trials[rows]
+            return np.exp(np.sum(y * np.log(p) + (n - y) * np.log1p(-p)) + 100.0) * norm.pdf(u)
+
+        mode = float(quadrature(columns, factors, beta, n_nodes=1).modes.effects[0][group, 0])
+        total += np.log(quad(integrand, mode - 6, mode + 6, points=[mode], epsabs=0, epsrel=1e-11)[0]) - 100.0
+    many = quadrature(columns, [np.array([[sd]])], beta, n_nodes=25).criterion
+    assert many == pytest.approx(-2.0 * total, rel=1e-10)
+    one = quadrature(columns, [np.array([[sd]])], beta, n_nodes=1).criterion
+    assert one == pytest.approx(laplace(columns, [np.array([[sd]])], beta).criterion, rel=1e-13)
+
+
+def test_covariance_given_the_variances_is_that_of_the_joint_penalised_equations():
+    counts = frame(DEEP)
+    columns = held_densely(count_columns(counts), counts)
+    factors, beta = somewhere(columns)
+    at = laplace(columns, factors, beta).modes
+    assert isinstance(columns.shape, Crossing)
+    n_effects = sum(n * k for n, k in zip(columns.n_groups, columns.sizes, strict=True))
+    Z = np.zeros((len(columns.yes), n_effects))
+    np.put_along_axis(Z, columns.shape.places, at.columns, axis=1)
+    p = len(beta)
+    both = np.concatenate([columns.fixed, Z], axis=1)
+    penalty = np.diag(np.r_[np.zeros(p), np.ones(n_effects)])
+    joint = np.linalg.inv(both.T @ (at.weights[:, None] * both) + penalty)[:p, :p]
+    np.testing.assert_allclose(conditional_covariance(columns, at), joint, rtol=1e-9)
+
+
+def test_search_ends_where_no_start_finds_less():
+    columns = count_columns(frame(DEEP))
+    found = optimise_counts(columns, laplace)
+    alone = [optimise_counts(columns, laplace, starts=(start,)) for start in (0.05, 0.3, 1.0, 4.0)]
+    assert found.converged
+    assert found.at.criterion <= min(each.at.criterion for each in alone) + 1e-8
+    slopes = [found.at.factor_gradients[level][i, j] for level, i, j in theta_places(columns.blocks)]
+    free = found.free[: len(found.theta)]
+    np.testing.assert_allclose(np.r_[np.array(slopes)[free], found.at.beta_gradient], 0.0, atol=1e-5)
+
+
+def test_random_effects_without_scatter_end_at_exactly_zero():
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame({"animal": np.repeat(np.arange(10), 4), "n": 40})
+    rows["yes"] = 12 + rng.integers(-1, 2, len(rows))  # less scatter than binomial
+    counts = binomial_frame(rows, read_formula("cbind(yes, n - yes) ~ 1 + (1 | animal)", cbind=True))
+    found = optimise_counts(count_columns(counts), laplace)
+    assert found.converged
+    assert found.theta[0] == 0.0
+    assert not found.free[0]
