@@ -14,7 +14,7 @@ K with (H D)_a'(H D)_b, so no matrix of all its effects is formed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from itertools import product
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from nwbswitch.analysis.mixed.deviance import Curvature
 from nwbswitch.analysis.mixed.sparse_elimination import DenseFactor, Eliminated, Factor
 from nwbswitch.analysis.mixed.sparse_large import LargeFactor, large_slopes, large_traces
 from nwbswitch.analysis.mixed.tree_curvature import directions
-
-# Groups of the eliminated level are taken in pieces of about this many numbers.
-PIECE: Final = 4_000_000
 
 
 class Projected:
@@ -70,7 +67,8 @@ def log_det_gradient(
 ) -> tuple[np.ndarray, ...]:
     """Return d log|V| / d Psi per level, (k, k), within the blocks of Psi."""
     if isinstance(factor, DenseFactor):
-        dense = {eliminated.products.eliminated: own_block_sum(eliminated, factor)}
+        own = (eliminated.own - eliminated.slopes.quadratics(factor.K)).sum(axis=0)
+        dense = {eliminated.products.eliminated: own}
         for position, place in enumerate(eliminated.products.places):
             dense[place.level] = factor.block_sum(position)
         return tuple(dense[level] for level in range(len(dense)))
@@ -78,10 +76,10 @@ def log_det_gradient(
     slopes = iter(large_slopes(factor, block_sizes).tolist())
     found = []
     for sizes in block_sizes:
-        own = np.zeros((sum(sizes), sum(sizes)))
+        blocks = np.zeros((sum(sizes), sum(sizes)))
         for E in directions(sizes):
-            own += next(slopes) * E / E.sum()
-        found.append(own)
+            blocks += next(slopes) * E / E.sum()
+        found.append(blocks)
     return tuple(found)
 
 
@@ -100,27 +98,6 @@ def factored(eliminated: Eliminated, psi: Sequence[np.ndarray]) -> Factor:
     if isinstance(eliminated.S, np.ndarray):
         return DenseFactor(eliminated.S, eliminated.products.places, psi)
     return LargeFactor(eliminated, psi)
-
-
-def own_block_sum(eliminated: Eliminated, factor: DenseFactor) -> np.ndarray:
-    """Return the sum over groups of Z_g'V^-1 Z_g, (k, k), for the level eliminated."""
-    slopes, K = eliminated.slopes, factor.K
-    found: np.ndarray = eliminated.own.sum(axis=0)
-    for a in range(len(found)):
-        for b in range(a + 1):
-            taken = _trace(slopes.crossed(slopes, a, b), K)
-            found[a, b] -= taken
-            if a != b:
-                found[b, a] -= taken
-    return found
-
-
-def _trace(F: object, K: np.ndarray) -> float:
-    """Return the sum of F * K, F being sparse or not and K symmetric."""
-    if isinstance(F, np.ndarray):
-        return float(np.einsum("ij,ij->", F, K))
-    entries = F.tocoo()  # type: ignore[attr-defined]
-    return float(K[entries.row, entries.col] @ entries.data)
 
 
 def curvature_of(
@@ -145,28 +122,41 @@ def dense_traces(
     eliminated: Eliminated, factor: DenseFactor, block_sizes: Sequence[tuple[int, ...]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first (q,) and second (q, q) derivatives of log|V| with K in full."""
-    places, own = eliminated.products.places, eliminated.products.eliminated
-    S, K = eliminated.S, factor.K
-    left = np.eye(len(S)) - K @ S
-    others = S @ left
-    others = 0.5 * (others + others.T)
-    first: dict[int, np.ndarray] = {own: own_block_sum(eliminated, factor)}
+    places, position = eliminated.products.places, eliminated.products.eliminated
+    own, slopes, K = eliminated.own, eliminated.slopes, factor.K
+    taken = slopes.quadratics(K)
+    first = {position: (own - taken).sum(axis=0)}
     pairs: dict[tuple[int, int], np.ndarray] = {}
-    for position, place in enumerate(places):
-        first[place.level] = factor.block_sum(position)
-        for other in places[: position + 1]:
-            shape = (place.groups, place.size, other.groups, other.size)
-            block = others[place.span, other.span].reshape(shape)
-            pairs[place.level, other.level] = _pair_sums(block)
-    pairs[own, own] = _own_pairs(eliminated, K)
+    inner = factor.projected()
     for place in places:
-        pairs[own, place.level] = np.zeros((*eliminated.H.shape[1:], place.size, place.size))
-    for start, end in _pieces(eliminated):
-        part = eliminated.slopes.part(start, end)
-        across = part @ left
-        for place in places:
-            shape = (*part.shape[:2], place.groups, place.size)
-            pairs[own, place.level] += _pair_sums(across[:, :, place.span].reshape(shape))
+        block = inner[place.span, place.span].reshape(place.groups, place.size, place.groups, place.size)
+        first[place.level] = np.einsum("gagb->ab", block)
+        for other in places[: places.index(place) + 1]:
+            shape = (place.groups, place.size, other.groups, other.size)
+            pairs[place.level, other.level] = _pair_sums(inner[place.span, other.span].reshape(shape))
+    del inner
+    both = np.einsum("gac,gbd->abcd", own, taken)
+    pairs[position, position] = np.einsum("gac,gbd->abcd", own, own) - both - both.transpose(1, 0, 3, 2)
+    k, left = own.shape[1], factor.left()
+    for place in places:
+        pairs[position, place.level] = np.empty((k, k, place.size, place.size))
+    products = {}
+    for a in range(k):
+        for b in range(k):
+            F = slopes.crossed(slopes, a, b)
+            F = F if isinstance(F, np.ndarray) else F.toarray()
+            products[a, b] = F @ K
+            moved = factor.after(F, products[a, b])
+            for place in places:
+                shape = (len(K), place.groups, place.size)
+                columns, own_columns = moved[:, place.span].reshape(shape), left[:, place.span].reshape(shape)
+                for c in range(place.size):
+                    for d in range(place.size):
+                        value = np.einsum("ih,ih->", own_columns[:, :, c], columns[:, :, d])
+                        pairs[position, place.level][a, b, c, d] = value
+    for a, b, c, d in product(range(k), repeat=4):
+        turned = products[b, a].T
+        pairs[position, position][a, b, c, d] += np.einsum("ij,ij->", products[c, d], turned)
     parameters = [(level, E) for level, sizes in enumerate(block_sizes) for E in directions(sizes)]
     log_first = np.array([float(np.sum(E * first[level])) for level, E in parameters])
     log_second = np.empty((len(parameters), len(parameters)))
@@ -180,43 +170,9 @@ def dense_traces(
 
 def _pair_sums(P: np.ndarray) -> np.ndarray:
     """Return the sums over g, h of P[g, a, h, c] P[g, b, h, d], (a, b, c, d)."""
-    _, k, _, l = P.shape  # noqa: E741
-    found = np.empty((k, k, l, l))
-    for a in range(k):
-        for c in range(l):
-            for b in range(k):
-                for d in range(l):
-                    found[a, b, c, d] = np.einsum("gh,gh->", P[:, a, :, c], P[:, b, :, d])
+    _, k, _, others = P.shape
+    found = np.empty((k, k, others, others))
+    for a, b in product(range(k), repeat=2):
+        for c, d in product(range(others), repeat=2):
+            found[a, b, c, d] = np.einsum("gh,gh->", P[:, a, :, c], P[:, b, :, d])
     return found
-
-
-def _own_pairs(eliminated: Eliminated, K: np.ndarray) -> np.ndarray:
-    """Return the same sums for pairs of groups of the level eliminated."""
-    own, slopes = eliminated.own, eliminated.slopes
-    k = own.shape[1]
-    N = np.empty_like(own)
-    for start, end in _pieces(eliminated):
-        part = slopes.part(start, end)
-        N[start:end] = np.einsum("gan,gbn->gab", part @ K, part, optimize=True)
-    found: np.ndarray = (
-        np.einsum("gac,gbd->abcd", own, own)
-        - np.einsum("gac,gbd->abcd", own, N)
-        - np.einsum("gac,gbd->abcd", N, own)
-    )
-    products = {}
-    for a in range(k):
-        for b in range(k):
-            F = slopes.crossed(slopes, a, b)
-            products[a, b] = F.T @ K if isinstance(F, np.ndarray) else np.asarray(F.T @ K)
-    for a in range(k):
-        for b in range(k):
-            for c in range(k):
-                for d in range(k):
-                    found[a, b, c, d] += np.einsum("ij,ji->", products[c, d], products[b, a])
-    return found
-
-
-def _pieces(eliminated: Eliminated) -> list[tuple[int, int]]:
-    groups, k, columns = eliminated.slopes.shape
-    step = max(1, PIECE // max(1, k * columns))
-    return [(start, min(start + step, groups)) for start in range(0, groups, step)]

@@ -118,6 +118,42 @@ class DenseFactor:
         """Return K X."""
         return np.asarray(self.K @ X)
 
+    def _inverses(self) -> list[np.ndarray] | None:
+        """Return Psi^-1 of every place if all are so far from singular that they cost no digits."""
+        diagonal = np.diagonal(self.S)
+        for place, psi in zip(self.places, self.psi, strict=True):
+            if np.linalg.eigvalsh(psi)[0] * diagonal[place.span].mean() <= AWAY_FROM_ZERO:
+                return None
+        return [np.linalg.inv(psi) for psi in self.psi]
+
+    def projected(self) -> np.ndarray:
+        """Return Z_r'V^-1 Z_r = S - S K S, which is Psi^-1 - Psi^-1 K Psi^-1."""
+        inverses = self._inverses()
+        if inverses is None:
+            found = self.S - self.S @ (self.K @ self.S)
+            return np.asarray(0.5 * (found + found.T))
+        found = -sandwiched(self.K, inverses, self.places)
+        for place, inverse in zip(self.places, inverses, strict=True):
+            at = place.first + np.arange(place.groups) * place.size
+            for a in range(place.size):
+                for b in range(place.size):
+                    found[at + a, at + b] += inverse[a, b]
+        return found
+
+    def left(self) -> np.ndarray:
+        """Return I - K S, which is K Psi^-1."""
+        inverses = self._inverses()
+        if inverses is not None:
+            return times_blocks(self.K, inverses, self.places)
+        return np.asarray(np.eye(len(self.S)) - self.K @ self.S)
+
+    def after(self, F: np.ndarray, FK: np.ndarray) -> np.ndarray:
+        """Return F (I - K S) from F and F K."""
+        inverses = self._inverses()
+        if inverses is not None:
+            return times_blocks(FK, inverses, self.places)
+        return np.asarray(F - FK @ self.S)
+
     def block_sum(self, position: int) -> np.ndarray:
         """Return the sum over groups of Z_g'V^-1 Z_g, (k, k), for one of the places."""
         place, psi = self.places[position], self.psi[position]
@@ -134,6 +170,15 @@ class DenseFactor:
         across = self.S[:, span]
         taken = np.einsum("nga,ngb->ab", across.reshape(wide), (self.K @ across).reshape(wide), optimize=True)
         return np.asarray(own - 0.5 * (taken + taken.T))
+
+
+def times_blocks(X: np.ndarray, factors: Sequence[np.ndarray], places: Sequence[Place]) -> np.ndarray:
+    """Return X F' with F made of each level's factor (k, k), once per group."""
+    out = np.empty_like(X)
+    for factor, place in zip(factors, places, strict=True):
+        turned = (len(X), place.groups, place.size)
+        out[:, place.span] = (X[:, place.span].reshape(turned) @ factor.T).reshape(len(X), -1)
+    return out
 
 
 def sandwiched(S: np.ndarray, factors: Sequence[np.ndarray], places: Sequence[Place]) -> np.ndarray:

@@ -14,6 +14,8 @@ import numpy as np
 # D is held in full if at least this part of it is filled, or if it has no more numbers than this.
 FILLED: Final = 0.2
 SMALL: Final = 200_000
+# Pairs of places, or numbers, that are taken at a time.
+PIECE: Final = 4_000_000
 
 
 class Slopes(Protocol):
@@ -35,8 +37,8 @@ class Slopes(Protocol):
     def back(self, X: np.ndarray) -> np.ndarray:
         """Return D'X, (columns, c), for X (groups, k, c)."""
 
-    def part(self, first: int, last: int) -> np.ndarray:
-        """Return some groups in full, (last - first, k, columns)."""
+    def quadratics(self, K: np.ndarray) -> np.ndarray:
+        """Return D_g K D_g' of every group, (groups, k, k), K being symmetric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,15 @@ class FullSlopes:
         groups, k, columns = self.shape
         return np.asarray(self.values.reshape(groups * k, columns).T @ X.reshape(groups * k, X.shape[2]))
 
-    def part(self, first: int, last: int) -> np.ndarray:
-        """Return some groups in full."""
-        return self.values[first:last]
+    def quadratics(self, K: np.ndarray) -> np.ndarray:
+        """Return D_g K D_g' of every group."""
+        groups, k, columns = self.shape
+        found = np.empty((groups, k, k))
+        step = max(1, PIECE // max(1, k * columns))
+        for first in range(0, groups, step):
+            part = self.values[first : first + step]
+            found[first : first + step] = (part @ K) @ part.transpose(0, 2, 1)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +132,30 @@ class SparseSlopes:
             found += self._sheet(a).T @ X[:, a]
         return found
 
-    def part(self, first: int, last: int) -> np.ndarray:
-        """Return some groups in full."""
-        return np.stack([self._sheet(a)[first:last].toarray() for a in range(len(self.values))], axis=1)
+    def quadratics(self, K: np.ndarray) -> np.ndarray:
+        """Return D_g K D_g' of every group, from the places of K where two of a group's meet."""
+        groups, k = len(self.starts) - 1, len(self.values)
+        found = np.zeros((groups, k, k))
+        sizes = np.diff(self.starts).astype(np.int64)
+        pairs = np.cumsum(sizes**2)
+        first = 0
+        while first < groups:
+            before = int(pairs[first - 1]) if first else 0
+            last = max(first + 1, int(np.searchsorted(pairs, before + PIECE, side="right")))
+            places = np.arange(self.starts[first], self.starts[last])
+            partners = sizes[self.groups[places]]
+            one = np.repeat(places, partners)
+            begins = np.repeat(np.cumsum(partners) - partners, partners)
+            other = self.starts[self.groups[one]] + np.arange(len(one)) - begins
+            at = self.groups[one] - first
+            entries = K[self.indices[one], self.indices[other]]
+            for a in range(k):
+                weighted = self.values[a, one] * entries
+                for b in range(a + 1):
+                    sums = np.bincount(at, weighted * self.values[b, other], last - first)
+                    found[first:last, a, b] = found[first:last, b, a] = sums
+            first = last
+        return found
 
 
 def slopes_of(codes: np.ndarray, values: np.ndarray, n_groups: int, others: Any) -> Slopes:
