@@ -16,8 +16,6 @@ from nwbswitch.analysis.mixed.inference import Ddf, inference
 from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.analysis.mixed.prepare import Engine, prepare
 from nwbswitch.analysis.mixed.result import MixedFit
-from nwbswitch.analysis.mixed.summarise import read_summaries
-from nwbswitch.analysis.mixed.summary_file import SUFFIX
 
 
 def fit(
@@ -69,8 +67,10 @@ def fit(
         raise ValueError(f"method is {method!r}; available are {', '.join(get_args(Method))}.")
     if ddf not in get_args(Ddf):
         raise ValueError(f"ddf is {ddf!r}; available are {', '.join(get_args(Ddf))}.")
-    if isinstance(data, str | Path) and (Path(data).is_dir() or str(data).endswith(SUFFIX)):
-        data = read_summaries(data)
+    if isinstance(data, str | Path):
+        from nwbswitch.analysis.mixed.summarise import holds_summaries, read_summaries
+
+        data = read_summaries(data) if holds_summaries(Path(data)) else data
     model, deviance, rows = prepare(
         data, read_formula(formula), where=where, weights=weights, contrasts=contrasts, engine=engine
     )

@@ -210,13 +210,15 @@ class MixedFit(FitTables):
             effects = coefficient_contrasts(self.model, self.inference, {effects: {effects: 1.0}})
         return equivalence(effects, margin=margin, alpha=alpha)
 
-    def permutation(self, tested: str | np.ndarray, *, seed: int = 0) -> PermutationTest:
+    def permutation(self, tested: str | np.ndarray, *, null: float = 0.0, seed: int = 0) -> PermutationTest:
         """Return the permutation test over the outermost groups of a term; see `mixed.permutation`.
 
         Parameters
         ----------
         tested
             Name of a term or of a coefficient, or contrasts (r, p) of the coefficients.
+        null
+            Value of one contrast under the null hypothesis.
         seed
             Of the sample of arrangements, where not all are taken.
 
@@ -229,7 +231,7 @@ class MixedFit(FitTables):
         """
         from nwbswitch.analysis.mixed.permutation import permutation_test
 
-        return permutation_test(self.model, self.deviance, tested, seed=seed)
+        return permutation_test(self.model, self.deviance, tested, null=null, seed=seed)
 
     def confint(
         self,

@@ -178,6 +178,11 @@ def _result(files: Sequence[Path], parts: Sequence[UnitSummaries]) -> SummaryRes
     )
 
 
+def holds_summaries(path: Path) -> bool:
+    """Return whether a path is a folder, or a file named as summaries are."""
+    return path.is_dir() or path.name.endswith(SUFFIX)
+
+
 def summary_files(path: Path) -> list[Path]:
     """Return the files of summaries at ``path``, a file or a folder, by name.
 

@@ -22,6 +22,7 @@ from nwbswitch.analysis.mixed.inference import Ddf
 from nwbswitch.analysis.mixed.multiplicity import Adjust
 from nwbswitch.analysis.mixed.prepare import Engine
 from nwbswitch.analysis.mixed.result_tables import Format
+from nwbswitch.analysis.mixed.summarise import summarise
 from nwbswitch.analysis.models import fit_table
 from nwbswitch.cli_fit import fit
 from nwbswitch.schemas.errors import NwbswitchError
@@ -43,6 +44,7 @@ def table(tmp_path_factory) -> Path:
     frame["y"] += rng.normal(0.0, 0.7, 60)[pd.factorize(frame["neuron"])[0]] + rng.normal(size=len(frame))
     frame["epoch"] = np.where(frame["epoch"] == 1, "post", "pre")
     frame["yes"] = rng.binomial(8, 1.0 / (1.0 + np.exp(-(frame["y"] - 0.5))))
+    frame["no"] = 8 - frame["yes"]
     frame["trials"] = 8
     frame.loc[frame.index[:3], "y"] = np.nan
     path = tmp_path_factory.mktemp("fit") / "cells.csv"
@@ -138,19 +140,75 @@ def test_each_question_has_its_answer(table):
     found = answer(
         table,
         *("--anova", "II", "--marginal-means", "drug", "--by", "epoch"),
-        *("--contrast", "pairwise", "--adjust", "holm"),
-        *("--equivalence", "epochpre", "--margin", "0.5", "--robust", "CR2", "--profile"),
-        *("--bootstrap", "20", "--permutation", "drug"),
+        *("--contrast", "pairwise", "--adjust", "holm", "--robust", "CR2"),
+        *("--equivalence", "epochpre", "--margin", "0.5", "--permutation", "drug"),
     )
-    assert {
-        "marginal_means",
-        "contrasts",
-        "equivalence",
-        "robust",
-        "profile",
-        "bootstrap",
-        "permutation",
-    } <= set(found)
+    assert [each["drug"] for each in found["marginal_means"]["means"]] == ["ketamine", "saline"] * 2
+    assert found["contrasts"]["adjust"] == "holm"
+    assert len(found["contrasts"]["contrasts"]) == 2
+    assert found["equivalence"]["tests"][0]["verdict"] in ("equivalent", "not shown")
+    assert found["robust"]["n_clusters"] == 10
+    assert found["permutation"]["n_arrangements"] == 252  # 10 animals, 5 of each arm
+    assert found["anova"][0]["f"] != answer(table)["anova"][0]["f"]
+
+
+def test_intervals_from_profiles_and_draws(table):
+    found = answer(table, "--profile", "--bootstrap", "20", "--seed", "4", formula="y ~ drug + (1 | animal)")
+    assert [each["term"] for each in found["profile"]["intervals"]] == [
+        "sd_(Intercept)|animal",
+        "sigma",
+        "(Intercept)",
+        "drugsaline",
+    ]
+    assert (found["bootstrap"]["n"], found["bootstrap"]["seed"]) == (20, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--marginal-means", "dose"], "'dose' is no variable"),
+        (["--equivalence", "dose", "--margin", "1"], "dose"),
+        (["--permutation", "dose"], "dose"),
+        (["--marginal-means", "drug:"], "is no list of variables"),
+    ],
+)
+def test_a_name_that_the_model_does_not_have_is_wrong_usage(table, arguments, words):
+    done = run(table, *arguments)
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_a_folder_of_summaries_gives_the_same(table, tmp_path):
+    summarise([table], FORMULA, out=tmp_path / "sums", quiet=True)
+    ours, theirs = answer(tmp_path / "sums"), answer(table)
+    assert ours["criterion"] == pytest.approx(theirs["criterion"], rel=1e-10)
+    assert ours["info"]["missing"] == theirs["info"]["missing"]
+    for one, other in zip(ours["fixed"], theirs["fixed"], strict=True):
+        assert one["estimate"] == pytest.approx(other["estimate"], rel=1e-7)
+        assert one["df"] == pytest.approx(other["df"], rel=1e-6)
+    done = run(tmp_path / "sums", "--where", "rep == 0")
+    assert done.exit_code == 2
+    assert "summaries have their own" in done.output
+
+
+BINOMIAL = "cbind(yes, no) ~ drug * epoch + (1 | animal)"
+
+
+def test_yes_and_no_are_a_family(table):
+    found = answer(table, "--family", "binomial", formula=BINOMIAL)
+    assert found["family"] == "binomial"
+    assert found["fixed"][0]["term"] == "(Intercept)"
+    assert r"\toprule" in run(table, "--family", "binomial", "--format", "latex", formula=BINOMIAL).output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--ddf", "kenward-roger"], ["--method", "ml"], ["--weights", "w"], ["--robust", "CR2"], ["--profile"]],
+)
+def test_what_a_binomial_model_does_not_answer_is_wrong_usage(table, arguments):
+    done = run(table, "--family", "binomial", *arguments, formula=BINOMIAL)
+    assert done.exit_code == 2
+    assert "not with family='binomial'" in done.output
 
 
 @pytest.mark.parametrize("kind", ["markdown", "latex"])
@@ -166,7 +224,13 @@ def test_a_result_says_how_it_was_made(table, tmp_path):
     assert run(*arguments).exit_code == 0
     assert plots.read_bytes()[:4] == b"\x89PNG"
     kept = json.loads(out.read_text())["provenance"]["parameters"]
-    assert set(kept) == set(inspect.signature(fit_table).parameters) - {"table", "out", "overwrite", "seed", "plots"}
+    assert set(kept) == set(inspect.signature(fit_table).parameters) - {
+        "table",
+        "out",
+        "overwrite",
+        "seed",
+        "plots",
+    }
     assert kept["margin"] == 0.3
     assert run(*arguments).exit_code == 0  # the same work is done already
     done = run(table, "-o", out)

@@ -1,0 +1,180 @@
+"""`MixedFit`: every question is answered, from rows and from summaries, and looks as documented."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nwbswitch.analysis.mixed.fit import fit
+from nwbswitch.analysis.mixed.group_effects import population_fit
+from nwbswitch.analysis.mixed.summarise import summarise
+from nwbswitch.schemas.errors import FitError
+
+FORMULA = "y ~ drug * epoch + (1 + epoch | animal) + (1 | animal:neuron)"
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(11)
+    index = pd.MultiIndex.from_product([range(10), range(5), ["pre", "post"], range(2)])
+    found = index.to_frame(index=False, name=["animal", "neuron", "epoch", "rep"])
+    found["drug"] = np.where(found["animal"] % 2, "ketamine", "saline")
+    late = (found["epoch"] == "pre").to_numpy(dtype=float)
+    found["w"] = rng.uniform(0.5, 2.0, len(found))
+    found["y"] = rng.normal(0.0, 0.8, 10)[found["animal"]] + rng.normal(0.0, 0.6, 10)[found["animal"]] * late
+    found["y"] += rng.normal(0.0, 0.7, 50)[5 * found["animal"] + found["neuron"]] + late
+    found["y"] += rng.normal(size=len(found)) / np.sqrt(found["w"])
+    found["animal"] = [f"m{each:02d}" for each in found["animal"]]
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(table):
+    return fit(table, FORMULA)
+
+
+@pytest.fixture(scope="module")
+def summed(table, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("summed")
+    table.to_parquet(folder / "cells.parquet")
+    summarise([folder / "cells.parquet"], FORMULA, out=folder / "sums", quiet=True)
+    return fit(folder / "sums", FORMULA)
+
+
+QUESTIONS = {
+    "marginal_means": lambda each: each.marginal_means("drug", by="epoch"),
+    "contrasts": lambda each: each.contrasts("drug", by="epoch", method="pairwise", adjust="holm"),
+    "equivalence": lambda each: each.equivalence("drugsaline", margin=2.0),
+    "robust": lambda each: each.robust(type="CR2"),
+    "influence": lambda each: each.influence(),
+    "permutation": lambda each: each.permutation("drug"),
+    "bootstrap": lambda each: each.bootstrap(n=10, seed=1, quiet=True),
+    "profile": lambda each: each.profile(terms=["sigma"]),
+    "diagnostics": lambda each: each.diagnostics(),
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("source", ["rows", "summaries"])
+def test_every_question_has_a_table_a_text_and_json(found, summed, source, name):
+    answer = QUESTIONS[name](found if source == "rows" else summed)
+    assert len(answer.table())
+    assert len(answer.summary()) > 40
+    assert json.dumps(answer.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["marginal_means", "contrasts", "equivalence", "robust", "permutation"])
+def test_summaries_answer_as_rows_do(found, summed, name):
+    ours, theirs = QUESTIONS[name](found).table(), QUESTIONS[name](summed).table()
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6, atol=1e-9)
+
+
+def test_a_fit_from_summaries_says_that_it_has_no_residuals(summed):
+    diagnostics = summed.diagnostics()
+    assert summed.rows is None
+    assert diagnostics.residuals is None
+    assert any("no residuals" in note for note in diagnostics.notes)
+    assert any("animal:neuron" in note for note in diagnostics.notes)
+    with pytest.raises(FitError, match=r"were not kept, only sums"):
+        summed.predict(pd.DataFrame({"drug": ["saline"], "epoch": ["pre"], "animal": ["m00"]}), groups=True)
+
+
+def test_fitted_values_and_residuals_add_up_to_the_response(found, table):
+    residuals = found.diagnostics().residuals
+    assert residuals is not None
+    response = table["y"].to_numpy()[residuals["row"]]
+    assert np.allclose(residuals["fitted"] + residuals["residual"], response, atol=1e-12)
+    assert np.allclose(found.predict(table, groups=True), residuals["fitted"], atol=1e-9)
+    own = population_fit(found.deviance, found.optimum, found.rows)
+    assert np.allclose(found.predict(table), own, atol=1e-9)
+    sigma = found.components[-1].sd
+    assert np.allclose(residuals["scaled"], residuals["residual"] / sigma, atol=1e-12)
+
+
+def test_row_weights_scale_residuals(table):
+    holed = table.copy()
+    holed.loc[holed.index[:2], "w"] = np.nan
+    weighted = fit(holed, FORMULA, weights="w")
+    residuals = weighted.diagnostics().residuals
+    assert residuals is not None
+    assert len(residuals) == weighted.n == len(table) - 2
+    expected = residuals["residual"] * np.sqrt(holed["w"].to_numpy()[residuals["row"]])
+    assert np.allclose(residuals["scaled"], expected / weighted.components[-1].sd, atol=1e-12)
+    assert weighted.info["missing"] == {"w": 2}
+
+
+def test_conditional_means_cancel_residuals(found):
+    # At the mode, Z'e = Psi^-1 b: residuals summed in a neuron are its effect times sigma^2 / tau^2.
+    residuals, rows = found.diagnostics().residuals, found.rows
+    effects = found.effects().query("group == 'animal:neuron'").set_index("level")["estimate"]
+    sums = pd.Series(residuals["residual"]).groupby(rows.levels[0].codes).sum()
+    sds = {each.group: each.sd for each in found.components}
+    ratio = (sds["Residual"] / sds["animal:neuron"]) ** 2
+    expected = effects.loc[list(rows.levels[0].labels)].to_numpy() * ratio
+    assert np.allclose(sums, expected, atol=1e-8)
+
+
+def test_a_smaller_model_is_compared_either_way_round(table):
+    large, small = (
+        fit(table, FORMULA, method="ml"),
+        fit(table, "y ~ epoch + (1 + epoch | animal) + (1 | animal:neuron)", method="ml"),
+    )
+    test = large.compare(small)
+    assert test == small.compare(large)
+    assert test.df == 2
+    assert test.statistic == pytest.approx(small.criterion - large.criterion)
+
+
+def test_other_degrees_of_freedom_without_fitting_again(found, table):
+    other = fit(table, FORMULA, ddf="satterthwaite")
+    pd.testing.assert_frame_equal(found.table(ddf="satterthwaite"), other.table())
+    pd.testing.assert_frame_equal(found.anova(type="II", ddf="satterthwaite"), other.anova(type="II"))
+    assert found.ddf == "kenward-roger"
+
+
+def test_intervals_of_three_kinds(found):
+    wald, boot = found.confint(), found.confint(method="boot", n=60, seed=3)
+    assert wald["term"].tolist() == list(found.model.names)
+    assert boot["term"].tolist()[:4] == list(found.model.names)
+    table = found.table(level=0.9)
+    assert (found.confint(level=0.9)["ci_low"] == table["ci_low"]).all()
+    assert (found.confint(level=0.9)["ci_low"] > wald["ci_low"]).all()
+    with pytest.raises(ValueError, match="available are wald, profile, boot"):
+        found.confint(method="exact")
+
+
+def test_json_names_the_engine_and_why(found):
+    values = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert values["info"]["engine"] == "nested"
+    assert values["info"]["engine_reason"]
+    assert values["info"]["contrasts"] == "treatment"
+    assert values["ddf"] == "kenward-roger"
+    assert found.as_dict(anova="I")["anova"][0]["sum_sq"] != values["anova"][0]["sum_sq"]
+
+
+def test_tables_for_papers_hold_every_part(found):
+    for text in (found.to_markdown(), found.to_latex()):
+        for words in ("Fixed effects (t, Kenward-Roger)", "type III", "Random effects", "drugsaline"):
+            assert words in text
+    assert found.to_latex().count(r"\toprule") == found.to_latex().count(r"\end{tabular}") == 3
+
+
+def test_a_singular_fit_is_told_in_words(table):
+    text = fit(table.assign(y=np.random.default_rng(5).normal(size=len(table))), FORMULA).summary()
+    assert "Singular fit: " in text
+    assert "has variance 0" in text
+
+
+def test_nothing_heavy_is_imported_for_a_table():
+    code = (
+        "import sys, nwbswitch.analysis.mixed.fit\n"
+        "assert not {'matplotlib', 'h5py', 'pynwb', 'pydantic', 'pyarrow.parquet'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == 0, done.stderr
