@@ -146,7 +146,8 @@ class Nest:
     ``inner`` are the groupings of the innermost level, several if they group alike, none if units are the
     innermost groups that count. ``group`` (rows,) counts groups so that ``unit_of_group`` does not
     decrease; ``group_rows`` and ``unit_rows`` have one row of each. ``above`` has the groupings by
-    unit, with the most groups first: that of the units leads; without it there is one unit.
+    unit, with the most groups first: that of the units leads; without it there is one unit. ``crossed``
+    are groupings of rows that are nested neither way.
     """
 
     inner: tuple[Grouping, ...]
@@ -156,6 +157,7 @@ class Nest:
     n_units: int
     group_rows: np.ndarray
     unit_rows: np.ndarray
+    crossed: tuple[Grouping, ...] = ()
 
     @property
     def n_groups(self) -> int:
@@ -163,25 +165,35 @@ class Nest:
         return len(self.unit_of_group)
 
 
-def nest_of(groupings: dict[str, Grouping]) -> Nest:
+def nest_of(groupings: dict[str, Grouping], *, crossed: bool = False) -> Nest:
     """Return the nest of groupings that are sorted by their number of groups, most first.
 
     Raises
     ------
-    FitError
-        If two of them are crossed.
+    CrossedGroupsError
+        If two of them are crossed and ``crossed`` does not allow it.
     """
     first, *others = groupings.values()
     some_row = one_point(first.codes, first.n_groups)
     inner = [first]
     above: list[Grouping] = []
+    apart: list[tuple[Grouping, Grouping]] = []
     for other in others:
+        below = above[-1] if above else first
         if not is_constant(other.codes, first.codes, some_row):
-            raise crossed_error(first.name, other.name)
-        (inner if other.n_groups == first.n_groups else above).append(other)
+            apart.append((first, other))
+        elif other.n_groups == first.n_groups:
+            inner.append(other)
+        elif above and not _nested_at(below, other, some_row):
+            apart.append((below, other))
+        else:
+            above.append(other)
+    if apart and not crossed:
+        raise crossed_error(apart[0][0].name, apart[0][1].name)
+    outside = tuple(other for _, other in apart)
     if not above:
         unit = np.zeros(first.n_groups, dtype=np.int64)
-        return Nest(tuple(inner), (), first.codes, unit, 1, some_row, some_row[:1])
+        return Nest(tuple(inner), (), first.codes, unit, 1, some_row, some_row[:1], outside)
     units = above[0].at(some_row)
     rank = units.at(one_point(units.codes, units.n_groups)).rank()
     unit = rank[units.codes]
@@ -192,14 +204,14 @@ def nest_of(groupings: dict[str, Grouping]) -> Nest:
         place[order] = np.arange(len(order))
         group, unit, some_row = place[group], unit[order], some_row[order]
     unit_rows = some_row[one_point(unit, units.n_groups)]
-    by_unit = []
-    for one, other in zip(above, [*above[1:], None], strict=True):
-        if other is not None and not is_constant(
-            other.codes[some_row], one.codes[some_row], one_point(one.codes[some_row], one.n_groups)
-        ):
-            raise crossed_error(one.name, other.name)
-        by_unit.append(one.at(unit_rows))
-    return Nest(tuple(inner), tuple(by_unit), group, unit, units.n_groups, some_row, unit_rows)
+    by_unit = tuple(each.at(unit_rows) for each in above)
+    return Nest(tuple(inner), by_unit, group, unit, units.n_groups, some_row, unit_rows, outside)
+
+
+def _nested_at(lower: Grouping, upper: Grouping, rows: np.ndarray) -> bool:
+    """Return whether the groups of ``lower`` lie in those of ``upper``, at some rows."""
+    codes = lower.codes[rows]
+    return is_constant(upper.codes[rows], codes, one_point(codes, lower.n_groups))
 
 
 def of_groups(nest: Nest) -> Nest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, get_args
@@ -16,7 +16,7 @@ from nwbswitch.analysis.mixed.nesting import CrossedGroupsError
 from nwbswitch.analysis.mixed.reduce import reduced
 from nwbswitch.analysis.mixed.table_source import table_of
 from nwbswitch.analysis.mixed.unit_map import summarise_rows
-from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
+from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups, UnitSummaries
 from nwbswitch.schemas.errors import FitError
 
 RowSource = Callable[[], ModelFrame]
@@ -77,7 +77,7 @@ def prepare(
             raise FitError("Row weights are possible with the nested engine only.")
         return _crossed(table, formula, where, contrasts, reason="It was asked for.")
     try:
-        summaries = summarise_rows(table, formula, where=where, weights=weights, by_group=True)
+        summaries = summarise_rows(table, formula, where=where, weights=weights, by_group=True, crossed=True)
     except CrossedGroupsError as crossed:
         if engine == "nested":
             raise
@@ -88,9 +88,13 @@ def prepare(
 
     @cache
     def rows() -> ModelFrame:
-        return model_frame(table, formula, where=where, contrasts=contrasts, weights=weights)
+        frame = model_frame(
+            table, formula, where=where, contrasts=contrasts, weights=weights, nested=not summaries.crossed
+        )
+        place = {level.names: position for position, level in enumerate(model.levels)}
+        return replace(frame, levels=tuple(sorted(frame.levels, key=lambda level: place[level.names])))
 
-    return replace(model, engine_reason=_nested_reason(model)), tree, rows
+    return replace(model, engine_reason=_nested_reason(model, summaries.crossed)), tree, rows
 
 
 def _crossed(
@@ -104,8 +108,11 @@ def _crossed(
     return replace(model, engine_reason=reason or crossed), deviance, lambda: frame
 
 
-def _nested_reason(model: Model) -> str:
-    names = [level.names[0] for level in model.levels]
-    if len(names) == 1:
-        return f"There is one level of groups: {names[0]}."
-    return f"Groups are nested: {' in '.join(names)}."
+def _nested_reason(model: Model, crossed: Sequence[CrossedGroups] = ()) -> str:
+    apart = {each.name: each.holder for each in crossed}
+    names = [level.names[0] for level in model.levels if level.names[0] not in apart]
+    nested = f"There is one level of groups: {names[0]}."
+    if len(names) > 1:
+        nested = f"Groups are nested: {' in '.join(names)}."
+    inside = [f"{name} inside {holder}" if holder else name for name, holder in apart.items()]
+    return f"{nested} Few are crossed with them: {', '.join(inside)}." if inside else nested

@@ -15,7 +15,7 @@ import numpy as np
 
 from nwbswitch.analysis.formulas.coding import Contrasts, require_two_levels
 from nwbswitch.analysis.formulas.formula import INTERCEPT, Formula
-from nwbswitch.analysis.mixed.design_guard import missing_slopes, unit_variation
+from nwbswitch.analysis.mixed.design_guard import missing_slopes
 from nwbswitch.analysis.mixed.inner_effects import Bar, bars_of, inner_effects
 from nwbswitch.analysis.mixed.kinds import pseudo_inverse
 from nwbswitch.analysis.mixed.local_columns import CONSTANT, CodedTerms, coded_terms
@@ -23,16 +23,20 @@ from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, Variab
 from nwbswitch.analysis.mixed.nesting import check_number_of_effects
 from nwbswitch.analysis.mixed.reduced_columns import gram, orthonormal, projected, totals
 from nwbswitch.analysis.mixed.reduced_levels import Chain, chain_of
+from nwbswitch.analysis.mixed.reduced_steps import (
+    crossed_of,
+    levels_of,
+    random_columns,
+    steps_of,
+    variation_of,
+)
 from nwbswitch.analysis.mixed.reduced_sums import inner_scale, reduced_sums
 from nwbswitch.analysis.mixed.summaries import Columns
 from nwbswitch.analysis.mixed.tree import Tree
-from nwbswitch.analysis.mixed.tree_levels import UpperLevel
 from nwbswitch.analysis.mixed.unit_design import UnitDesign, recentring, symbolic_map
 from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
 from nwbswitch.schemas.errors import FitError, FormulaError
 
-# A random-effect column lies in the span of the others when less than this part of it is outside.
-SPAN_TOLERANCE: Final = 1e-7
 # The fixed effects reproduce the response when less than this part of its length is left.
 EXACT_FIT_TOLERANCE: Final = 1e-7
 MAX_FIXED: Final = 5_000
@@ -72,11 +76,12 @@ def reduced(
             require_two_levels(name, each)
     bars = bars_of(formula, levels)
     inner = _inner_groups(summaries, formula, bars)
-    chain = chain_of(summaries, formula, inner)
+    crossed = crossed_of(summaries, formula)
+    chain = chain_of(summaries, formula, [*inner, *crossed])
     n_rows = int(summaries.n_rows.sum())
     fixed = coded_terms(formula.fixed, levels, contrasts=contrasts)
     _check_fixed(fixed, summaries, n_rows)
-    sizes = _group_sizes(summaries, chain, inner)
+    sizes = _group_sizes(summaries, chain, inner) | {name: len(each.labels) for name, each in crossed.items()}
     for bar in bars:
         check_number_of_effects(bar.group, bar.names, sizes[bar.group], n_rows)
 
@@ -87,65 +92,45 @@ def reduced(
     Q, R, aliased = orthonormal(T, design.coefficients(fixed.columns, shifts))
     _check_rank(fixed.names, aliased)
     offset, y, scale = _response(T, design, fixed, Q, R, levels, formula)
-    bases, effects, effect_scales = [Q], [], []
-    if inner:
-        effect_scales.append(inner_scale(summaries))
-    for names in chain.names:
-        own = [bar for bar in bars if bar.group in names]
-        Z = design.coefficients([column for bar in own for column in bar.columns])
-        size = np.sqrt(np.maximum(np.diagonal(gram(T, Z, Z)), 0.0) / n_rows)
-        if np.any(size == 0.0):
-            shown = [name for bar in own for name in bar.names]
-            raise FitError(f"The random effect {shown[int(np.argmin(size))]!r} is zero in every row.")
-        Z = Z / size
-        outside, inside = projected(T, bases, Z)
-        left = np.sqrt(np.maximum(np.diagonal(gram(T, outside, outside)), 0.0) / n_rows)
-        new = left > SPAN_TOLERANCE
-        if np.any(new):
-            basis, coefficients, _ = orthonormal(T, outside[:, :, new])
-            full = np.zeros((basis.shape[2], Z.shape[2]))
-            full[:, new] = coefficients
-            bases.append(basis)
-            inside = np.concatenate([inside, full])
-        effects.append(inside)
-        effect_scales.append(size)
-    L = np.concatenate([*bases, y[:, :, None]], axis=2)
-    m = L.shape[2]
-    K = tuple(np.pad(each, ((0, m - len(each)), (0, 0))) for each in effects)
-    back = R @ M
+    steps = steps_of(chain, crossed, bars)
+    built = random_columns(T, design, steps, Q, n_rows)
+    scales = [*([inner_scale(summaries)] if inner else []), *built.scales]
+    L = np.concatenate([*built.bases, *built.crossed, y[:, :, None]], axis=2)
+    summary, cells = reduced_sums(
+        summaries, L, scales[0] if inner else np.ones(0), chain.unit_group, chain.n_lowest
+    )
+    nothing = np.zeros((L.shape[2], 0))
     columns = Columns(
-        np.empty((0, m)),
-        back,
+        np.empty((0, L.shape[2])),
+        R @ M,
         np.linalg.solve(M, offset),
         scale,
-        K if not inner else (np.zeros((m, len(effect_scales[0]))), *K),
-        tuple(effect_scales),
+        (nothing,) * len(scales),
+        tuple(scales),
     )
-    summary, cells = reduced_sums(
-        summaries, L, effect_scales[0] if inner else np.ones(0), chain.unit_group, chain.n_lowest
-    )
-    upper = tuple(
-        UpperLevel(own, np.flatnonzero(np.r_[True, np.diff(parent) > 0]), parent)
-        for own, parent in zip(K, chain.parents, strict=True)
-    )
-    level_bars = [[bar for bar in bars if bar.group in inner]] if inner else []
-    level_bars += [[bar for bar in bars if bar.group in names] for names in chain.names]
+    inner_bars = tuple(bar for bar in bars if bar.group in inner)
+    level_bars = [*([inner_bars] if inner else []), *(step.bars for step in steps)]
     labels = None if summaries.labels is None else tuple(summaries.labels[cell] for cell in cells.tolist())
-    model = _model(
-        summaries, formula, fixed, contrasts, _levels(chain, inner, level_bars, sizes, labels), design
+    names = [*([inner] if inner else []), *(step.names for step in steps)]
+    all_labels = [*([labels] if inner else []), *(step.labels for step in steps)]
+    facts = tuple(
+        LevelFacts(
+            own, sizes[own[0]], shown, tuple(BlockFacts(b.group, b.label, b.names, b.terms) for b in part)
+        )
+        for own, shown, part in zip(names, all_labels, level_bars, strict=True)
     )
-    log_det = 2.0 * float(np.linalg.slogdet(R)[1])
+    model = _model(summaries, formula, fixed, contrasts, facts, design)
     tree = Tree(
         summary,
-        upper,
+        levels_of(steps, built),
         columns,
         n_rows,
         len(fixed.names),
         tuple(tuple(len(bar.names) for bar in own) for own in level_bars),
-        log_det,
-        tuple(np.arange(level.n_groups) for level in model.levels),
-        model.levels[-1].names[0],
-        model.levels[-1].labels or (),
+        2.0 * float(np.linalg.slogdet(R)[1]),
+        tuple(np.arange(level.n_groups) for level in facts),
+        facts[-1].names[0],
+        facts[-1].labels or (),
     )
     return model, tree
 
@@ -256,26 +241,6 @@ def _response(
     return np.linalg.solve(R, inside[:, 0]) + level * constant, rest[:, :, 0] / scale, scale
 
 
-def _levels(
-    chain: Chain,
-    inner: Sequence[str],
-    bars: Sequence[Sequence[Bar]],
-    sizes: Mapping[str, int],
-    labels: tuple[str, ...] | None,
-) -> tuple[LevelFacts, ...]:
-    names = [*([tuple(inner)] if inner else []), *chain.names]
-    all_labels = [*([labels] if inner else []), *chain.labels]
-    return tuple(
-        LevelFacts(
-            own_names,
-            sizes[own_names[0]],
-            own_labels,
-            tuple(BlockFacts(bar.group, bar.label, bar.names, bar.terms) for bar in own),
-        )
-        for own_names, own_labels, own in zip(names, all_labels, bars, strict=True)
-    )
-
-
 def _model(
     summaries: UnitSummaries,
     formula: Formula,
@@ -298,9 +263,7 @@ def _model(
         summaries.n_excluded,
         missing=summaries.missing,
     )
-    return replace(
-        model, warnings=missing_slopes(model, unit_variation(summaries, [e.names for e in levels]))
-    )
+    return replace(model, warnings=missing_slopes(model, variation_of(summaries, levels)))
 
 
 def _facts(design: UnitDesign, name: str) -> VariableFacts:

@@ -62,7 +62,8 @@ class Tree:
     @property
     def engine(self) -> str:
         """Name of the engine."""
-        return "nested"
+        crossed = any(isinstance(level, CrossedLevel) for level in self.upper)
+        return "nested and crossed" if crossed else "nested"
 
     @property
     def scaling(self) -> Scaling:

@@ -17,6 +17,7 @@ from nwbswitch.analysis.formulas.coding import Coded, ordered
 from nwbswitch.analysis.formulas.factor import compact
 from nwbswitch.analysis.formulas.formula import Formula, Term, Variable
 from nwbswitch.analysis.mixed.cell_map import sums_of_cells
+from nwbswitch.analysis.mixed.crossing import crossings_of, slot_variable
 from nwbswitch.analysis.mixed.inner_effects import bars_of, inner_effects
 from nwbswitch.analysis.mixed.local_columns import local_columns, needed_sets
 from nwbswitch.analysis.mixed.nesting import Nest, check_number_of_effects, groupings_of, nest_of, of_groups
@@ -26,6 +27,7 @@ from nwbswitch.analysis.mixed.table_source import table_of
 from nwbswitch.analysis.mixed.unit_rows import UnitRows, UnitSums, effect_table
 from nwbswitch.analysis.mixed.unit_summaries import (
     SUMMARY_VERSION,
+    CrossedGroups,
     Definition,
     InnerEffect,
     LocalColumn,
@@ -53,6 +55,7 @@ def summarise_rows(
     keep: Sequence[str] = (),
     by_group: bool = False,
     partial: bool = False,
+    crossed: bool = False,
 ) -> UnitSummaries:
     """Return the cross-products of the units of a table.
 
@@ -76,33 +79,38 @@ def summarise_rows(
         level are then its groups.
     partial
         The table is a part of the data: factors may have one level in it.
+    crossed
+        Allow groups that are crossed inside others, a few in each; such sums cannot be joined.
 
     Raises
     ------
     FormulaError
         If a column is unknown, a factor has one level or too many, or the response is text.
     FitError
-        If no row is left, a value is infinite, the response is constant, groups are crossed, or a group has
-        one level or as many levels as rows.
+        If no row is left, a value is infinite, the response is constant, groups are crossed (too many of
+        them, if ``crossed``), or a group has one level or as many levels as rows.
     """
     asked = {RESPONSE: formula.response, **formula.variables}
     for name in (*keep, *([weights] if weights else [])):
         asked.setdefault(name, Variable(name, f"`{name}`"))
     rows = table_rows(table_of(data, list(asked.values()), where=where), asked, where=where)
-    nest = nest_of(groupings_of(rows, formula.random, partial=partial))
+    nest = nest_of(groupings_of(rows, formula.random, partial=partial), crossed=crossed)
     response = response_of(rows, RESPONSE)
     few = by_group and nest.n_groups <= MAX_LABELS
-    if few and not nest.above:
+    if few and not nest.above and not nest.crossed:
         nest = of_groups(nest)
-    variables = unit_variables(rows, formula, nest, keep, partial=partial)
+    variables = unit_variables(rows, formula, nest, keep, crossings_of(nest), partial=partial)
     levels: dict[str, Sequence[str] | None] = variables.levels_inside()
     levels |= {name: coded.levels if coded.is_factor else None for name, coded in variables.values.items()}
     bars = bars_of(formula, levels)
-    sizes = {each.name: each.n_groups for each in (*nest.inner, *nest.above)}
+    sizes = {each.name: each.n_groups for each in (*nest.inner, *nest.above, *nest.crossed)}
     for bar in bars:
         check_number_of_effects(bar.group, bar.names, sizes[bar.group], rows.n_rows)
     columns = local_columns(
-        needed_sets(_terms(formula), variables.local), variables.factors, variables.levels, variables.cells
+        needed_sets(_terms(formula, variables.crossed), variables.local),
+        variables.factors,
+        variables.levels,
+        variables.cells,
     )
     _check_size(columns, nest.n_units)
     effects = _occurring(inner_effects(bars, [each.name for each in nest.inner]), columns)
@@ -163,11 +171,18 @@ def summarise_rows(
         _shown(rows, formula),
         {name: variables.range_of(name) for name in (*variables.cell_numbers, *variables.numbers)},
         labels,
+        variables.crossed,
     )
 
 
-def _terms(formula: Formula) -> list[Term]:
-    return [*formula.fixed, *(term for bar in formula.random for term in bar.terms)]
+def _terms(formula: Formula, crossed: Sequence[CrossedGroups]) -> list[Term]:
+    """Return all terms; those of a crossed group are crossed with its numbers."""
+    names = {each.name for each in crossed}
+    found = list(formula.fixed)
+    for bar in formula.random:
+        own = (slot_variable(bar.group_name),) if bar.group_name in names else ()
+        found += [(*own, *term) for term in bar.terms]
+    return found
 
 
 def _check_size(columns: Sequence[LocalColumn], n_units: int) -> None:

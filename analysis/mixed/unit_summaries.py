@@ -57,6 +57,22 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
+class CrossedGroups:
+    """Groups of a factor crossed with the innermost one inside the groups of ``holder`` ("" if in none).
+
+    Their numbers inside the holder are a factor among the columns or values, named "|" and ``name``.
+    ``labels`` has the groups in order of holder and number, ``holders`` the label of each one's holder, and
+    ``varying`` the variables that vary inside these groups.
+    """
+
+    name: str
+    holder: str
+    holders: tuple[str, ...]
+    labels: tuple[str, ...]
+    varying: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSummaries:
     """Cross-products of units, u of them, with m = len(columns) + 1 columns, the response last.
 
@@ -75,7 +91,8 @@ class UnitSummaries:
     covariate far from zero cost no digits either; one that is not listed was not shifted. ``log_weights``
     (u,) is the sum of log w over rows, None without row weights. ``missing`` counts missing values by
     variable, ``ranges`` has the least and greatest value of each number among the columns, ``labels``
-    those of the innermost groups where there is one cell per group and they were kept.
+    those of the innermost groups where there is one cell per group and they were kept. ``crossed`` are
+    factors crossed with the innermost one.
     """
 
     definition: Definition
@@ -99,6 +116,7 @@ class UnitSummaries:
     missing: Mapping[str, int] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    crossed: tuple[CrossedGroups, ...] = ()
 
     @property
     def n_units(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -12,8 +12,10 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Coded, ordered, require_two_levels
 from nwbswitch.analysis.formulas.factor import Factor, compact, numbered
 from nwbswitch.analysis.formulas.formula import Formula
+from nwbswitch.analysis.mixed.crossing import Crossing, slot_factor, slot_variable, varies_inside
 from nwbswitch.analysis.mixed.nesting import Nest, is_constant, one_point
 from nwbswitch.analysis.mixed.table_rows import TableRows
+from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups
 from nwbswitch.schemas.errors import FormulaError
 
 # Levels of a factor among the effects: inside units each is a column of every unit, else one of the model.
@@ -32,7 +34,7 @@ class UnitVariables:
     ``values`` are those constant in every unit, by unit. Of the others, ``factors`` with their ``levels``
     and numbers that take few values give the cells that occur: ``cells`` (cells, factors) and
     ``cell_numbers`` (cells,), with the ``cell`` of every row (None if there is one). ``numbers`` are
-    by row.
+    by row. ``crossed`` are the crossed groupings, whose numbers are among the values or factors.
     """
 
     values: Mapping[str, Coded]
@@ -42,6 +44,7 @@ class UnitVariables:
     cell: np.ndarray | None
     cell_numbers: Mapping[str, np.ndarray]
     numbers: Mapping[str, np.ndarray]
+    crossed: tuple[CrossedGroups, ...] = ()
 
     @property
     def local(self) -> tuple[str, ...]:
@@ -59,7 +62,13 @@ class UnitVariables:
 
 
 def unit_variables(
-    rows: TableRows, formula: Formula, nest: Nest, keep: Sequence[str], *, partial: bool = False
+    rows: TableRows,
+    formula: Formula,
+    nest: Nest,
+    keep: Sequence[str],
+    crossings: Sequence[Crossing] = (),
+    *,
+    partial: bool = False,
 ) -> UnitVariables:
     """Return the variables of all effects of ``formula``, and those to keep.
 
@@ -82,9 +91,11 @@ def unit_variables(
     numbers: dict[str, np.ndarray] = {}
     levels: dict[str, tuple[str, ...]] = {}
     cells = _Cells()
+    varying: dict[str, set[str]] = {each.groups.name: set() for each in crossings}
     for name in [*(each for each in formula.variables if each in effects), *keep]:
         if rows.is_number(name):
             numeric = rows.numbers(name)
+            _note_variation(name, numeric, crossings, varying)
             if name not in forced and _constant_in_units(numeric, nest):
                 at = numeric[nest.unit_rows]
                 values[name] = Coded(name, np.zeros(len(at), dtype=bool), numbers=at.astype(float))
@@ -96,6 +107,7 @@ def unit_variables(
             continue
         factor = rows.factor(name)
         n_levels = len(factor.uniques)
+        _note_variation(name, factor.codes, crossings, varying)
         if name not in forced and _constant_in_units(factor.codes, nest):
             at_units = compact(Factor(factor.codes[nest.unit_rows], factor.uniques, factor.sorted))
             if name in effects:
@@ -111,6 +123,13 @@ def unit_variables(
         require_two_levels(name, coded.levels)
         levels[name] = coded.levels
         cells.join(name, coded.codes, np.arange(n_levels), is_factor=True)
+    for crossing in crossings:
+        name = slot_variable(crossing.groups.name)
+        if _constant_in_units(crossing.slot, nest):
+            values[name] = slot_factor(crossing, nest.unit_rows)
+        else:
+            levels[name] = crossing.levels
+            cells.join(name, crossing.slot, np.arange(len(crossing.levels)), is_factor=True)
     factors = np.column_stack([cells.values[name] for name in levels]) if levels else None
     return UnitVariables(
         values,
@@ -120,7 +139,16 @@ def unit_variables(
         cells.cell,
         {name: each for name, each in cells.values.items() if name not in levels},
         numbers,
+        tuple(replace(each.groups, varying=frozenset(varying[each.groups.name])) for each in crossings),
     )
+
+
+def _note_variation(
+    name: str, values: np.ndarray, crossings: Sequence[Crossing], varying: dict[str, set[str]]
+) -> None:
+    for crossing in crossings:
+        if varies_inside(values, crossing):
+            varying[crossing.groups.name].add(name)
 
 
 class _Cells:
