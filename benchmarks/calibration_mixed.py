@@ -15,7 +15,6 @@ import argparse
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy import stats
@@ -27,8 +26,10 @@ from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
+from nwbswitch.analysis.mixed.permutation import permutation_test
 from nwbswitch.analysis.mixed.profile import profile
 from nwbswitch.analysis.mixed.reduce import reduced
+from nwbswitch.analysis.mixed.wild_bootstrap import wild_test
 from nwbswitch.analysis.power.components import Components
 from nwbswitch.analysis.power.simulation import Layout, Moments, NeuronCounts, draw_moments, summaries_of
 from nwbswitch.schemas.jobs import run_jobs
@@ -48,7 +49,6 @@ ANIMAL_SLOPE = COMPONENTS["animal_slope_sd"]
 MINIMAL = "y ~ drug * epoch + (1 + epoch | animal) + (1 | session) + (1 | neuron)"
 WITH_SESSION = "y ~ drug * epoch + (1 + epoch | animal) + (1 + epoch | session) + (1 | neuron)"
 FULL = "y ~ drug * epoch + (1 + epoch + drug:epoch | animal) + (1 + epoch | session) + (1 | neuron)"
-WEBB = np.sqrt([0.5, 1.0, 1.5])
 DRAWS = 999
 
 SIZES = (3, 4, 6, 12)
@@ -116,8 +116,8 @@ def between_work(
     moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
 ) -> dict[str, bool]:
     """Return which tests between animals reject."""
-    found = by_hand(moments, task.layout, rng)
-    found |= by_model(moments, task.layout, MINIMAL, starts, robust=True)
+    found = by_hand(moments, task.layout)
+    found |= by_model(moments, task.layout, MINIMAL, starts, rng)
     return {name: p < ALPHA for name, p in found.items()}
 
 
@@ -127,7 +127,7 @@ def crossover_work(
     """Return which formulas reject, by Kenward-Roger and by Satterthwaite."""
     found = {}
     for formula in CROSSOVER:
-        for name, p in by_model(moments, task.layout, formula, starts, robust=False).items():
+        for name, p in by_model(moments, task.layout, formula, starts).items():
             found[f"{formula} {name}"] = p < ALPHA
     return found
 
@@ -136,7 +136,7 @@ def power_work(
     moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
 ) -> dict[str, bool]:
     """Return whether Kenward-Roger rejects."""
-    return {"power": by_model(moments, task.layout, MINIMAL, starts, robust=False)["Kenward-Roger"] < ALPHA}
+    return {"power": by_model(moments, task.layout, MINIMAL, starts)["Kenward-Roger"] < ALPHA}
 
 
 def coverage_work(
@@ -175,25 +175,30 @@ def fitted(
 
 
 def by_model(
-    moments: Moments, layout: Layout, text: str, starts: Starts, *, robust: bool
+    moments: Moments, layout: Layout, text: str, starts: Starts, rng: np.random.Generator | None = None
 ) -> dict[str, float]:
-    """Return P values of drug by epoch from one fit."""
+    """Return P values of drug by epoch from one fit; with ``rng`` also those that rest on clusters."""
     model, deviance, optimum, contrast = fitted(moments, layout, text, starts)
     found = {
         "LMM z": inference(deviance, optimum, ddf="none").t_test(contrast).p,
         "Satterthwaite": inference(deviance, optimum, ddf="satterthwaite").t_test(contrast).p,
         "Kenward-Roger": inference(deviance, optimum, ddf="kenward-roger").t_test(contrast).p,
     }
-    if robust:
-        cr1 = cluster_robust(model, deviance, optimum, kind="CR1").t_test(contrast)
-        found["CR1 z"] = 2.0 * float(stats.norm.sf(abs(cr1.t)))
-        cr2 = cluster_robust(model, deviance, optimum, kind="CR2").t_test(contrast)
-        found["CR2, Bell-McCaffrey"] = cr2.p
+    if rng is None:
+        return found
+    cr1 = cluster_robust(model, deviance, optimum, kind="CR1").t_test(contrast)
+    found["CR1 z"] = 2.0 * float(stats.norm.sf(abs(cr1.t)))
+    cr2 = cluster_robust(model, deviance, optimum, kind="CR2").t_test(contrast)
+    found["CR2, Bell-McCaffrey"] = cr2.p
+    seed = int(rng.integers(1 << 30))
+    found["wild (Webb)"] = wild_test(model, deviance, optimum, contrast, n=DRAWS, seed=seed).p
+    dealt = permutation_test(model, deviance, "drug:epoch", max_arrangements=DRAWS, seed=seed)
+    found["animal permutation"] = dealt.p
     return found
 
 
-def by_hand(moments: Moments, layout: Layout, rng: np.random.Generator) -> dict[str, float]:
-    """Return P values of tests on changes of neurons, of sessions, and of animals."""
+def by_hand(moments: Moments, layout: Layout) -> dict[str, float]:
+    """Return P values of tests on changes of neurons and of sessions."""
     drug = layout.drug == 1
     change = moments.means[:, 1] - moments.means[:, 0]
     side = np.array([-1.0, 1.0])
@@ -208,47 +213,10 @@ def by_hand(moments: Moments, layout: Layout, rng: np.random.Generator) -> dict[
     )
     df = sum(totals) - 2
     t = (means[0] - means[1]) / np.sqrt(inside / df * (1.0 / totals[0] + 1.0 / totals[1]))
-    animals = change.reshape(layout.n_animals, layout.sessions).mean(axis=1)
-    treated = drug.reshape(layout.n_animals, layout.sessions)[:, 0]
     return {
         "neuron t": 2.0 * float(stats.t.sf(abs(t), df)),
         "session t": float(stats.ttest_ind(change[drug], change[~drug]).pvalue),
-        "wild (Webb)": wild(animals, treated, rng),
-        "animal permutation": permuted(animals, treated, rng),
     }
-
-
-def wild(change: np.ndarray, treated: np.ndarray, rng: np.random.Generator) -> float:
-    """Return the P value of the wild cluster bootstrap with the null imposed and Webb's six weights.
-
-    Source: Cameron, Gelbach and Miller 2008; Webb 2023.
-    """
-    values = np.r_[-WEBB, WEBB]
-    weights = rng.choice(values, size=(DRAWS, len(change)))
-    centred = change - change.mean()
-    drawn = np.vstack([change, weights * centred])
-    a, b = drawn[:, treated], drawn[:, ~treated]
-    se = np.sqrt(
-        ((a - a.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / a.shape[1] ** 2
-        + ((b - b.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) / b.shape[1] ** 2
-    )
-    t = np.abs(a.mean(axis=1) - b.mean(axis=1)) / se
-    return float(np.mean(t[1:] >= t[0]))
-
-
-def permuted(change: np.ndarray, treated: np.ndarray, rng: np.random.Generator) -> float:
-    """Return the P value over all ways, or 999 random ones, to deal the arms out to the animals."""
-    n, k = len(change), int(treated.sum())
-    if n <= 12:
-        chosen = np.array(list(combinations(range(n), k)))
-        ways = np.zeros((len(chosen), n), dtype=bool)
-        np.put_along_axis(ways, chosen, True, axis=1)
-    else:
-        ways = np.vstack([treated, rng.permuted(np.tile(treated, (DRAWS, 1)), axis=1)])
-    sums = ways @ change
-    distance = np.abs(sums - change.sum() * k / n)
-    own = abs(change[treated].sum() - change.sum() * k / n)
-    return float(np.mean(distance >= own * (1.0 - 1e-12)))
 
 
 WORK: dict[str, Work] = {
