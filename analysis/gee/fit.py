@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, get_args
 
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.formulas.coding import Contrasts, design
+from nwbswitch.analysis.formulas.coding import Contrasts, Design, design
 from nwbswitch.analysis.formulas.formula import Formula, Variable, read_formula
 from nwbswitch.analysis.gee.covariance import Covariance, covariance
 from nwbswitch.analysis.gee.estimating import Clusters, Correlation, solve
@@ -15,9 +16,11 @@ from nwbswitch.analysis.gee.families import CountFamily, Family
 from nwbswitch.analysis.gee.result import GeeFit
 from nwbswitch.analysis.mixed.cluster_df import cluster_df
 from nwbswitch.analysis.mixed.glmm_data import CompleteRows, complete_count_rows, counts_of
+from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import check_rank
 from nwbswitch.analysis.mixed.separation import check_separation, separation
 from nwbswitch.analysis.mixed.wald import ClusterDdf, df_warnings, wald_inference
+from nwbswitch.analysis.mixed.wald_tables import variable_facts
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # A share of all events in one row from which on the fit is that row's.
@@ -99,8 +102,9 @@ def fit_counts_gee(
     return _fitted(
         parsed,
         rows,
-        matrix.names,
+        matrix,
         cells,
+        contrasts=contrasts,
         groups=groups,
         family=family,
         correlation=correlation,
@@ -150,9 +154,10 @@ def fit_binomial_gee(
     cells = Clusters(yes[some], total[some], matrix.matrix, np.zeros(len(some)), clusters.codes)
     return _fitted(
         parsed,
-        rows,
-        matrix.names,
+        replace(rows, variables=variables),
+        matrix,
         cells,
+        contrasts=contrasts,
         groups=groups,
         family="binomial",
         correlation=correlation,
@@ -164,9 +169,10 @@ def fit_binomial_gee(
 def _fitted(
     formula: Formula,
     rows: CompleteRows,
-    names: tuple[str, ...],
+    fixed: Design,
     cells: Clusters,
     *,
+    contrasts: Contrasts,
     groups: str,
     family: Family,
     correlation: Correlation,
@@ -186,8 +192,14 @@ def _fitted(
     back = np.linalg.inv(triangle / root)
     vcov = back @ covariance(solution, kind=cov) @ back.T
     df = cluster_df(cells.matrix, cells.codes)
-    inference = wald_inference(back @ solution.coefficients, vcov, df, ddf=ddf)
-    warnings = df_warnings(names, inference)
+    inference = wald_inference(
+        back @ solution.coefficients,
+        vcov,
+        df,
+        ddf=ddf,
+        weighted_design=cells.matrix * np.sqrt(cells.trials)[:, None],
+    )
+    warnings = df_warnings(fixed.names, inference)
     if not solution.converged:
         warnings.insert(0, "The equations were not solved. Do not use this fit; simplify the formula.")
     share = float(cells.response.max() / cells.response.sum())
@@ -207,9 +219,22 @@ def _fitted(
         "largest_cluster": int(cells.sizes.max()),
         "warnings": warnings,
     }
+    effects = dict.fromkeys(name for term in fixed.terms for name in term)
+    model = Model(
+        formula=formula,
+        names=fixed.names,
+        terms=fixed.terms,
+        term_of=fixed.term_of,
+        contrasts=contrasts,
+        variables={name: variable_facts(rows.variables[name], cells.trials) for name in effects},
+        levels=(),
+        n_rows=len(cells.response),
+        n_missing=rows.n_missing,
+        n_excluded=rows.n_excluded,
+        warnings=tuple(warnings),
+    )
     return GeeFit(
-        formula,
-        names,
+        model,
         family,
         correlation,
         cov,

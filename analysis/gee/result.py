@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.fit_text import number_text
-from nwbswitch.analysis.formulas.formula import Formula
 from nwbswitch.analysis.gee.covariance import Covariance
 from nwbswitch.analysis.gee.estimating import Correlation
 from nwbswitch.analysis.gee.families import Family
-from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient
+from nwbswitch.analysis.mixed.coefficient import LEVEL
+from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.result_tables import table_text
-from nwbswitch.analysis.mixed.wald import ClusterDdf, WaldInference
+from nwbswitch.analysis.mixed.wald import WaldInference
+from nwbswitch.analysis.mixed.wald_tables import WaldTables
 from nwbswitch.analysis.plain_values import plain
 
 _NAMES: Final[Mapping[Family, str]] = {
@@ -32,15 +33,14 @@ _COVARIANCES: Final[Mapping[Covariance, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class GeeFit:
+class GeeFit(WaldTables):
     """Estimating equations solved; coefficients are log rate ratios, or log odds for yes/no outcomes.
 
     They compare averages over animals. ``dispersion`` is kappa in the variance mu + kappa mu^2; ``alpha`` the
     working correlation of two rows of a cluster; ``scale`` the mean square of Pearson residuals.
     """
 
-    formula: Formula
-    names: tuple[str, ...]
+    model: Model
     family: Family
     correlation: Correlation
     covariance: Covariance
@@ -51,31 +51,12 @@ class GeeFit:
     n: int
     info: Mapping[str, Any]
 
-    @property
-    def ddf(self) -> ClusterDdf:
-        """How degrees of freedom are found."""
-        return self.inference.ddf
-
-    @property
-    def vcov(self) -> np.ndarray:
-        """Covariance (p, p) of the coefficients."""
-        return self.inference.vcov
-
-    @property
-    def fixed(self) -> tuple[Coefficient, ...]:
-        """The coefficients."""
-        return self.inference.coefficients(self.names)
-
-    def table(self, *, level: float = LEVEL) -> pd.DataFrame:
-        """Return the coefficients: term, estimate, se, df, t, p, ci_low, ci_high."""
-        return pd.DataFrame([asdict(each) for each in self.inference.coefficients(self.names, level=level)])
-
     def ratios(self, *, level: float = LEVEL) -> pd.DataFrame:
         """Return rate ratios, or odds ratios of averages: term, ratio, ci_low, ci_high, p.
 
         The intercept's row holds the rate, or the odds, at the reference.
         """
-        rows = self.inference.coefficients(self.names, level=level)
+        rows = self.inference.coefficients(self.model.names, level=level)
         with np.errstate(over="ignore"):
             return pd.DataFrame(
                 {
@@ -95,7 +76,7 @@ class GeeFit:
         """Return the fit as plain JSON values; there is no likelihood, so ``criterion`` is None."""
         found: dict[str, Any] = plain(
             {
-                "formula": self.formula.text,
+                "formula": self.model.formula.text,
                 "family": self.family,
                 "method": "gee",
                 "correlation": self.correlation,
@@ -103,6 +84,7 @@ class GeeFit:
                 "ddf": self.ddf,
                 "fixed": [asdict(each) for each in self.fixed],
                 "random": [],
+                "anova": self.anova().table().to_dict("records"),
                 "dispersion": self.dispersion,
                 "scale": self.scale,
                 "alpha": self.alpha,
@@ -128,7 +110,7 @@ class GeeFit:
         scale = "log odds" if self.family == "binomial" else "log rates"
         lines = [
             f"{_NAMES[self.family]} by estimating equations, {working}",
-            f"  {' '.join(self.formula.text.split())}",
+            f"  {' '.join(self.model.formula.text.split())}",
             f"  {self.n} rows in {info['groups'][info['clusters']]} clusters of {info['clusters']}; "
             f"{info['n_missing']} rows with missing values left out, {info['n_excluded']} excluded",
             f"  {scatter}",

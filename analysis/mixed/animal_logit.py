@@ -217,7 +217,9 @@ def _compared(
         permutation = permutation_p(_difference_of_means, relabelled_totals(*sums, seed=seed))
     if not variance > 0.0:
         raise FitError("All animals of an arm have the same logit, so their scatter is not known.")
-    inference = WaldInference(np.array([estimate]), np.array([[variance]]), np.array([df]), "clusters")
+    inference = WaldInference(
+        np.array([estimate]), np.array([[variance]]), np.array([df]), "clusters", np.eye(1)
+    )
     row = inference.coefficients(("difference",), level=LEVEL)[0]
     return AnimalLogitTest(
         (arms[0], arms[1]),

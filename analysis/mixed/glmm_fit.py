@@ -24,11 +24,12 @@ from nwbswitch.analysis.mixed.glmm_quadrature import quadrature
 from nwbswitch.analysis.mixed.glmm_result import BinomialFit, BinomialMethod
 from nwbswitch.analysis.mixed.glmm_search import CountOptimum, Criterion, lambdas, optimise_counts
 from nwbswitch.analysis.mixed.glmm_tree import Nesting
-from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, VariableFacts
+from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model
 from nwbswitch.analysis.mixed.model_frame import check_rank
 from nwbswitch.analysis.mixed.separation import check_separation
 from nwbswitch.analysis.mixed.variance_table import Correlation, VarianceComponent
 from nwbswitch.analysis.mixed.wald import ClusterDdf, df_warnings, wald_inference
+from nwbswitch.analysis.mixed.wald_tables import variable_facts
 from nwbswitch.schemas.errors import FitError
 
 MAX_NODES: Final = 100
@@ -130,7 +131,13 @@ def make_binomial_model(
 ) -> BinomialFit:
     """Return the model at an optimum: the fourth step of a fit."""
     estimates, vcov, by_hessian = estimates_at(columns, optimum)
-    inference = wald_inference(estimates, vcov, frame_df(frame), ddf=ddf)
+    inference = wald_inference(
+        estimates,
+        vcov,
+        frame_df(frame),
+        ddf=ddf,
+        weighted_design=frame.fixed.matrix * np.sqrt(frame.trials)[:, None],
+    )
     model = _model(frame, contrasts)
     warnings = df_warnings(frame.fixed.names, inference)
     components, correlations, effects, boundary = _random(model, columns, optimum)
@@ -260,7 +267,7 @@ def _model(frame: BinomialFrame, contrasts: Contrasts) -> Model:
         terms=frame.fixed.terms,
         term_of=frame.fixed.term_of,
         contrasts=contrasts,
-        variables={name: _facts(each, frame.trials) for name, each in _effects(frame).items()},
+        variables={name: variable_facts(each, frame.trials) for name, each in _effects(frame).items()},
         levels=tuple(
             LevelFacts(
                 level.names,
@@ -274,11 +281,3 @@ def _model(frame: BinomialFrame, contrasts: Contrasts) -> Model:
         n_missing=frame.n_missing,
         n_excluded=frame.n_excluded,
     )
-
-
-def _facts(variable: Coded, trials: np.ndarray) -> VariableFacts:
-    if variable.numbers is None:
-        return VariableFacts(variable.name, variable.levels)
-    x = variable.numbers
-    mean = float(np.average(x, weights=trials))
-    return VariableFacts(variable.name, None, mean, float(x.min()), float(x.max()))

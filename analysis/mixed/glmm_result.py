@@ -9,17 +9,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient
+from nwbswitch.analysis.mixed.coefficient import LEVEL
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.variance_table import Correlation, VarianceComponent
-from nwbswitch.analysis.mixed.wald import ClusterDdf, WaldInference
+from nwbswitch.analysis.mixed.wald import WaldInference
+from nwbswitch.analysis.mixed.wald_tables import WaldTables
 from nwbswitch.analysis.plain_values import plain
 
 BinomialMethod = Literal["laplace", "agq"]
 
 
 @dataclass(frozen=True, slots=True)
-class BinomialFit:
+class BinomialFit(WaldTables):
     """A fitted logistic mixed model; coefficients are log odds.
 
     ``criterion`` is -2 log-likelihood of the rows of the table, binomial coefficients included;
@@ -40,21 +41,6 @@ class BinomialFit:
     info: Mapping[str, Any]
 
     @property
-    def ddf(self) -> ClusterDdf:
-        """How degrees of freedom are found."""
-        return self.inference.ddf
-
-    @property
-    def vcov(self) -> np.ndarray:
-        """Covariance (p, p) of the fixed effects."""
-        return self.inference.vcov
-
-    @property
-    def fixed(self) -> tuple[Coefficient, ...]:
-        """The fixed effects."""
-        return self.inference.coefficients(self.model.names)
-
-    @property
     def log_likelihood(self) -> float:
         """Log-likelihood as approximated."""
         return -0.5 * self.criterion
@@ -68,12 +54,6 @@ class BinomialFit:
     def bic(self) -> float:
         """Schwarz's criterion with the number of rows as sample size."""
         return self.criterion + float(np.log(self.n)) * self.n_parameters
-
-    def table(self, *, level: float = LEVEL) -> pd.DataFrame:
-        """Return the fixed effects, log odds: term, estimate, se, df, t, p, ci_low, ci_high."""
-        return pd.DataFrame(
-            [asdict(each) for each in self.inference.coefficients(self.model.names, level=level)]
-        )
 
     def odds_ratios(self, *, level: float = LEVEL) -> pd.DataFrame:
         """Return the fixed effects as odds ratios within a group: term, odds_ratio, ci_low, ci_high, p.
@@ -123,6 +103,7 @@ class BinomialFit:
                 "fixed": [asdict(each) for each in self.fixed],
                 "random": [asdict(each) for each in self.components],
                 "correlations": [asdict(each) for each in self.correlations],
+                "anova": self.anova().table().to_dict("records"),
                 "criterion": self.criterion,
                 "log_likelihood": self.log_likelihood,
                 "aic": self.aic,

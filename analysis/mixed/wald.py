@@ -8,64 +8,62 @@ from typing import Literal
 import numpy as np
 
 from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, quantile_of_t
+from nwbswitch.analysis.mixed.hypothesis import (
+    FTest,
+    TTest,
+    checked_contrast,
+    checked_contrasts,
+    f_tail,
+    t_test_of,
+)
 
 ClusterDdf = Literal["clusters", "none"]
 
 
 @dataclass(frozen=True, slots=True)
-class WaldTest:
-    """A t test of one contrast; not a number where no degree of freedom is left."""
-
-    estimate: float
-    se: float
-    df: float
-    t: float
-    p: float
-
-
-@dataclass(frozen=True, slots=True)
-class WaldFTest:
-    """An F test of several contrasts at once."""
-
-    f: float
-    num_df: int
-    den_df: float
-    p: float
-
-
-@dataclass(frozen=True, slots=True)
 class WaldInference:
-    """Estimates (p,), their covariance (p, p) and the degrees of freedom (p,) of each."""
+    """Estimates (p,), their covariance (p, p) and the degrees of freedom (p,) of each.
+
+    It answers what `inference.Inference` answers, so that marginal means, contrasts and tests of terms can be
+    made of it. ``design_root`` (p, p) is upper triangular with X'X = design_root' design_root, rows counted
+    as often as they have trials; there is no residual variance.
+    """
 
     estimates: np.ndarray
     vcov: np.ndarray
     df: np.ndarray
     ddf: ClusterDdf
+    design_root: np.ndarray
+    residual_variance: float = float("nan")
 
-    def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> WaldTest:
-        """Test that ``contrast @ estimates`` is ``null``; its df is the least of the coefficients in it."""
-        from scipy.special import ndtr, stdtr
+    def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> TTest:
+        """Test that ``contrast @ estimates`` is ``null``; its df is the least of the coefficients in it.
 
-        estimate = float(contrast @ self.estimates)
-        se = float(np.sqrt(contrast @ self.vcov @ contrast))
-        df = self._df(contrast != 0.0)
-        t = (estimate - null) / se if se > 0.0 else float("nan")
-        tail = float(ndtr(-abs(t)) if np.isinf(df) else stdtr(df, -abs(t)))
-        return WaldTest(estimate, se, df, t, 2.0 * tail)
+        Raises
+        ------
+        ValueError
+            If the contrast has another length, is not finite, or is zero.
+        """
+        row = checked_contrast(contrast, len(self.estimates))
+        df = float(self.df[row != 0.0].min())
+        return t_test_of(float(row @ self.estimates), float(row @ self.vcov @ row), df, null=null)
 
-    def f_test(self, contrasts: np.ndarray) -> WaldFTest:
+    def f_test(self, contrasts: np.ndarray) -> FTest:
         """Test that ``contrasts @ estimates`` is zero, contrasts being (q, p) of full rank.
 
         F is the Wald statistic divided by q; the denominator is the least df of the coefficients.
-        """
-        from scipy.special import chdtrc, fdtrc
 
-        estimates = contrasts @ self.estimates
-        q = len(contrasts)
-        f = float(estimates @ np.linalg.solve(contrasts @ self.vcov @ contrasts.T, estimates)) / q
-        df = self._df(np.any(contrasts != 0.0, axis=0))
-        p = float(chdtrc(q, q * f) if np.isinf(df) else fdtrc(q, df, f))
-        return WaldFTest(f, q, df, p)
+        Raises
+        ------
+        ValueError
+            If a row is not a contrast or the rows are dependent.
+        """
+        rows = checked_contrasts(contrasts, len(self.estimates))
+        effects = rows @ self.estimates
+        f = float(effects @ np.linalg.solve(rows @ self.vcov @ rows.T, effects)) / len(rows)
+        df = float(self.df[np.any(rows != 0.0, axis=0)].min())
+        reason = "" if not np.isnan(df) else "no degree of freedom is left"
+        return FTest(f, len(rows), df, f_tail(f, len(rows), df), reason=reason)
 
     def coefficients(self, names: tuple[str, ...], *, level: float = LEVEL) -> tuple[Coefficient, ...]:
         """Return each coefficient with its test and interval."""
@@ -77,16 +75,17 @@ class WaldInference:
             rows.append(Coefficient(name, test.estimate, test.se, test.df, test.t, test.p, low, high))
         return tuple(rows)
 
-    def _df(self, used: np.ndarray) -> float:
-        return float(self.df[used].min()) if used.any() else float("nan")
-
 
 def wald_inference(
-    estimates: np.ndarray, vcov: np.ndarray, df: np.ndarray, *, ddf: ClusterDdf
+    estimates: np.ndarray, vcov: np.ndarray, df: np.ndarray, *, ddf: ClusterDdf, weighted_design: np.ndarray
 ) -> WaldInference:
-    """Return t tests with ``df``, or z tests if ``ddf`` is none."""
+    """Return t tests with ``df``, or z tests if ``ddf`` is none.
+
+    ``weighted_design`` (rows, p) is the design with each row times the root of its trials.
+    """
     df = np.full(len(estimates), np.inf) if ddf == "none" else df
-    return WaldInference(estimates, vcov, df, ddf)
+    root = np.asarray(np.linalg.qr(weighted_design, mode="r"))
+    return WaldInference(estimates, vcov, df, ddf, root)
 
 
 def df_warnings(names: tuple[str, ...], inference: WaldInference) -> list[str]:

@@ -142,6 +142,23 @@ def test_results_say_the_same_in_every_form():
     assert (wide["ci_high"] > found.table()["ci_high"]).all()
 
 
+def test_means_contrasts_and_tests_of_terms_are_those_of_the_coefficients():
+    formula = "cbind(yes, n - yes) ~ arm * epoch + (1 + epoch | animal) + (1 | session)"
+    found = fit_binomial(named("crossover"), formula)
+    beta = dict(zip(found.model.names, found.inference.estimates, strict=True))
+    change = beta["epochdrug"] + beta["armsaline:epochdrug"]
+    tested = found.contrasts("epoch", by="arm", method="revpairwise").table().set_index("arm")
+    assert tested.loc["saline", "estimate"] == pytest.approx(change)
+    assert tested.loc["ketamine", "estimate"] == pytest.approx(beta["epochdrug"])
+    assert tested.loc["ketamine", "df"] == 9.0
+    means = found.marginal_means("epoch", by="arm").table()
+    first = means[(means["epoch"] == "base") & (means["arm"] == "ketamine")]
+    assert first["emmean"].item() == pytest.approx(beta["(Intercept)"])
+    terms = found.anova().table().set_index("term")
+    assert terms.loc["arm:epoch", "f"] == pytest.approx(found.fixed[3].t ** 2)
+    assert terms.loc["arm:epoch", "p"] == pytest.approx(found.fixed[3].p)
+
+
 def test_missing_slopes_are_named():
     found = fit_binomial(
         named("crossover"), "cbind(yes, n - yes) ~ arm * epoch + (1 | animal) + (1 | session)"

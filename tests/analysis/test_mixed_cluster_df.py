@@ -47,7 +47,7 @@ def test_nothing_left_is_not_a_number():
     matrix = np.column_stack([ONE, BETWEEN])[[0, 47]]
     df = cluster_df(matrix, np.array([0, 1]))
     assert np.isnan(df).all()
-    inference = wald_inference(np.ones(2), np.eye(2), df, ddf="clusters")
+    inference = wald_inference(np.ones(2), np.eye(2), df, ddf="clusters", weighted_design=np.eye(2))
     assert np.isnan(inference.t_test(np.array([1.0, 0.0])).p)
     assert inference.t_test(np.array([1.0, 0.0])).t == 1.0
     assert "a, b" in df_warnings(("a", "b"), inference)[0]
@@ -55,7 +55,9 @@ def test_nothing_left_is_not_a_number():
 
 def test_tests_are_t_and_f():
     estimates, vcov = np.array([1.0, 0.5]), np.array([[0.2, 0.05], [0.05, 0.1]])
-    inference = wald_inference(estimates, vcov, np.array([7.0, 5.0]), ddf="clusters")
+    inference = wald_inference(
+        estimates, vcov, np.array([7.0, 5.0]), ddf="clusters", weighted_design=np.eye(2)
+    )
     contrast = np.array([1.0, -1.0])
     test = inference.t_test(contrast, null=0.1)
     se = np.sqrt(0.2 + 0.1 - 0.1)
@@ -67,7 +69,7 @@ def test_tests_are_t_and_f():
     assert both.p == pytest.approx(stats.f.sf(both.f, 2, 5))
     row = inference.coefficients(("a", "b"))[0]
     assert row.ci_high == pytest.approx(1.0 + stats.t.ppf(0.975, 7) * np.sqrt(0.2))
-    normal = wald_inference(estimates, vcov, np.array([7.0, 5.0]), ddf="none")
+    normal = wald_inference(estimates, vcov, np.array([7.0, 5.0]), ddf="none", weighted_design=np.eye(2))
     assert normal.t_test(contrast).p == pytest.approx(2 * stats.norm.sf(0.5 / se))
     assert normal.f_test(np.eye(2)).p == pytest.approx(stats.chi2.sf(2 * both.f, 2))
     assert df_warnings(("a", "b"), normal) == []

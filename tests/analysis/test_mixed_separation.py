@@ -40,7 +40,9 @@ def test_one_empty_cell_of_a_factor_is_quasi_complete_and_only_its_column_runs_a
     assert not found.complete
     np.testing.assert_array_equal(found.directions, [0, -1, 0])
     with pytest.raises(FitError, match="armB down"):
-        check_separation(("(Intercept)", "armB", "armC"), matrix, np.array([1, 2, 0, 0, 3, 1.0]), np.full(6, 4.0))
+        check_separation(
+            ("(Intercept)", "armB", "armC"), matrix, np.array([1, 2, 0, 0, 3, 1.0]), np.full(6, 4.0)
+        )
 
 
 def test_a_row_without_trials_does_not_count():
