@@ -31,10 +31,10 @@ def criterion_derivatives(
     slope, bend = found.log_det_first, found.log_det_second
     if method == "reml":
         weighted = inverse @ found.first[:, :p, :p]
-        slope = slope + np.trace(weighted, axis1=1, axis2=2)
+        slope = slope + np.einsum("rii->r", weighted)
         flat = weighted.reshape(len(weighted), -1)
         turned = weighted.transpose(0, 2, 1).reshape(len(weighted), -1)
         bend = bend + found.second[:, :, :p, :p].reshape(*bend.shape, -1) @ inverse.ravel() - flat @ turned.T
     gradient = slope + nu * first / residual
-    hessian = bend + nu * (second / residual - np.outer(first, first) / residual**2)
-    return gradient, hessian, -bend - np.outer(slope, slope) / nu
+    hessian = bend + nu * (second / residual - first[:, None] * first / residual**2)
+    return gradient, hessian, -bend - slope[:, None] * slope / nu

@@ -111,7 +111,7 @@ class Search:
             found, coefficients, residual, n_rows=self.deviance.n_rows, method=self.method
         )
         jacobian = self.quadratic @ theta
-        bent = jacobian.T @ hessian @ jacobian + np.tensordot(gradient, self.quadratic, axes=1)
+        bent = jacobian.T @ hessian @ jacobian + gradient @ self.quadratic.transpose(1, 0, 2)
         return Point(theta, criterion, jacobian.T @ gradient, 0.5 * (bent + bent.T), gradient, mean)
 
     def moved(self, point: Point, theta: np.ndarray) -> Point:

@@ -70,7 +70,7 @@ def curvature(
         source = _held(stacks, q)
     stacks, added = source(0, 1)
     total += added
-    fixed_and_response = np.r_[:n_fixed, n_columns - 1]
+    fixed_and_response = np.append(np.arange(n_fixed), n_columns - 1)
     found = stacks[0].transpose(1, 0, 2)[:, fixed_and_response][:, :, fixed_and_response]
     rows, columns = _triangle(q)
     second = np.empty((q, q, *found.shape[1:]))
@@ -156,8 +156,11 @@ def _bottom(summary: Summary, psi: np.ndarray, G: np.ndarray) -> _Source:
         out[:, :, 0] = summary.within[first:last]
         for low, high in _pieces(int(begin), int(end), out[0].size):
             part = _cell_stacks(summary, weights, low, high)
+            if end - begin == last - first:  # one cell for each parent
+                out[low - begin : high - begin] += part
+                continue
             parent = summary.parent[low:high]
-            starts = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]])
+            starts = np.append(0, np.flatnonzero(np.diff(parent)) + 1)
             out[parent[starts] - first] += np.add.reduceat(part, starts, axis=0)
         counts = np.bincount(summary.kind[begin:end], weights=summary.count[begin:end], minlength=len(A))
         return out, counts @ logs
@@ -243,12 +246,12 @@ def _eliminated(
     if q:
         SK = stacks[:, :, 1:] @ K
         A_all = (K.T @ SK.reshape(n, m, -1)).reshape(n, k, -1, k)
-        BA = np.einsum("gkl,glrj->grkj", B, A_all[:, :, :q])
-        traces = np.einsum("gkl,glrk->r", B, A_all)
+        BA = (B @ A_all.reshape(n, k, -1)).reshape(n, k, -1, k)
+        traces = np.einsum("gkrk->r", BA)
+        BA = BA[:, :, :q]
         total[1 : 1 + q] = traces[:q]
-        total[1 + wider : 1 + wider + len(rows)] = (
-            traces[q:] - np.einsum("grkl,gslk->rs", BA, BA)[rows, columns]
-        )
+        crossed = BA.transpose(2, 0, 1, 3).reshape(q, -1) @ BA.transpose(2, 0, 3, 1).reshape(q, -1).T
+        total[1 + wider : 1 + wider + len(rows)] = traces[q:] - crossed[rows, columns]
         first = SK[:, :, :q].reshape(n, m * q, k)
         cross = (first @ B) @ first.transpose(0, 2, 1)
         cross = cross.reshape(n, m, q, m, q).transpose(0, 1, 2, 4, 3)
@@ -265,7 +268,7 @@ def _eliminated(
     out[:, :, 1 + q : 1 + wider] = -(PG @ P_t).reshape(n, m, own, m)
     QG = Q[:, None] @ G
     total[1 + q : 1 + wider] = np.einsum("grkk->r", QG)
-    own_second = -np.einsum("grkl,gslk->rs", QG, QG)
+    own_second = -QG.transpose(1, 0, 2, 3).reshape(own, -1) @ QG.transpose(1, 0, 3, 2).reshape(own, -1).T
     own_rows, own_columns = _triangle(own)
     middle = _doubled(Q, G)[:, own_rows, own_columns].transpose(0, 2, 1, 3)
     both_own = (P @ middle.reshape(n, k, -1)).reshape(n, -1, k) @ P_t
