@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.figures import ARM_COLOURS, INK, REFERENCE_COLOUR
+from nwbswitch.analysis.mixed.estimates import sd_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".png", ".svg", ".pdf")
 MANY_POINTS: Final = 5000
 """Above this, a scatter becomes hexagons, and quantiles are drawn at this many ranks."""
+MANY_MARKS: Final = 1000
+"""Above this, marks are drawn as pixels in a vector graphic."""
 MANY_GROUPS: Final = 25
 """Above this, only the groups that stand out carry a name, and small panels show these only."""
 _LINE: Final = "#9aa5b1"
@@ -35,7 +38,8 @@ def diagnostics_figure(found: Diagnostics, *, profile: bool = False) -> Figure:
     found
         Diagnostics of the fit.
     profile
-        Whether to add the profile of every variance component, which needs some hundred fits.
+        Whether to add profiles of the SDs, the residual's and the outermost first, at most six: this needs
+        some hundred fits.
     """
     from matplotlib.figure import Figure
 
@@ -53,7 +57,8 @@ def diagnostics_figure(found: Diagnostics, *, profile: bool = False) -> Figure:
     if (influence := found.influence) is not None and influence["shift"].notna().any():
         panels.append(lambda axes: draw_influence(axes, influence))
     if profile:
-        table = found.fit.profile().zeta_table()
+        names = sd_names(found.fit.model)
+        table = found.fit.profile(terms=[*names[-1:], *reversed(names[:-1])][: len(ARM_COLOURS)]).zeta_table()
         panels.append(lambda axes: draw_profile(axes, table))
     rows = max(1, (len(panels) + 1) // 2)
     figure = Figure(figsize=(9.0, 3.5 * rows + 0.4), layout="constrained")
@@ -112,7 +117,7 @@ def draw_residuals(axes: Axes, residuals: pd.DataFrame) -> None:
         bar.set_label("rows", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     else:
-        axes.scatter(x, y, s=9, color=INK, alpha=0.45, lw=0)
+        axes.scatter(x, y, s=9, color=INK, alpha=0.45, lw=0, rasterized=len(x) > MANY_MARKS)
     axes.axhline(0.0, color=_LINE, lw=0.8)
     parts = np.array_split(np.argsort(x), min(20, max(1, len(x) // 10)))
     if len(parts) > 1:
@@ -136,13 +141,14 @@ def draw_residual_quantiles(axes: Axes, residuals: pd.DataFrame) -> None:
     title = "Residual quantiles"
     if n > MANY_POINTS:
         # Both tails whole, the middle thinned: there the line is smooth.
-        ends = 200
+        ends = min(200, MANY_POINTS // 4)
         middle = np.linspace(ends, n - ends - 1, MANY_POINTS - 2 * ends).astype(int)
         rank = np.unique(np.r_[:ends, middle, n - ends : n])
         title += f" ({len(rank)} of {n} rows)"
     quantile = ndtri((rank + 0.625) / (n + 0.25))
     axes.plot(quantile, quantile, color=_LINE, lw=0.8)
-    axes.scatter(quantile, values[rank], s=8, color=INK, alpha=0.6, lw=0)
+    many = len(rank) > MANY_MARKS
+    axes.scatter(quantile, values[rank], s=8, color=INK, alpha=0.6, lw=0, rasterized=many)
     axes.set(xlabel="normal quantile", ylabel="residual / σ", title=title)
 
 
@@ -162,6 +168,7 @@ def draw_effect_quantiles(axes: Axes, effects: pd.DataFrame) -> None:
             color=ARM_COLOURS[place],
             alpha=0.75,
             lw=0,
+            rasterized=len(own) > MANY_MARKS,
             label=_short(f"{group}: {term}"),
         )
     low, high = float(known["quantile"].min()), float(known["quantile"].max())
@@ -238,25 +245,23 @@ def draw_influence(axes: Axes, influence: pd.DataFrame) -> None:
 
 
 def draw_profile(axes: Axes, profile: pd.DataFrame) -> None:
-    """Draw zeta, the signed root of the rise of the criterion, along every variance parameter.
+    """Draw zeta, the signed root of the rise of the criterion, along parameters of the covariance.
 
     ``profile`` has the columns parameter, value, zeta, estimate. A straight line means that a
     Wald interval is good (Bates et al. 2015, section 5.1). Each parameter is drawn from its estimate on, in
     parts of the range where zeta is below 3.5.
     """
-    own_names = ("sd_", "cor_", "sigma")
-    shown = profile[profile["parameter"].str.startswith(own_names) & (profile["zeta"].abs() < 3.5)]
-    sets = list(shown.groupby("parameter", sort=False))
-    for number, (name, own) in enumerate(sets[: len(ARM_COLOURS)]):
+    shown = profile[profile["zeta"].abs() < 3.5]
+    for number, (name, own) in enumerate(shown.groupby("parameter", sort=False)):
         span = float(np.ptp(own["value"])) or 1.0
         at = (own["value"] - own["estimate"]) / span
-        axes.plot(at, own["zeta"], color=ARM_COLOURS[number], lw=1.4, label=_short(str(name)))
+        axes.plot(
+            at, own["zeta"], color=ARM_COLOURS[number % len(ARM_COLOURS)], lw=1.4, label=_short(str(name))
+        )
     for level in (-1.96, 0.0, 1.96):
         axes.axhline(level, color=_LINE, lw=0.8, ls="--" if level else "-")
     _legend_below(axes)
-    left_out = len(sets) - len(ARM_COLOURS)
-    title = "Profiles of variances" + (f" ({left_out} more not shown)" if left_out > 0 else "")
-    axes.set(xlabel="distance from the estimate / range shown", ylabel="ζ", title=title)
+    axes.set(xlabel="distance from the estimate / range shown", ylabel="ζ", title="Profiles of SDs")
 
 
 def _named_places(axes: Axes, places: np.ndarray, names: Sequence[str]) -> None:

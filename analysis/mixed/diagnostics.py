@@ -86,7 +86,7 @@ class Diagnostics:
         return found
 
     def figure(self, *, profile: bool = False) -> Figure:
-        """Return all plots on one page; ``profile`` adds the profile of every variance component."""
+        """Return all plots on one page; ``profile`` adds profiles of the SDs, at most six."""
         from nwbswitch.analysis.mixed.diagnostic_plots import diagnostics_figure
 
         return diagnostics_figure(self, profile=profile)
