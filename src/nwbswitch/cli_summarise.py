@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +16,9 @@ from nwbswitch.cli_options import (
     parallel,
     wrong_argument_is_wrong_usage,
 )
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 @click.command()
