@@ -45,7 +45,9 @@ def plain_column(variable: Variable, frame: pd.DataFrame) -> pd.Series | None:
     """Return the column of the table that the variable is, or None if it is an expression."""
     code = variable.code
     name = code[1:-1] if code.count("`") == 2 and code[0] == code[-1] == "`" else ""
-    if not name or int(np.sum(frame.columns == name)) != 1:
+    if not name or name not in frame.columns:
+        return None
+    if not frame.columns.is_unique and int(np.sum(frame.columns == name)) > 1:
         return None
     column: pd.Series = frame[name]
     return column

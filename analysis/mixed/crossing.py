@@ -47,7 +47,8 @@ def crossings_of(nest: Nest) -> tuple[Crossing, ...]:
 def _crossing(grouping: Grouping, nest: Nest) -> Crossing:
     some_row = one_point(grouping.codes, grouping.n_groups)
     at_groups = grouping.at(some_row)
-    holder, of_group, holder_labels = "", np.zeros(grouping.n_groups, dtype=np.int64), ("",)
+    holder, of_group = "", np.zeros(grouping.n_groups, dtype=np.int64)
+    holder_labels: tuple[str, ...] = ("",)
     unit_of_row = nest.unit_of_group[nest.group]
     for level in nest.above:
         codes = level.codes[unit_of_row]
