@@ -10,17 +10,15 @@ from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.tree import Tree
 
 
-def model_of(frame: ModelFrame, tree: Tree) -> Model:
-    """Return what a model frame is about, with groups in the order of its tree."""
-    levels = tuple(
-        LevelFacts(
-            level.names,
-            level.n_groups,
-            tuple(level.labels[place] for place in order.tolist()),
-            tuple(BlockFacts(each.group, each.label, each.names, each.terms) for each in level.blocks),
-        )
-        for level, order in zip(frame.levels, tree.groups_order, strict=True)
-    )
+def model_of(frame: ModelFrame, tree: Tree | None = None) -> Model:
+    """Return what a model frame is about, with groups in the order of its tree if there is one."""
+    levels = []
+    for position, level in enumerate(frame.levels):
+        labels = level.labels
+        if tree is not None:
+            labels = tuple(labels[place] for place in tree.groups_order[position].tolist())
+        blocks = tuple(BlockFacts(each.group, each.label, each.names, each.terms) for each in level.blocks)
+        levels.append(LevelFacts(level.names, level.n_groups, labels, blocks))
     effects = {name: frame.variables[name] for term in frame.fixed.terms for name in term}
     model = Model(
         formula=frame.formula,
@@ -36,7 +34,7 @@ def model_of(frame: ModelFrame, tree: Tree) -> Model:
             )
             for name, each in effects.items()
         },
-        levels=levels,
+        levels=tuple(levels),
         n_rows=frame.n_rows,
         n_missing=frame.n_missing,
         n_excluded=frame.n_excluded,

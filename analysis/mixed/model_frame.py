@@ -106,7 +106,7 @@ def model_frame(
     levels = grouped_levels(formula.random, columns, len(kept))
     if nested:
         levels = _nested(levels)
-    own = None if weights is None else data[weights].iloc[kept].to_numpy(dtype=float)
+    own = None if weights is None else _weights(data, weights, kept)
     return ModelFrame(formula, response, fixed, columns, levels, kept, n_excluded, n_missing, contrasts, own)
 
 
@@ -163,6 +163,20 @@ def _check_finite(variable: Coded, rows: np.ndarray) -> None:
             f"{variable.name!r} is infinite in {bad.size} of {rows.size} rows, first in row "
             f"{int(rows[bad[0]]) + 1}. Leave them out with a condition (where) or mend the column."
         )
+
+
+def _weights(data: pd.DataFrame, name: str, rows: np.ndarray) -> np.ndarray:
+    values = data[name].iloc[rows]
+    if not pd.api.types.is_numeric_dtype(values):
+        raise FormulaError(f"The weights {name!r} are not numbers.")
+    found = values.to_numpy(dtype=float)
+    bad = int(np.sum(~((found > 0.0) & np.isfinite(found))))
+    if bad:
+        raise FitError(
+            f"The weights {name!r} have {bad} values that are not positive and finite; leave these rows out "
+            "with a condition (where)."
+        )
+    return found
 
 
 def _response(variable: Coded, rows: np.ndarray) -> np.ndarray:

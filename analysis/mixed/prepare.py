@@ -17,7 +17,6 @@ from nwbswitch.analysis.mixed.reduce import reduced
 from nwbswitch.analysis.mixed.table_source import table_of
 from nwbswitch.analysis.mixed.unit_map import summarise_rows
 from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups, UnitSummaries
-from nwbswitch.schemas.errors import FitError
 
 RowSource = Callable[[], ModelFrame]
 Engine = Literal["auto", "nested", "sparse"]
@@ -73,17 +72,13 @@ def prepare(
     asked += [Variable(weights, f"`{weights}`")] if weights else []
     table = table_of(data, asked, where=where)
     if engine == "sparse":
-        if weights is not None:
-            raise FitError("Row weights are possible with the nested engine only.")
-        return _crossed(table, formula, where, contrasts, reason="It was asked for.")
+        return _crossed(table, formula, where, contrasts, weights, reason="It was asked for.")
     try:
         summaries = summarise_rows(table, formula, where=where, weights=weights, by_group=True, crossed=True)
-    except CrossedGroupsError as crossed:
+    except CrossedGroupsError:
         if engine == "nested":
             raise
-        if weights is not None:
-            raise FitError(f"{crossed} Row weights are possible with nested groups only.") from None
-        return _crossed(table, formula, where, contrasts)
+        return _crossed(table, formula, where, contrasts, weights)
     model, tree = reduced(summaries, formula, contrasts=contrasts)
 
     @cache
@@ -98,11 +93,17 @@ def prepare(
 
 
 def _crossed(
-    table: Any, formula: Formula, where: str | None, contrasts: Contrasts, *, reason: str = ""
+    table: Any,
+    formula: Formula,
+    where: str | None,
+    contrasts: Contrasts,
+    weights: str | None,
+    *,
+    reason: str = "",
 ) -> tuple[Model, Deviance, RowSource]:
     from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
 
-    frame = model_frame(table, formula, where=where, contrasts=contrasts, nested=False)
+    frame = model_frame(table, formula, where=where, contrasts=contrasts, nested=False, weights=weights)
     model, deviance = sparse_deviance(frame)
     crossed = f"Groups are crossed: {', '.join(level.names[0] for level in model.levels)}."
     return replace(model, engine_reason=reason or crossed), deviance, lambda: frame

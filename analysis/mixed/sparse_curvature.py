@@ -148,8 +148,8 @@ def dense_traces(
             products[a, b] = F @ K
             moved = factor.after(F, products[a, b])
             for place in places:
-                shape = (len(K), place.groups, place.size)
-                columns, own_columns = moved[:, place.span].reshape(shape), left[:, place.span].reshape(shape)
+                wide = (len(K), place.groups, place.size)
+                columns, own_columns = moved[:, place.span].reshape(wide), left[:, place.span].reshape(wide)
                 for c in range(place.size):
                     for d in range(place.size):
                         value = np.einsum("ih,ih->", own_columns[:, :, c], columns[:, :, d])

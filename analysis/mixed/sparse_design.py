@@ -51,10 +51,20 @@ class GroupedEffects:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """W = [Q, y] of (rows, m), and the random effects level by level."""
+    """W = [Q, y] of (rows, m), and the random effects level by level.
+
+    Rows of weight w are held times sqrt(w), which gives them equal variances; ``log_weights`` (rows,) are
+    the logarithms of w, or None.
+    """
 
     columns: np.ndarray
     levels: tuple[GroupedEffects, ...]
+    log_weights: np.ndarray | None = None
+
+    @property
+    def log_det(self) -> float:
+        """What the weights add to log|V|."""
+        return 0.0 if self.log_weights is None else -float(self.log_weights.sum())
 
     def some(self, chosen: np.ndarray) -> Rows:
         """Return some rows with the groups that occur in them, in the same order."""
@@ -63,11 +73,12 @@ class Rows:
             present, codes = np.unique(each.codes[chosen], return_inverse=True)
             labels = tuple(each.labels[group] for group in present.tolist())
             levels.append(GroupedEffects(each.name, codes, each.values[chosen], labels, each.block_sizes))
-        return Rows(self.columns[chosen], tuple(levels))
+        logs = None if self.log_weights is None else self.log_weights[chosen]
+        return Rows(self.columns[chosen], tuple(levels), logs)
 
     def with_response(self, response: np.ndarray) -> Rows:
         """Return the rows with another response (rows,)."""
-        return Rows(np.column_stack([self.columns[:, :-1], response]), self.levels)
+        return replace(self, columns=np.column_stack([self.columns[:, :-1], response]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +128,18 @@ def rows_of(frame: ModelFrame) -> tuple[Rows, Scaling]:
     FitError
         If the fixed effects reproduce the response exactly, or a random effect is zero in every row.
     """
-    X = frame.fixed.matrix
+    X, y, root = frame.fixed.matrix, frame.response, None
+    if frame.weights is not None:
+        root = np.sqrt(frame.weights)
+        X, y = X * root[:, None], y * root
     lengths = np.sqrt(np.einsum("ij,ij->j", X, X))
     Q, triangle = np.linalg.qr(X / lengths)
-    first = Q.T @ frame.response
-    residual = frame.response - Q @ first
+    first = Q.T @ y
+    residual = y - Q @ first
     second = Q.T @ residual  # a second pass removes what rounding left of a large offset
     residual = residual - Q @ second
     scale = float(np.sqrt(residual @ residual / len(residual)))
-    typical = float(np.sqrt(frame.response @ frame.response / len(residual)))
+    typical = float(np.sqrt(y @ y / len(residual)))
     if scale <= EXACT_FIT_TOLERANCE * typical:
         raise FitError("The fixed effects reproduce the response exactly: there is no residual to model.")
     levels, sizes = [], []
@@ -136,11 +150,13 @@ def rows_of(frame: ModelFrame) -> tuple[Rows, Scaling]:
             names = [name for block in level.blocks for name in block.names]
             raise FitError(f"The random effect {names[int(np.argmin(size))]!r} is zero in every row.")
         blocks = tuple(block.matrix.shape[1] for block in level.blocks)
-        levels.append(GroupedEffects(level.names[0], level.codes, Z / size, level.labels, blocks))
+        Z = Z / size if root is None else Z / size * root[:, None]
+        levels.append(GroupedEffects(level.names[0], level.codes, Z, level.labels, blocks))
         sizes.append(size)
     fixed = triangle * lengths
     scaling = Scaling(fixed, np.linalg.solve(fixed, first + second), scale, tuple(sizes))
-    return Rows(np.column_stack([Q, residual / scale]), tuple(levels)), scaling
+    logs = None if frame.weights is None else np.log(frame.weights)
+    return Rows(np.column_stack([Q, residual / scale]), tuple(levels), logs), scaling
 
 
 def largest_level(levels: Sequence[GroupedEffects]) -> int:

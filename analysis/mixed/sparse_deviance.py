@@ -88,7 +88,7 @@ class SparseDeviance:
     ) -> Evaluation:
         """Return the criterion and its gradient at ``psi``."""
         p = self.n_fixed
-        root, log_det = np.zeros((p + 1, p + 1)), 0.0
+        root, log_det = np.zeros((p + 1, p + 1)), self.rows.log_det
         sums = [np.zeros_like(each) for each in psi]
         effects = []
         for part in self.parts:
@@ -126,7 +126,7 @@ class SparseDeviance:
             own = curvature_of(Projected(eliminated, factor), self.block_sizes, traces)
             found = own if found is None else _sum_of(found, own)
         assert found is not None
-        return found
+        return replace(found, log_det=found.log_det + self.rows.log_det)
 
     def cluster_sums(self, psi: Sequence[np.ndarray]) -> ClusterSums:
         """Return W'V^-1 W of every independent cluster, in the order of the outermost groups.

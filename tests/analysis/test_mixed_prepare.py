@@ -13,7 +13,7 @@ from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.prepare import prepare
 from nwbswitch.analysis.mixed.unit_map import summarise_rows
-from nwbswitch.schemas.errors import FitError, FormulaError, InputFileError
+from nwbswitch.schemas.errors import FormulaError, InputFileError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 PENICILLIN = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]["Penicillin"]
@@ -199,12 +199,17 @@ def test_summaries_are_a_kind_of_data():
         prepare(summaries, formula, where="x > 0")
 
 
-def test_weights_with_too_many_crossed_groups_are_refused():
+def test_many_crossed_groups_are_left_to_the_sparse_engine_weights_too():
     rng = np.random.default_rng(1)
-    table = pd.DataFrame({"y": rng.normal(size=2000), "w": 1.0, "g": np.arange(2000) % 100})
+    table = pd.DataFrame({"y": rng.normal(size=2000), "w": 2.0, "g": np.arange(2000) % 100})
     table["h"] = rng.integers(0, 90, 2000)
-    with pytest.raises(FitError, match="Row weights are possible with nested groups only"):
-        prepare(table, read_formula("y ~ 1 + (1|g) + (1|h)"), weights="w")
+    _, weighted, _ = prepare(table, read_formula("y ~ 1 + (1|g) + (1|h)"), weights="w")
+    assert weighted.engine == "sparse"
+    psi = [np.array([[0.25]]), np.array([[0.0]])]
     model, deviance, _ = prepare(table, read_formula("y ~ 1 + (1|g) + (1|h)"))
     assert deviance.engine == "sparse"
     assert model.engine_reason == "Groups are crossed: g, h."
+    # Weights of 2 halve sigma^2 and with it, relative to it, double Psi; the likelihood is the same.
+    halved = [each / 2.0 for each in psi]
+    same = deviance.evaluate(psi, method="ml").criterion
+    assert weighted.evaluate(halved, method="ml").criterion == pytest.approx(same, rel=1e-12)
