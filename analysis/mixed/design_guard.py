@@ -18,6 +18,7 @@ import numpy as np
 from nwbswitch.analysis.formulas.coding import Coded
 from nwbswitch.analysis.formulas.formula import INTERCEPT, Formula, Term, term_name
 from nwbswitch.analysis.mixed.model import LevelFacts, Model
+from nwbswitch.analysis.mixed.summaries import pseudo_inverse
 from nwbswitch.analysis.mixed.unit_summaries import LocalColumn, UnitSummaries
 
 # A column of an innermost group varies when more than this part of its squares is left within groups.
@@ -221,11 +222,23 @@ def _varies_innermost(summaries: UnitSummaries, name: str) -> bool:
             square = A[:, i, i] * A[:, constant[0], constant[0]]
             if bool(np.any(square - A[:, i, constant[0]] ** 2 > CONSTANT * square)):
                 return True
-    own = [place for place, column in enumerate(summaries.columns) if set(_names_in(column)) == {name}]
+    own = [place for place, column in enumerate(summaries.columns) if _names_in(column) == (name,)]
     if not own:
         return True
     left = np.einsum("ujj->j", summaries.within[:, own][:, :, own])
-    inverses = np.linalg.pinv(summaries.kinds, rcond=1e-10, hermitian=True)[summaries.cell_kind]
+    return bool(np.any(left > CONSTANT * _squares(summaries, name, own, left)))
+
+
+def _squares(summaries: UnitSummaries, name: str, own: list[int], left: np.ndarray) -> np.ndarray | float:
+    """Return the sums of squares of columns of one variable, or a bound that costs nothing."""
+    n_rows = float(summaries.n_rows.sum())
+    if not summaries.definition.weights:
+        if name in summaries.levels:
+            return n_rows
+        if name in summaries.ranges:
+            low, high = summaries.ranges[name]
+            return n_rows * (high - low) ** 2
+    inverses = pseudo_inverse(summaries.kinds)[summaries.cell_kind]
     if summaries.slopes is not None:
         slopes = summaries.slopes[:, own]
         taken = np.einsum("cjk,ckl,cjl->j", slopes, inverses, slopes, optimize=True)
@@ -233,7 +246,7 @@ def _varies_innermost(summaries: UnitSummaries, name: str) -> bool:
         assert summaries.products is not None
         products = np.stack([summaries.products[:, place, :, place] for place in own], axis=1)
         taken = np.einsum("cjkl,ckl->j", products, inverses)
-    return bool(np.any(left > CONSTANT * (left + taken)))
+    return np.asarray(left + taken)
 
 
 def _names_in(column: LocalColumn) -> tuple[str, ...]:

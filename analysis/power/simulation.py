@@ -209,6 +209,7 @@ def summaries_of(moments: Moments, layout: Layout, *, with_slope: bool) -> UnitS
         slopes=None,
         n_missing=0,
         n_excluded=0,
+        ranges={EPOCH: (0.0, 1.0)},
     )
 
 

@@ -214,7 +214,7 @@ def summed(table, *, drug_inside, inner_effects=("1",), keep_slopes=False, colum
         n_rows=table.groupby("session").size().to_numpy(),
         centres=np.array(centres),
         within=np.array(within),
-        kinds=np.array(kinds),
+        kinds=np.array(kinds, dtype=float),
         cell_unit=np.array([unit for unit, _, _ in cells]),
         cell_kind=np.array([kind for _, kind, _ in cells]),
         cell_count=np.ones(len(cells)),
@@ -239,10 +239,14 @@ def test_units_say_what_rows_say(crossed, random, expected, keep_slopes):
 
 @pytest.mark.parametrize("inner_effects", [("1",), ("1", "epoch"), ("epoch",)])
 @pytest.mark.parametrize("keep_slopes", [False, True])
-def test_what_is_constant_in_a_neuron_is_told_from_what_varies_in_it(inner_effects, keep_slopes):
+@pytest.mark.parametrize("ranges", [False, True])
+def test_what_is_constant_in_a_neuron_is_told_from_what_varies_in_it(inner_effects, keep_slopes, ranges):
     table = design(crossed=True)
     table["drug"] = 3.7 + 1e3 * (table["cell"] % 2)  # differs between the neurons of a session
     summaries = summed(table, drug_inside=True, inner_effects=inner_effects, keep_slopes=keep_slopes)
+    if ranges:
+        limits = {name: (table[name].min(), table[name].max()) for name in ("epoch", "drug")}
+        summaries = dataclasses.replace(summaries, ranges=limits)
     variation = unit_variation(summaries, [("neuron",), ("session",), ("animal",)])
     told = frozenset(["epoch"]) if "1" in inner_effects else frozenset(["epoch", "drug"])
     assert variation.levels[0].varying == told
