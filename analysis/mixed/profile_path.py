@@ -15,6 +15,8 @@ import numpy as np
 from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.optimum import Optimum, psi_of
 
+# Length, in SD of the scaled response, of an effect that is to vanish.
+VANISHING: Final = 0.01
 # Where a search ends on the boundary it is tried once more from this far inside.
 INSIDE: Final = 0.1
 
@@ -89,7 +91,13 @@ def best_point(
     """
     layout = _layout(deviance, held)
     first = _from_optimum(deviance, layout, optimum) if start is None else start.free
-    found = _descend(deviance, layout, value, first)
+    starts = [first]
+    for position in np.flatnonzero(layout.bounded):
+        # A correlation costs nothing where one of the two effects vanishes, far from where it does not.
+        vanishing = first.copy()
+        vanishing[position] = VANISHING
+        starts.append(vanishing)
+    found = min((_descend(deviance, layout, value, each) for each in starts), key=lambda each: each.criterion)
     at_zero = np.zeros(layout.n_free, dtype=bool)
     at_zero[: len(layout.entries)] = layout.diagonal & (np.abs(found.free[: len(layout.entries)]) < 1e-3)
     if at_zero.any():

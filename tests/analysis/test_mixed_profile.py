@@ -11,15 +11,15 @@ import pytest
 from dense_deviance import dense_model, model_of
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
 from nwbswitch.analysis.mixed.profile import Profile, profile
 from nwbswitch.analysis.mixed.tree import Tree, deviance_function
 
-ANSWERS = json.loads(
-    (Path(__file__).resolve().parents[1] / "reference" / "robust_and_profile.json").read_text()
-)["profiles"]
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+ANSWERS = json.loads((REFERENCE / "robust_and_profile.json").read_text())["profiles"]
 
 
 def fitted(name: str, *, method: str = "reml") -> tuple[Model, Tree, Optimum]:
@@ -107,6 +107,29 @@ def test_correlation_with_an_effect_of_variance_zero_is_undefined():
         assert np.isnan(found.loc["cor_x.(Intercept)|g", "ci_low"])
     else:
         assert found.loc["cor_x.(Intercept)|g", "note"].endswith("boundary")
+
+
+@pytest.mark.parametrize("engine", ["nested", "sparse"])
+def test_crossed_groups(engine):
+    answer = ANSWERS["Penicillin"]
+    found = fit(pd.DataFrame(answer["data"]), answer["formula"], engine=engine)
+    names = {".sig01": "sd_(Intercept)|plate", ".sig02": "sd_(Intercept)|sample", ".sigma": "sigma"}
+    check(profile(found.model, found.deviance, found.optimum), "Penicillin", names)
+
+
+def test_a_correlation_whose_effect_may_vanish_has_a_plateau():
+    cases = json.loads((REFERENCE / "mixed_cases.json").read_text())
+    found = fit(pd.DataFrame(cases["data"]), "y ~ cond + x + (x | lab:animal) + (1 | lab:animal:session)")
+    term = "cor_x.(Intercept)|lab:animal"
+    curves = profile(found.model, found.deviance, found.optimum, terms=[term], points=13)
+    interval, curve = curves.intervals[0], curves.curves[0]
+    assert (interval.ci_low, interval.ci_high) == (-1.0, 1.0)
+    assert interval.note.endswith("the boundary")
+    assert np.all(np.diff(curve.zeta) > -1e-4)
+    # Without the variance of the intercepts the correlation does not matter.
+    plateau = curve.zeta[curve.values > 0.3]
+    assert len(plateau) > 3
+    assert np.ptp(plateau) < 1e-4
 
 
 def test_engines_agree(sleep):
