@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 
@@ -16,9 +17,12 @@ from nwbswitch.analysis.formulas.coding import Coded, design
 from nwbswitch.analysis.formulas.formula import INTERCEPT
 from nwbswitch.analysis.mixed.model import Model
 
+# A count this near to a whole number, relative to all rows, is one.
+WHOLE: Final = 1e-9
+
 
 def cell_counts(model: Model, design_root: np.ndarray, factors: Sequence[str]) -> np.ndarray:
-    """Return the number of rows of every combination of levels of ``factors``, one axis per factor.
+    """Return the number of rows (sum of weights) per combination of levels of ``factors``, an axis each.
 
     Raises
     ------
@@ -38,8 +42,10 @@ def cell_counts(model: Model, design_root: np.ndarray, factors: Sequence[str]) -
                 continue
             counts = (design_root @ left).T @ (design_root @ right)
             sizes = [len(model.variables[names[i]].levels or ()) for i in (*chosen, *rest)]
-            found = np.rint(counts.reshape(sizes))
-            return np.asarray(found.transpose(np.argsort((*chosen, *rest))))
+            whole_counts = np.rint(counts)
+            # Sums of row weights need not be whole.
+            counts = np.where(np.abs(counts - whole_counts) < WHOLE * model.n_rows, whole_counts, counts)
+            return np.asarray(counts.reshape(sizes).transpose(np.argsort((*chosen, *rest))))
     raise ValueError(
         f"Weights by the number of rows need effects of {', '.join(names)} in the model that tell how many "
         "rows each combination has: their main effects, and interactions if there are three or more. "

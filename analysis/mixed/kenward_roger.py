@@ -149,7 +149,7 @@ def _moments(n: int, a1: float, a2: float) -> tuple[float, float, str]:
         if abs(v0) < 1e-10:
             v0 = 0.0
         mean = 1.0 - a2 / n
-        ratio = 1.0 if mean < 1e-14 and v1 < 1e-14 else mean / v1
+        ratio = 1.0 if max(abs(mean), abs(v1)) < 1e-14 else mean / v1
         rho = ratio**2 * v0 / v2 / n
         den_df = 4.0 + (n + 2) / (n * rho - 1.0)
         scaling = 1.0 if abs(den_df - 2.0) < NEAR_TWO else den_df * mean / (den_df - 2.0)

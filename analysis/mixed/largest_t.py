@@ -24,7 +24,7 @@ MANY_CONTRASTS: Final = 15
 SINGULAR: Final = 1e-10
 
 
-def largest_t_tail(t: float, df: float, correlation: np.ndarray, *, alike: bool = False) -> float:
+def largest_t_tail(t: float, df: float, correlation: np.ndarray) -> float:
     """Return P(max |T_i| > t) for T multivariate t with ``df`` (infinite: normal).
 
     Parameters
@@ -35,8 +35,6 @@ def largest_t_tail(t: float, df: float, correlation: np.ndarray, *, alike: bool 
         Degrees of freedom.
     correlation
         (m, m) correlations.
-    alike
-        Whether all contrasts stand alike to the others, as all pairs of equal means do; then one is sampled.
     """
     m = len(correlation)
     if t <= 0.0:
@@ -44,11 +42,10 @@ def largest_t_tail(t: float, df: float, correlation: np.ndarray, *, alike: bool 
     tail = _one_sided(t, df)
     if m == 1:
         return min(2.0 * tail, 1.0)
-    n = POINTS if m <= MANY_CONTRASTS or alike else FEW_POINTS
+    n = POINTS if m <= MANY_CONTRASTS else FEW_POINTS
     first, spread = _given_one_is_beyond(t, df, tail, n)
     normal = _normals(_rank(correlation), n)
-    chosen = range(1) if alike else range(m)
-    mean = float(np.mean([_share(t, first, spread, normal, correlation, i) for i in chosen]))
+    mean = float(np.mean([_share(t, first, spread, normal, correlation, i) for i in range(m)]))
     return float(min(2.0 * tail * m * mean, 1.0))
 
 

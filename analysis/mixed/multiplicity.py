@@ -9,15 +9,15 @@ multivariate t with the contrasts' own correlations (Dunnett 1955; Hothorn, Bret
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
+from nwbswitch.analysis.mixed.hypothesis import f_tail
 from nwbswitch.analysis.mixed.largest_t import largest_t_tail
+from nwbswitch.analysis.mixed.studentized_range import studentized_range_tail
 
 Adjust = Literal["none", "tukey", "mvt", "dunnett", "holm", "bonferroni", "sidak", "scheffe", "fdr"]
-# Below this the integral of the studentized range loses its digits.
-SMALL_RANGE_TAIL: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +129,10 @@ def _two_sided(alpha: float, df: float) -> float:
 
 def _tail(t: float, df: float, adjust: Adjust, family: Family) -> float:
     """Return the probability that the family's largest |t| is beyond ``t``."""
-    from nwbswitch.analysis.mixed.hypothesis import f_tail
-
     match adjust:
         case "scheffe":
             return f_tail(t**2 / family.rank, family.rank, df)
         case "tukey":
-            from scipy.stats import studentized_range
-
-            tail = float(studentized_range.sf(np.sqrt(2.0) * t, family.n_means, df))
-            if tail > SMALL_RANGE_TAIL:
-                return tail
-            return largest_t_tail(t, df, pairwise_correlation(family.n_means), alike=True)
+            return studentized_range_tail(float(np.sqrt(2.0)) * t, family.n_means, df)
         case _:
             return largest_t_tail(t, df, family.correlation)
-
-
-def pairwise_correlation(n_means: int) -> np.ndarray:
-    """Return the correlations of all differences of ``n_means`` independent means of equal variance."""
-    rows, columns = np.triu_indices(n_means, 1)
-    differences = np.zeros((len(rows), n_means))
-    differences[np.arange(len(rows)), rows] = 1.0
-    differences[np.arange(len(rows)), columns] = -1.0
-    return np.asarray(0.5 * differences @ differences.T)

@@ -12,8 +12,17 @@ from nwbswitch.analysis.mixed.multiplicity import (
     adjusted_p,
     check_adjust,
     critical_values,
-    pairwise_correlation,
 )
+
+
+def pairwise_correlation(n_means: int) -> np.ndarray:
+    """Correlations of all differences of independent means of equal variance."""
+    rows, columns = np.triu_indices(n_means, 1)
+    differences = np.zeros((len(rows), n_means))
+    differences[np.arange(len(rows)), rows] = 1.0
+    differences[np.arange(len(rows)), columns] = -1.0
+    return 0.5 * differences @ differences.T
+
 
 T = np.array([0.4, 2.1, -3.3])
 DF = np.array([9.0, 12.5, 11.0])
