@@ -119,20 +119,6 @@ def evaluate(text: str, frame: pd.DataFrame, *, what: str = "The expression") ->
     )
 
 
-def column_names(text: str) -> set[str]:
-    """Return the names in ``text`` that can be columns, whether or not a table has them.
-
-    Raises
-    ------
-    FormulaError
-        If the text is too long or cannot be read.
-    """
-    tree, quoted = _parsed(text, "The expression")
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in called}
-    return {quoted.get(name, name) for name in names}
-
-
 def columns_used(text: str) -> tuple[str, ...]:
     """Return the names of the columns in ``text``, each once, in the order of their appearance.
 

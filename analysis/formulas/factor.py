@@ -132,12 +132,34 @@ def _of_integers(values: np.ndarray) -> Factor:
 
 
 def _of_text(column: pd.Series, missing: np.ndarray) -> Factor:
+    if isinstance(column.dtype, pd.StringDtype) and column.dtype.storage == "pyarrow":
+        runs = _runs(column)
+        if runs is not None:
+            return runs
     codes, found = pd.factorize(column)
     uniques = np.asarray(found, dtype=object)
-    if not all(isinstance(each, str) for each in uniques.tolist()):
+    if pd.api.types.infer_dtype(uniques, skipna=False) not in ("string", "empty"):
         # Values of other types are levels by their text.
         text = column.astype(object).where(~missing, "").astype(str).to_numpy(dtype=object)
         text_codes, texts = pd.factorize(text)
         text_codes = np.where(missing, -1, text_codes)
         return compact(Factor(text_codes.astype(np.int64), np.asarray(texts, dtype=object), sorted=False))
     return Factor(codes.astype(np.int64, copy=False), uniques, sorted=False)
+
+
+def _runs(column: pd.Series) -> Factor | None:
+    """Return a text column as a factor from its runs of equal values, or None where runs are short."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = pa.array(column)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    runs = pc.run_end_encode(array, run_end_type=pa.int64())
+    ends = np.asarray(runs.run_ends)
+    if 2 * len(ends) > len(array):
+        return None
+    found = pc.dictionary_encode(runs.values)
+    codes = np.asarray(pc.fill_null(found.indices, -1)).astype(np.int64)
+    codes = np.repeat(codes, np.diff(ends, prepend=0))
+    return Factor(codes, np.asarray(found.dictionary.to_pylist(), dtype=object), sorted=False)

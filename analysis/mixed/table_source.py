@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from nwbswitch.analysis.formulas.expressions import column_names
+from nwbswitch.analysis.formulas.expressions import columns_used
 from nwbswitch.analysis.formulas.formula import Variable
 
 
@@ -34,8 +34,8 @@ def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = No
     """
     if isinstance(data, pd.DataFrame):
         return data
-    needed = {name for variable in variables for name in column_names(variable.code)}
-    needed |= column_names(where) if where else set()
+    needed = {name for variable in variables for name in columns_used(variable.code)}
+    needed |= set(columns_used(where)) if where else set()
     if isinstance(data, str | Path):
         from nwbswitch.analysis.table_file import read_table
 
