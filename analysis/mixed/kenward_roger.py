@@ -147,7 +147,7 @@ def _moments(n: int, a1: float, a2: float) -> tuple[float, float, str]:
         v1 = 1.0 - (n - g) / bottom * b
         v2 = 1.0 - (n + 2 - g) / bottom * b
         if abs(v0) < 1e-10:
-            v0 = 0.0
+            v0 = np.float64(0.0)
         mean = 1.0 - a2 / n
         ratio = 1.0 if max(abs(mean), abs(v1)) < 1e-14 else mean / v1
         rho = ratio**2 * v0 / v2 / n
