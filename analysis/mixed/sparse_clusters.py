@@ -43,8 +43,7 @@ def clusters_of(rows: Rows) -> Clusters:
             "no independent clusters. Methods that go cluster by cluster need a grouping factor that holds "
             "all others."
         )
-    outermost = min(rows.levels, key=lambda level: level.n_groups)
-    own = components.of_groups[rows.levels.index(outermost)]
+    outermost, own = rows.levels[-1], components.of_groups[-1]
     first = np.unique(own, return_index=True)[1]
     rank = np.empty(components.n, dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(components.n)
