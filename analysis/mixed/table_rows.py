@@ -193,8 +193,8 @@ def weights_of(rows: TableRows, name: str) -> np.ndarray:
     return values
 
 
-def response_of(rows: TableRows, name: str) -> np.ndarray:
-    """Return the response.
+def response_of(rows: TableRows, name: str, *, partial: bool = False) -> np.ndarray:
+    """Return the response, which may be constant in ``partial`` rows.
 
     Raises
     ------
@@ -207,5 +207,6 @@ def response_of(rows: TableRows, name: str) -> np.ndarray:
         shown = rows.variables[name].name
         raise FormulaError(f"The response {shown!r} is not a number; a linear model needs numbers.")
     values = rows.numbers(name)
-    require_varying(rows.variables[name].name, values)
+    if not partial:
+        require_varying(rows.variables[name].name, values)
     return values

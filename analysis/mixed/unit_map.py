@@ -78,7 +78,7 @@ def summarise_rows(
         Keep few innermost groups one by one, for their conditional means; the units of a model of one
         level are then its groups.
     partial
-        The table is a part of the data: factors may have one level in it.
+        The table is a part of the data: factors may have one level in it, and the response one value.
     crossed
         Allow groups that are crossed inside others, a few in each; such sums cannot be joined.
 
@@ -95,7 +95,7 @@ def summarise_rows(
         asked.setdefault(name, Variable(name, f"`{name}`"))
     rows = table_rows(table_of(data, list(asked.values()), where=where), asked, where=where)
     nest = nest_of(groupings_of(rows, formula.random, partial=partial), crossed=crossed)
-    response = response_of(rows, RESPONSE)
+    response = response_of(rows, RESPONSE, partial=partial)
     few = by_group and nest.n_groups <= MAX_LABELS
     if few and not nest.above and not nest.crossed:
         nest = of_groups(nest)
@@ -104,7 +104,7 @@ def summarise_rows(
     levels |= {name: coded.levels if coded.is_factor else None for name, coded in variables.values.items()}
     bars = bars_of(formula, levels)
     sizes = {each.name: each.n_groups for each in (*nest.inner, *nest.above, *nest.crossed)}
-    for bar in bars:
+    for bar in () if partial else bars:
         check_number_of_effects(bar.group, bar.names, sizes[bar.group], rows.n_rows)
     columns = local_columns(
         needed_sets(_terms(formula, variables.crossed), variables.local),

@@ -264,3 +264,14 @@ def test_many_columns_inside_units_name_the_product():
 def test_a_variable_to_keep_must_be_constant_in_units():
     with pytest.raises(FormulaError, match="'v' varies within units"):
         summed(table(), FORMULAS[0], keep=["v"])
+
+
+def test_a_part_of_the_data_may_hold_less_than_a_model():
+    frame = table()
+    part = frame[frame["session"] == "a1s0"].assign(y=2.0)
+    found = summed(part, FORMULAS[0], partial=True)
+    assert found.n_units == 1
+    assert found.centres[0, -1] == 2.0
+    assert np.abs(found.within[0, -1]).max() == 0.0
+    with pytest.raises(FitError, match="'y' is 2 in all"):
+        summed(part, FORMULAS[0])

@@ -182,7 +182,7 @@ def test_the_same_work_is_done_once_and_other_work_needs_a_word(tmp_path: Path) 
 
 def test_a_table_that_cannot_hold_the_model_is_named(tmp_path: Path) -> None:
     file = tmp_path / "bad.parquet"
-    table().assign(y=1.0).to_parquet(file)
+    table().assign(y=float("inf")).to_parquet(file)
     with pytest.raises(FitError, match=r"bad\.parquet"):
         summarise([file], FORMULA, out=tmp_path / "sums", quiet=True)
     assert not list((tmp_path / "sums").glob("*.npz"))
