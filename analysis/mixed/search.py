@@ -16,7 +16,7 @@ import numpy as np
 
 from nwbswitch.analysis.mixed.criterion_curvature import criterion_derivatives
 from nwbswitch.analysis.mixed.deviance import Deviance, Method, criterion_of
-from nwbswitch.analysis.mixed.theta import factors_of, psi_of, theta_layout
+from nwbswitch.analysis.mixed.theta import theta_layout
 from nwbswitch.analysis.mixed.trust_region import FLAT, trust_step
 
 # A diagonal entry of Lambda this small is tried at zero; effects are scaled to unit mean square.
@@ -31,6 +31,8 @@ STEADY: Final = 1e-20
 # SDs, and in the criterion.
 SAME: Final = 0.1
 SAME_CRITERION: Final = 0.5
+# A pivot below this part of its variance is zero up to rounding.
+PIVOT: Final = 1e-13
 # Rounding of the criterion, as a part of its size.
 ROUNDING: Final = 1e-13
 # A descent ends when its next step promises less than this, or than ten times the rounding.
@@ -60,46 +62,108 @@ class Search:
     """The criterion as a function of theta, counting its evaluations.
 
     Psi is quadratic in theta: entry r is theta' T_r theta / 2, T_r being row r of ``quadratic`` (q, q, q).
+    The effects of a block may be taken in another order than that of the model (`ordered`); entries of
+    Psi always are in the model's.
     """
 
     def __init__(self, deviance: Deviance, method: Method) -> None:
         self.deviance, self.method = deviance, method
         self.layout = theta_layout(deviance)
+        self.place = {entry: position for position, entry in enumerate(self.layout)}
         self.diagonal = np.array([row == column for _, row, column in self.layout], dtype=bool)
-        place = {entry: position for position, entry in enumerate(self.layout)}
-        q = len(self.layout)
-        self.quadratic = np.zeros((q, q, q))
-        for r, (level, row, column) in enumerate(self.layout):
-            for k in range(column + 1):
-                if (level, column, k) in place and (level, row, k) in place:
-                    first, second = place[level, row, k], place[level, column, k]
-                    self.quadratic[r, first, second] += 1.0
-                    self.quadratic[r, second, first] += 1.0
-        self.own_row = np.array([place[level, row, row] for level, row, _ in self.layout], dtype=int)
-        self.own_column = np.array(
-            [place[level, column, column] for level, _, column in self.layout], dtype=int
-        )
         self.blocks = [
-            (level, slice(first, first + size))
+            (level, first, size)
             for level, sizes in enumerate(deviance.block_sizes)
             for first, size in zip(np.cumsum((0, *sizes[:-1])).tolist(), sizes, strict=True)
         ]
+        self.variance_of_row = np.array([self.place[level, row, row] for level, row, _ in self.layout])
+        self.variance_of_column = np.array(
+            [self.place[level, column, column] for level, _, column in self.layout]
+        )
+        self.orders = [np.arange(size) for _, _, size in self.blocks]
+        self.quadratic, self.own_variance = self._parametrisation()
         self.iterations = 0
         self.evaluations = 0
         self.reached: list[float] = []
 
+    def _parametrisation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return T (q, q, q), and per entry of theta which entry of Psi is the variance of its row."""
+        q = len(self.layout)
+        quadratic, own = np.zeros((q, q, q)), np.zeros(q, dtype=int)
+        for (level, first, size), order in zip(self.blocks, self.orders, strict=True):
+            for i in range(size):
+                for j in range(i + 1):
+                    high, low = sorted((first + int(order[i]), first + int(order[j])), reverse=True)
+                    r = self.place[level, high, low]
+                    own[self.place[level, first + i, first + j]] = self.place[
+                        level, first + int(order[i]), first + int(order[i])
+                    ]
+                    for k in range(j + 1):
+                        one = self.place[level, first + i, first + k]
+                        other = self.place[level, first + j, first + k]
+                        quadratic[r, one, other] += 1.0
+                        quadratic[r, other, one] += 1.0
+        return quadratic, own
+
     def entries(self, theta: np.ndarray) -> np.ndarray:
-        """Return the entries of Psi in the order of theta."""
+        """Return the entries of Psi in the order of `theta_layout`."""
         return np.asarray(0.5 * (self.quadratic @ theta) @ theta)
+
+    def matrices(self, entries: np.ndarray) -> list[np.ndarray]:
+        """Return the blocks of a symmetric matrix whose lower triangles are ``entries``."""
+        found, begin = [], 0
+        for _, _, size in self.blocks:
+            rows, columns = np.triu_indices(size)  # the lower triangle by columns
+            matrix = np.empty((size, size))
+            end = begin + len(rows)
+            matrix[rows, columns] = matrix[columns, rows] = entries[begin:end]
+            found.append(matrix)
+            begin = end
+        return found
+
+    def psi(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Return Psi of every level."""
+        found = [np.zeros((sum(sizes), sum(sizes))) for sizes in self.deviance.block_sizes]
+        for (level, first, size), own in zip(self.blocks, self.matrices(self.entries(theta)), strict=True):
+            found[level][first : first + size, first : first + size] = own
+        return found
+
+    def theta_of(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the theta of the blocks of Psi; no diagonal entry is negative, zero pivots leave zeros."""
+        found = []
+        for matrix, order in zip(matrices, self.orders, strict=True):
+            factor = _semidefinite_factor(matrix[order[:, None], order])
+            found.append(factor.T[np.triu_indices(len(order))])
+        return np.concatenate(found)
+
+    def ordered(self, point: Point) -> Point:
+        """Return the point with the effects of every block from the largest to the smallest variance.
+
+        A small pivot before a large one makes a curved valley of the criterion, in which steps are short.
+        """
+        matrices = self.matrices(self.entries(point.theta))
+        orders = [np.argsort(-np.diagonal(matrix), kind="stable") for matrix in matrices]
+        if all(np.array_equal(one, other) for one, other in zip(orders, self.orders, strict=True)):
+            return point
+        self.orders = orders
+        self.quadratic, self.own_variance = self._parametrisation()
+        return self.at(self.theta_of(matrices))
+
+    def natural(self, theta: np.ndarray) -> np.ndarray:
+        """Return the theta of the same Psi with the effects in the model's order."""
+        matrices = self.matrices(self.entries(theta))
+        self.orders = [np.arange(size) for _, _, size in self.blocks]
+        self.quadratic, self.own_variance = self._parametrisation()
+        return self.theta_of(matrices)
 
     def scales(self, theta: np.ndarray) -> np.ndarray:
         """Return per entry of theta the SD of its effect, or a tenth: steps are judged relative to it."""
-        return np.asarray(np.maximum(np.sqrt(self.entries(theta)[self.own_row]), 0.1))
+        return np.asarray(np.maximum(np.sqrt(self.entries(theta)[self.own_variance]), 0.1))
 
     def at(self, theta: np.ndarray) -> Point:
         """Return the criterion with two derivatives."""
         self.evaluations += 1
-        found = self.deviance.curvature(psi_of(self.deviance, theta))
+        found = self.deviance.curvature(self.psi(theta))
         criterion, coefficients, residual, _ = criterion_of(
             found.root,
             found.log_det,
@@ -148,8 +212,8 @@ class Search:
         Psi is kept positive definite; the steps end when they do not lower the criterion.
         """
         for _ in range(_SCORING_STEPS):
-            entries, scales = self.entries(point.theta), self.scales(point.theta)
-            width = scales[self.own_row] * scales[self.own_column]
+            entries = self.entries(point.theta)
+            width = self._widths(entries)
             step, _ = trust_step(point.in_psi * width, point.mean_in_psi * np.outer(width, width), FARTHEST)
             theta = self._positive(entries + width * step)
             self.iterations += 1
@@ -163,16 +227,26 @@ class Search:
 
     def _positive(self, entries: np.ndarray) -> np.ndarray:
         """Return the theta of Psi, or of the nearest one whose variances are not too near zero."""
-        out = np.zeros_like(entries)
-        for level, part in self.blocks:
-            values, vectors = np.linalg.eigh(self._matrix(entries, level, part))
-            values = np.maximum(values, FLOOR)
-            out = self._replaced(out, level, part.start, np.linalg.cholesky((vectors * values) @ vectors.T))
-        return out
+        found = []
+        for matrix in self.matrices(entries):
+            values, vectors = np.linalg.eigh(matrix)
+            found.append((vectors * np.maximum(values, FLOOR)) @ vectors.T)
+        return self.theta_of(found)
+
+    def _widths(self, entries: np.ndarray) -> np.ndarray:
+        """Return for every entry of Psi the product of the two SDs, each at least a tenth."""
+        sds = np.sqrt(np.maximum(entries, 0.01))
+        return np.asarray(sds[self.variance_of_row] * sds[self.variance_of_column])
 
     def descend(self, start: np.ndarray, ends: Sequence[Point] = (), *, scoring: bool = False) -> Point:
         """Return the end of a descent, or the one of ``ends`` it runs into."""
-        point, radius = self.at(start), 1.0
+        return self.descended(self.at(start), ends, scoring=scoring)
+
+    def descended(
+        self, point: Point, ends: Sequence[Point] = (), *, scoring: bool = False, least: float = COARSE
+    ) -> Point:
+        """Return the end of a descent from a point, where a step promises to gain less than ``least``."""
+        radius = 1.0
         if scoring:
             point = self.scored(point)
         for _ in range(_STEPS):
@@ -180,7 +254,7 @@ class Search:
             step, promised = trust_step(
                 point.gradient * scales, point.hessian * np.outer(scales, scales), radius
             )
-            if promised < max(COARSE, 10.0 * ROUNDING * abs(point.value)):
+            if promised < max(least, 10.0 * ROUNDING * abs(point.value)):
                 break
             self.iterations += 1
             trial = self._tried(point, point.theta + scales * step)
@@ -209,17 +283,15 @@ class Search:
         return trial if np.isfinite(trial.value) else replace(trial, value=float("inf"))
 
     def _same(self, point: Point, end: Point) -> bool:
-        size = np.maximum(self.scales(point.theta), self.scales(end.theta))
-        apart = np.abs(self.entries(point.theta) - self.entries(end.theta))
-        return bool(np.all(apart < SAME * size[self.own_row] * size[self.own_column]))
+        here, there = self.entries(point.theta), self.entries(end.theta)
+        width = np.maximum(self._widths(here), self._widths(there))
+        return bool(np.all(np.abs(here - there) < SAME * width))
 
     def canonical(self, theta: np.ndarray) -> np.ndarray:
         """Return theta of the same Psi, no diagonal entry negative, zero pivots with zero columns."""
-        out = np.zeros_like(theta)
-        for level, part in self.blocks:
-            factor = _semidefinite_factor(factors_of(self.deviance, theta)[level][part, part])
-            out = self._replaced(out, level, part.start, factor)
-        return out
+        if np.all(theta[self.diagonal] > 0.0):
+            return theta
+        return self.theta_of(self.matrices(self.entries(theta)))
 
     def newton(self, point: Point) -> tuple[np.ndarray, float, bool]:
         """Return the Newton step, half the decrease it promises, and whether the Hessian is definite."""
@@ -256,56 +328,39 @@ class Search:
         return point
 
     def without_small(self, point: Point) -> Point:
-        """Return the point with small diagonal entries at exactly zero where that costs nothing."""
-        for i in np.flatnonzero(self.diagonal & (point.theta > 0.0) & (point.theta < SMALL)):
-            theta = point.theta.copy()
-            theta[i] = 0.0
-            trial = self.at(theta)
-            if trial.value <= point.value + ZERO_COST:
-                point = trial
+        """Return the point with small variances and pivots at exactly zero where that costs nothing."""
+        for i in np.flatnonzero(self.diagonal):
+            row = self.own_variance == self.own_variance[i]
+            for chosen in (row, np.arange(len(row)) == i):
+                size = float(np.sqrt(np.sum(point.theta[chosen] ** 2)))
+                if 0.0 < size < SMALL:
+                    trial = self.at(np.where(chosen, 0.0, point.theta))
+                    if trial.value <= point.value + ZERO_COST:
+                        point = trial
         return point
 
     def escape(self, point: Point) -> np.ndarray | None:
         """Return a start beside the point if the criterion falls into the inside from the boundary."""
-        factors = factors_of(self.deviance, point.theta)
-        for level, part in self.blocks:
-            psi = factors[level][part, part] @ factors[level][part, part].T
+        matrices = self.matrices(self.entries(point.theta))
+        for i, (psi, gradient) in enumerate(zip(matrices, self.matrices(point.in_psi), strict=True)):
             values, vectors = np.linalg.eigh(psi)
             null = vectors[:, values <= 1e-10 * max(1.0, float(values.max()))]
             if null.shape[1] == 0:
                 continue
-            gradient = self._matrix(point.in_psi, level, part)
-            gradient = 0.5 * (gradient + np.diag(np.diagonal(gradient)))
-            slopes, directions = np.linalg.eigh(null.T @ gradient @ null)
+            halved = 0.5 * (gradient + np.diag(np.diagonal(gradient)))
+            slopes, directions = np.linalg.eigh(null.T @ halved @ null)
             if slopes[0] < -1e-6:
                 inward = null @ directions[:, :1]
-                inside = psi + 0.01 * inward @ inward.T + 1e-8 * np.eye(len(psi))
-                return self._replaced(point.theta, level, part.start, np.linalg.cholesky(inside))
+                matrices[i] = psi + 0.01 * inward @ inward.T + 1e-8 * np.eye(len(psi))
+                return self.theta_of(matrices)
         return None
 
-    def _matrix(self, entries: np.ndarray, level: int, part: slice) -> np.ndarray:
-        """Return one block of a symmetric matrix from its lower triangle."""
-        matrix = np.zeros((part.stop, part.stop))
-        for value, (own, row, column) in zip(entries, self.layout, strict=True):
-            if own == level and part.start <= column < part.stop:
-                matrix[row, column] = matrix[column, row] = value
-        return np.asarray(matrix[part, part])
 
-    def _replaced(self, theta: np.ndarray, level: int, first: int, factor: np.ndarray) -> np.ndarray:
-        moved = theta.copy()
-        for i, (own, row, column) in enumerate(self.layout):
-            if own == level and first <= column < first + len(factor):
-                moved[i] = factor[row - first, column - first]
-        return moved
-
-
-def _semidefinite_factor(factor: np.ndarray) -> np.ndarray:
-    """Return the lower triangular root of factor factor' with a diagonal that is not negative."""
-    rest = factor @ factor.T
-    sizes = np.diagonal(rest).copy()
-    found = np.zeros_like(rest)
-    for j in range(len(rest)):
-        if rest[j, j] > 1e-14 * sizes[j] and sizes[j] > 0.0:
+def _semidefinite_factor(psi: np.ndarray) -> np.ndarray:
+    """Return the lower triangular root of ``psi`` with a diagonal that is not negative."""
+    rest, found = psi.copy(), np.zeros_like(psi)
+    for j in range(len(psi)):
+        if rest[j, j] > PIVOT * psi[j, j] and psi[j, j] > 0.0:
             found[j:, j] = rest[j:, j] / np.sqrt(rest[j, j])
             rest = rest - np.outer(found[:, j], found[:, j])
-    return np.asarray(found)
+    return found
