@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.mixed import anova as analysis_of_variance
-from nwbswitch.analysis.mixed.anova import AnovaType
+from nwbswitch.analysis.mixed.anova import Anova, AnovaType
 from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, coefficients
 from nwbswitch.analysis.mixed.deviance import Deviance, Method
 from nwbswitch.analysis.mixed.group_effects import effects_table
@@ -110,7 +110,10 @@ class FitTables:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """How the fit was found: engine, search, boundary, rows left out, groups, warnings."""
+        """How the fit was found: engine, search, boundary, rows left out, groups, warnings.
+
+        ``fixed_by`` is the method of the fixed effects: under Kenward-Roger REML, whatever the fit's own.
+        """
         model, optimum = self.model, self.optimum
         boundary = on_boundary(model, self.deviance, optimum)
         warnings = list(model.warnings)
@@ -125,7 +128,9 @@ class FitTables:
             "engine_reason": model.engine_reason,
             "method": self.method,
             "ddf": self.ddf,
+            "fixed_by": self.inference.method,
             "contrasts": model.contrasts,
+            "weights": model.weights or None,
             "converged": optimum.converged,
             "singular": bool(boundary),
             "boundary": list(boundary),
@@ -156,6 +161,10 @@ class FitTables:
         rows = coefficients(self.model.names, self.tested(ddf), level=level)
         return pd.DataFrame([asdict(each) for each in rows])
 
+    def term_tests(self, *, type: AnovaType = "III", ddf: Ddf | None = None) -> Anova:  # noqa: A002
+        """Return the tests of `anova`, with notes on those that have no answer."""
+        return analysis_of_variance.anova(self.model, self.tested(ddf), type=type)
+
     def anova(self, *, type: AnovaType = "III", ddf: Ddf | None = None) -> pd.DataFrame:  # noqa: A002
         """Return F tests of terms: term, sum_sq, mean_sq, num_df, den_df, f, p.
 
@@ -166,7 +175,7 @@ class FitTables:
         ddf
             Other degrees of freedom than those of the fit.
         """
-        return analysis_of_variance.anova(self.model, self.tested(ddf), type=type).table()
+        return self.term_tests(type=type, ddf=ddf).table()
 
     def random(self) -> pd.DataFrame:
         """Return the variance components: group, term, sd, variance; the residual comes last."""

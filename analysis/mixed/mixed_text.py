@@ -44,11 +44,18 @@ def mixed_text(fit: FitTables, *, anova: AnovaType = "III") -> str:
         for each in fit.correlations
     ]
     fixed = fit.table().rename(columns={"t": "z"} if fit.ddf == "none" else {})
-    lines += ["", f"Fixed effects ({_TESTS[fit.ddf]})", *indented(fixed)]
-    tests = fit.anova(type=anova)
-    if len(tests):
-        lines += ["", f"Tests of terms (type {anova})", *indented(tests.drop(columns=["sum_sq", "mean_sq"]))]
+    lines += ["", fixed_title(fit), *indented(fixed)]
+    found = fit.term_tests(type=anova)
+    if found.tests:
+        tests = found.table().drop(columns=["sum_sq", "mean_sq"])
+        lines += ["", f"Tests of terms (type {anova})", *indented(tests), *found.notes]
     return "\n".join([*lines, "", *found_text(fit)])
+
+
+def fixed_title(fit: FitTables) -> str:
+    """Return the title of the fixed effects: their tests, and their method if it is not the fit's."""
+    refit = "" if fit.inference.method == fit.method else f"; of the fit by {fit.inference.method.upper()}"
+    return f"Fixed effects ({_TESTS[fit.ddf]}{refit})"
 
 
 def rows_text(fit: FitTables) -> str:
@@ -57,7 +64,8 @@ def rows_text(fit: FitTables) -> str:
     by_column = ", ".join(f"{name} {count}" for name, count in info["missing"].items())
     missing = f"{info['n_missing']} with missing values left out"
     missing += f": {by_column}" if by_column else ""
-    return f"{fit.n} rows ({missing}; {info['n_excluded']} excluded)"
+    weights = f", weights {info['weights']}" if info["weights"] else ""
+    return f"{fit.n} rows ({missing}; {info['n_excluded']} excluded){weights}"
 
 
 def found_text(fit: FitTables) -> list[str]:
@@ -81,7 +89,7 @@ def indented(frame: pd.DataFrame) -> list[str]:
 def report_tables(fit: FitTables, *, format: Format, anova: AnovaType = "III") -> str:  # noqa: A002
     """Return the fit's tables as Markdown or LaTeX under one line each: fixed, tests, random effects."""
     parts = {
-        f"Fixed effects ({_TESTS[fit.ddf]})": fit.table(),
+        fixed_title(fit): fit.table(),
         f"Tests of terms (type {anova})": fit.anova(type=anova),
         "Random effects": fit.random(),
     }

@@ -57,7 +57,8 @@ class Model:
     ``names`` are R's names of the p fixed effects, ``term_of`` (p,) the index into ``terms`` of each;
     ``contrasts`` says how factors are coded. ``levels`` are in the engine's order, which is that of Psi.
     ``warnings`` are those of the design guard; ``missing`` counts the missing values of each column that
-    has some, as far as that is known. ``engine_reason`` says why this engine was taken.
+    has some, as far as that is known. ``engine_reason`` says why this engine was taken,
+    ``weights`` names the column of row weights.
     """
 
     formula: Formula
@@ -73,3 +74,4 @@ class Model:
     warnings: tuple[str, ...] = ()
     missing: Mapping[str, int] = field(default_factory=dict)
     engine_reason: str = ""
+    weights: str = ""

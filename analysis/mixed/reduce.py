@@ -262,6 +262,7 @@ def _model(
         summaries.n_missing,
         summaries.n_excluded,
         missing=summaries.missing,
+        weights=summaries.definition.weights,
     )
     return replace(model, warnings=missing_slopes(model, variation_of(summaries, levels)))
 

@@ -105,6 +105,8 @@ def test_row_weights_scale_residuals(table):
     expected = residuals["residual"] * np.sqrt(holed["w"].to_numpy()[residuals["row"]])
     assert np.allclose(residuals["scaled"], expected / weighted.components[-1].sd, atol=1e-12)
     assert weighted.info["missing"] == {"w": 2}
+    assert weighted.info["weights"] == "w"
+    assert "weights w" in weighted.summary()
 
 
 def test_conditional_means_cancel_residuals(found):
@@ -147,13 +149,28 @@ def test_intervals_of_three_kinds(found):
         found.confint(method="exact")
 
 
+def test_text_and_json_hold_the_type_of_tests_that_was_asked(table):
+    unbalanced = fit(table.drop(index=range(7)), FORMULA)
+    for kind in ("I", "II", "III"):
+        assert unbalanced.as_dict(anova=kind)["anova"] == unbalanced.anova(type=kind).to_dict("records")
+        assert f"Tests of terms (type {kind})" in unbalanced.summary(anova=kind)
+    assert unbalanced.anova(type="I")["f"][0] != pytest.approx(unbalanced.anova(type="III")["f"][0])
+
+
+def test_a_fit_by_ml_says_that_kenward_roger_is_of_the_fit_by_reml(table, found):
+    by_ml = fit(table, FORMULA, method="ml")
+    assert by_ml.info["fixed_by"] == "reml"
+    assert "Fixed effects (t, Kenward-Roger; of the fit by REML)" in by_ml.summary()
+    assert by_ml.table()["estimate"].to_numpy() == pytest.approx(found.table()["estimate"], abs=1e-7)
+    assert "of the fit by" not in fit(table, FORMULA, method="ml", ddf="satterthwaite").summary()
+
+
 def test_json_names_the_engine_and_why(found):
     values = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert values["info"]["engine"] == "nested"
     assert values["info"]["engine_reason"]
     assert values["info"]["contrasts"] == "treatment"
     assert values["ddf"] == "kenward-roger"
-    assert found.as_dict(anova="I")["anova"][0]["sum_sq"] != values["anova"][0]["sum_sq"]
 
 
 def test_tables_for_papers_hold_every_part(found):
