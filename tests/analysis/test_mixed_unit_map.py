@@ -273,5 +273,5 @@ def test_a_part_of_the_data_may_hold_less_than_a_model():
     assert found.n_units == 1
     assert found.centres[0, -1] == 2.0
     assert np.abs(found.within[0, -1]).max() == 0.0
-    with pytest.raises(FitError, match="'y' is 2 in all"):
+    with pytest.raises(FitError, match="'animal' has one level"):
         summed(part, FORMULAS[0])
