@@ -131,10 +131,16 @@ def unit_variation(summaries: UnitSummaries, level_names: Sequence[Sequence[str]
 def missing_slopes(model: Model, variation: Variation) -> tuple[str, ...]:
     """Return one warning for every random slope that a highest-order fixed term needs and lacks.
 
-    A warning names the term to add and what leaving it out did in a simulated crossover.
+    A warning names the term to add and what leaving it out did in a simulated crossover; the last one has
+    the formula with all of them.
     """
-    lacking = _lacking(model, variation)
-    return tuple(_warning(term, slope, model.levels[position].names[0]) for term, slope, position in lacking)
+    found = [
+        _warning(term, slope, model.levels[position].names[0])
+        for term, slope, position in _lacking(model, variation)
+    ]
+    if found:
+        found[-1] += f" With all slopes that are needed: {full_formula(model, variation)}"
+    return tuple(found)
 
 
 def full_formula(model: Model, variation: Variation) -> str:

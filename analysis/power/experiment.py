@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from nwbswitch.analysis.formulas.formula import Formula, read_formula
-from nwbswitch.analysis.mixed.design_guard import full_formula, missing_slopes, unit_variation
 from nwbswitch.analysis.power.components import Components
 from nwbswitch.analysis.power.simulation import (
     ANIMAL,
@@ -128,8 +127,8 @@ def checked_formula(text: str) -> Formula:
     return formula
 
 
-def guard(formula: Formula, layout: Layout, components: Components) -> tuple[tuple[str, ...], str]:
-    """Return the warnings of the design guard and the formula that needs none.
+def guard(formula: Formula, layout: Layout, components: Components) -> tuple[str, ...]:
+    """Return the warnings of the design guard.
 
     Raises
     ------
@@ -138,11 +137,8 @@ def guard(formula: Formula, layout: Layout, components: Components) -> tuple[tup
     """
     from nwbswitch.analysis.mixed.reduce import reduced
 
-    moments = draw_moments(layout, components, effect=0.0, rng=np.random.default_rng(0))
-    summaries = summaries_of(moments, layout, with_slope=_with_slope(formula))
-    model, _ = reduced(summaries, formula, contrasts="treatment")
-    variation = unit_variation(summaries, [level.names for level in model.levels])
-    return missing_slopes(model, variation), full_formula(model, variation)
+    summaries = drawn(formula, layout, components, effect=0.0, rng=np.random.default_rng(0))
+    return reduced(summaries, formula, contrasts="treatment")[0].warnings
 
 
 def drawn(

@@ -98,7 +98,7 @@ def _simulated(
 ) -> PowerResult:
     formula = checked_formula(design.model)
     layouts = design.layouts()
-    warnings, full = guard(formula, layouts[0], pilot.components)
+    warnings = guard(formula, layouts[0], pilot.components)
     analysis = Analysis(design.model, design.ddf, design.alpha)
     chunks = [
         Chunk(
@@ -123,8 +123,6 @@ def _simulated(
     points = tuple(
         _point(layout, pilot.components, own, design) for layout, own in zip(layouts, tallies, strict=True)
     )
-    if warnings:
-        warnings = (*warnings, f"The formula with these slopes: {full}")
     return PowerResult(
         kind=design.kind,
         formula=design.model,
