@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
-import pandas as pd
 
 from nwbswitch.analysis.formulas.coding import Contrasts, Design, design
 from nwbswitch.analysis.formulas.formula import Formula, Variable, read_formula
@@ -28,7 +27,7 @@ DOMINANT: Final = 0.5
 
 
 def fit_counts_gee(
-    data: pd.DataFrame,
+    data: Any,
     formula: str,
     *,
     groups: str,
@@ -45,7 +44,8 @@ def fit_counts_gee(
     Parameters
     ----------
     data
-        One row per neuron, window or session with a count; it is not changed. Rows with missing values are
+        Table (pandas, polars, pyarrow) or path of one (.parquet, .csv, .tsv) with one row per neuron, window
+        or session; it is not changed. Rows with missing values are
         left out and counted.
     formula
         ``n_events ~ drug * window``, without random terms.
@@ -114,7 +114,7 @@ def fit_counts_gee(
 
 
 def fit_binomial_gee(
-    data: pd.DataFrame,
+    data: Any,
     formula: str,
     *,
     groups: str,

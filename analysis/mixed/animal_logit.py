@@ -108,7 +108,7 @@ class AnimalLogitTest:
 
 
 def animal_logit_test(
-    data: pd.DataFrame,
+    data: Any,
     formula: str,
     *,
     animal: str,
@@ -125,7 +125,7 @@ def animal_logit_test(
     Parameters
     ----------
     data
-        One row per neuron or per session; it is not changed.
+        Table or path of one, as in `fit_binomial`, one row per neuron or per session; it is not changed.
     formula
         ``cbind(yes, no) ~ arm``; the left side as in `fit_binomial`, the right side one factor of two levels.
     animal

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Coded, Contrasts, Design, coded, design
 from nwbswitch.analysis.formulas.expressions import rows_where, shortened
 from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Term, Variable
+from nwbswitch.analysis.mixed.table_source import table_of
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # Proportion times trials must be this close to a whole number, relative to the trials.
@@ -85,17 +86,18 @@ class CompleteRows:
 
 
 def complete_count_rows(
-    data: pd.DataFrame, formula: Formula, *, where: str | None, responses: Sequence[Variable]
+    data: Any, formula: Formula, *, where: str | None, responses: Sequence[Variable]
 ) -> CompleteRows:
     """Return the variables of ``formula`` and ``responses`` where none of them is missing.
+
+    ``data`` is a table as `table_source.table_of` takes it.
 
     Raises
     ------
     FitError
         If no row is left or a value is infinite.
     """
-    if not isinstance(data, pd.DataFrame):
-        raise TypeError(f"data must be a pandas DataFrame, not {type(data).__name__}.")
+    data = table_of(data, [*formula.variables.values(), *responses], where=where)
     n_table = len(data)
     selected = np.arange(n_table) if where is None else np.flatnonzero(rows_where(where, data))
     data = data.iloc[selected] if where is not None else data
@@ -142,7 +144,7 @@ def _check_finite(variable: Coded, positions: np.ndarray) -> None:
 
 
 def binomial_frame(
-    data: pd.DataFrame,
+    data: Any,
     formula: Formula,
     *,
     trials: str | None = None,
@@ -154,7 +156,7 @@ def binomial_frame(
     Parameters
     ----------
     data
-        One row per neuron, or per session with counts; it is not changed.
+        One row per neuron, or per session with counts, as `table_of` takes it; it is not changed.
     formula
         Its left side is ``cbind(yes, no)``; or a proportion, with ``trials`` naming the column of
         denominators; or yes/no values: 0 and 1, true and false, or a factor of two levels, of which the

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
-import pandas as pd
 
 from nwbswitch.analysis.formulas.coding import Coded, Contrasts
 from nwbswitch.analysis.formulas.formula import read_formula
@@ -38,7 +37,7 @@ LARGE_SD: Final = 7.0
 
 
 def fit_binomial(
-    data: pd.DataFrame,
+    data: Any,
     formula: str,
     *,
     trials: str | None = None,
@@ -53,7 +52,8 @@ def fit_binomial(
     Parameters
     ----------
     data
-        One row per neuron, or per session with counts; rows with equal covariates and groups are summed
+        Table (pandas, polars, pyarrow) or path of one (.parquet, .csv, .tsv) with one row per neuron, or
+        per session with counts; rows with equal covariates and groups are summed
         first, which changes nothing. It is not changed. Rows with missing values are left out and counted.
     formula
         As in lme4: ``cbind(silenced, stayed) ~ drug + (1 | animal) + (1 | session)``; the left side may

@@ -252,7 +252,7 @@ def test_wrong_choices_are_refused():
         fit_binomial(data, FORMULA, n_quadrature=0)
     with pytest.raises(FitError, match="one grouping factor"):
         fit_binomial(data, FORMULA, method="agq")
-    with pytest.raises(TypeError, match="DataFrame"):
+    with pytest.raises(TypeError, match="must be a table"):
         fit_binomial(data.to_dict(), FORMULA)
 
 
@@ -277,6 +277,16 @@ def test_crossed_groups_have_a_limit():
     )
     with pytest.raises(FitError, match="crossed and have"):
         fit_binomial(data, "y ~ 1 + (1 | a) + (1 | b)")
+
+
+def test_tables_of_any_kind_and_paths_give_the_same(tmp_path):
+    import pyarrow as pa
+
+    data = named("between")
+    found = fit_binomial(data, FORMULA)
+    data.to_csv(tmp_path / "sessions.csv", index=False)
+    assert fit_binomial(tmp_path / "sessions.csv", FORMULA).criterion == found.criterion
+    assert fit_binomial(pa.Table.from_pandas(data), FORMULA).criterion == found.criterion
 
 
 def test_the_table_is_not_changed():
