@@ -133,18 +133,18 @@ def draw_residuals(axes: Axes, residuals: pd.DataFrame) -> None:
 
 def draw_residual_quantiles(axes: Axes, residuals: pd.DataFrame) -> None:
     """Draw the quantiles of the scaled residuals against those of the normal distribution."""
-    from scipy.special import ndtri
+    from scipy.special import ndtr, ndtri
 
     values = np.sort(residuals["scaled"].to_numpy())
     n = len(values)
     rank = np.arange(n)
     title = "Residual quantiles"
     if n > MANY_POINTS:
-        # Both tails whole, the middle thinned: there the line is smooth.
-        ends = min(200, MANY_POINTS // 4)
-        middle = np.linspace(ends, n - ends - 1, MANY_POINTS - 2 * ends).astype(int)
-        rank = np.unique(np.r_[:ends, middle, n - ends : n])
-        title += f" ({len(rank)} of {n} rows)"
+        # Evenly along the line: of the middle few, of the tails all.
+        end = ndtri((n - 0.375) / (n + 0.25))
+        along = ndtr(np.linspace(-end, end, MANY_POINTS)) * (n + 0.25) - 0.625
+        rank = np.unique(np.clip(along.round().astype(np.int64), 0, n - 1))
+        title += f" ({len(rank):,} of {n:,} rows)"
     quantile = ndtri((rank + 0.625) / (n + 0.25))
     axes.plot(quantile, quantile, color=_LINE, lw=0.8)
     many = len(rank) > MANY_MARKS
@@ -269,12 +269,12 @@ def _named_places(axes: Axes, places: np.ndarray, names: Sequence[str]) -> None:
         axes.set_yticks(places, [_short(name, 24) for name in names], fontsize=7)
     else:
         axes.set_yticks([])
-        axes.set_ylabel(f"{len(names)} groups", fontsize=8)
+        axes.set_ylabel(f"{len(names):,} groups", fontsize=8)
     axes.set_ylim(-0.7, len(names) - 0.3)
 
 
 def _of(shown: int, there: int) -> str:
-    return "" if shown == there else f" (largest {shown} of {there})"
+    return "" if shown == there else f" (largest {shown} of {there:,})"
 
 
 def _short(text: str, length: int = 44) -> str:
