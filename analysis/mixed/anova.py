@@ -18,7 +18,7 @@ import pandas as pd
 
 from nwbswitch.analysis.formulas.coding import Coded, design
 from nwbswitch.analysis.formulas.formula import INTERCEPT, Term, term_name
-from nwbswitch.analysis.mixed.inference import Ddf, Inference
+from nwbswitch.analysis.mixed.hypothesis import FixedEffects
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.plain_values import plain
 from nwbswitch.schemas.errors import FitError
@@ -50,7 +50,7 @@ class Anova:
 
     tests: tuple[TermTest, ...]
     type: AnovaType
-    ddf: Ddf
+    ddf: str
     notes: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
@@ -72,7 +72,7 @@ class Anova:
         return "\n".join([head, table_text(self.table()), *self.notes])
 
 
-def anova(model: Model, inference: Inference, *, type: AnovaType | int = "III") -> Anova:  # noqa: A002
+def anova(model: Model, inference: FixedEffects, *, type: AnovaType | int = "III") -> Anova:  # noqa: A002
     """Return the tests of all terms of a model but the intercept.
 
     A sum of squares is the unscaled F times its numerator degrees of freedom times sigma^2, as lmerTest

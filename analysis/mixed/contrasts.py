@@ -9,11 +9,10 @@ from typing import Any, Final, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.mixed.hypothesis import FTest, TTest, independent_rows
-from nwbswitch.analysis.mixed.inference import Inference
+from nwbswitch.analysis.mixed.hypothesis import FixedEffects, FTest, TTest, independent_rows
 from nwbswitch.analysis.mixed.marginal_means import MarginalMeans, estimates_table
 from nwbswitch.analysis.mixed.model import Model
-from nwbswitch.analysis.mixed.multiplicity import Adjust, check_adjust
+from nwbswitch.analysis.mixed.multiplicity import MAX_MVT, Adjust, check_adjust
 from nwbswitch.analysis.mixed.reference_grid import Value
 from nwbswitch.analysis.plain_values import plain
 from nwbswitch.schemas.issues import nearest
@@ -48,7 +47,7 @@ class Contrasts:
     linear: np.ndarray
     tests: tuple[TTest, ...]
     groups: tuple[np.ndarray, ...]
-    inference: Inference
+    inference: FixedEffects
     adjust: Adjust
     n_means: int
     notes: tuple[str, ...]
@@ -127,7 +126,7 @@ def contrasts(
         Level that ``trt.vs.ctrl`` compares with; the first by default.
     adjust
         Correction within each group: by default ``tukey`` for pairs, ``mvt`` for ``trt.vs.ctrl`` and
-        ``consec``, ``fdr`` for ``eff``, else ``none``.
+        ``consec`` (``sidak`` where these are too many for it), ``fdr`` for ``eff``, else ``none``.
 
     Raises
     ------
@@ -138,7 +137,7 @@ def contrasts(
     n_means = len(groups[0])
     levels = [_cell_label(means, i) for i in groups[0]]
     rows, names = _coefficients(method, levels, _position(means, reference, method))
-    chosen = adjust or (DEFAULT_ADJUST[method] if isinstance(method, str) else "none")
+    chosen = adjust or _default_adjust(method, len(names))
     linear = np.concatenate([rows @ means.linear[own] for own in groups])
     labels = [(name, *means.cells[own[0]][len(means.specs) :]) for own in groups for name in names]
     pairs = method in ("pairwise", "revpairwise")
@@ -209,7 +208,7 @@ def interaction_contrasts(
 
 def coefficient_contrasts(
     model: Model,
-    inference: Inference,
+    inference: FixedEffects,
     weights: Mapping[str, Mapping[str, float]],
     *,
     adjust: Adjust = "none",
@@ -253,7 +252,7 @@ def _tested(
     labels: Sequence[tuple[Value, ...]],
     linear: np.ndarray,
     groups: tuple[np.ndarray, ...],
-    inference: Inference,
+    inference: FixedEffects,
     adjust: Adjust,
     n_means: int,
     notes: tuple[str, ...],
@@ -268,6 +267,11 @@ def _tested(
         except ValueError as error:
             raise ValueError(f"The contrast {' '.join(map(str, label))!r}: {error}") from None
     return Contrasts(columns, tuple(labels), linear, tuple(tests), groups, inference, adjust, n_means, notes)
+
+
+def _default_adjust(method: ContrastMethod | Coefficients, n_contrasts: int) -> Adjust:
+    found = DEFAULT_ADJUST[method] if isinstance(method, str) else "none"
+    return "sidak" if found == "mvt" and n_contrasts > MAX_MVT else found
 
 
 def _consecutive(n_groups: int, size: int) -> tuple[np.ndarray, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -37,6 +37,40 @@ class FTest:
     p: float
     scaling: float = 1.0
     reason: str = ""
+
+
+class FixedEffects(Protocol):
+    """Estimated fixed effects that can be tested: what marginal means, contrasts and tests of terms need.
+
+    ``estimates`` (p,) and their covariance ``vcov`` (p, p) are in the model's units; ``ddf`` names the kind
+    of degrees of freedom; ``design_root`` (p, p) is upper triangular with X'X = design_root' design_root.
+    """
+
+    @property
+    def estimates(self) -> np.ndarray:
+        """Coefficients (p,)."""
+
+    @property
+    def vcov(self) -> np.ndarray:
+        """Their covariance (p, p)."""
+
+    @property
+    def ddf(self) -> str:
+        """Kind of degrees of freedom."""
+
+    @property
+    def design_root(self) -> np.ndarray:
+        """Root (p, p) of X'X."""
+
+    @property
+    def residual_variance(self) -> float:
+        """Variance of the residual; nan where there is none."""
+
+    def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> TTest:
+        """Test that ``contrast @ estimates`` is ``null``."""
+
+    def f_test(self, contrasts: np.ndarray) -> FTest:
+        """Test that ``contrasts @ estimates`` is zero; contrasts are (q, p) of full rank."""
 
 
 def t_test_of(estimate: float, variance: float, df: float, *, null: float) -> TTest:

@@ -29,8 +29,9 @@ class Inference:
 
     ``estimates`` (p,) and ``vcov`` (p, p) are in the model's own columns and units; ``vcov`` is adjusted
     under Kenward-Roger. ``method`` is that of the estimates: Kenward-Roger is defined for REML, so for a
-    fit by maximum likelihood estimates and tests are those of the REML refit. ``design_root`` (p, p) is
-    upper triangular with X'X = design_root' design_root; ``residual_variance`` is sigma^2.
+    fit by maximum likelihood estimates and tests are those of the REML refit, as in pbkrtest.
+    ``design_root`` (p, p) is upper triangular with X'X = design_root' design_root; ``residual_variance`` is
+    sigma^2.
     """
 
     estimates: np.ndarray

@@ -44,8 +44,10 @@ def largest_t_tail(t: float, df: float, correlation: np.ndarray) -> float:
         return min(2.0 * tail, 1.0)
     n = POINTS if m <= MANY_CONTRASTS else FEW_POINTS
     first, spread = _given_one_is_beyond(t, df, tail, n)
-    normal = _normals(_rank(correlation), n)
-    mean = float(np.mean([_share(t, first, spread, normal, correlation, i) for i in range(m)]))
+    roots, dimensions = _roots(np.ascontiguousarray(correlation, dtype=float).tobytes(), m)
+    normal = _normals(dimensions, n)
+    shares = [_share(t, first, spread, normal, correlation[i], roots[i], i) for i in range(m)]
+    mean = float(np.mean(shares))
     return float(min(2.0 * tail * m * mean, 1.0))
 
 
@@ -73,21 +75,31 @@ def _given_one_is_beyond(t: float, df: float, tail: float, n: int) -> tuple[np.n
 
 
 def _share(
-    t: float, first: np.ndarray, spread: np.ndarray, normal: np.ndarray, correlation: np.ndarray, i: int
+    t: float,
+    first: np.ndarray,
+    spread: np.ndarray,
+    normal: np.ndarray,
+    row: np.ndarray,
+    root: np.ndarray,
+    i: int,
 ) -> float:
     """Return the mean of 1/N given that T_i is above t; below -t it is the same by symmetry."""
-    row = correlation[i]
-    values, vectors = np.linalg.eigh(correlation - np.outer(row, row))
-    kept = np.argsort(values)[::-1][: normal.shape[1]]
-    root = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
-    others = first[:, None] * row + spread[:, None] * (normal @ root.T)
+    others = first[:, None] * row + spread[:, None] * (normal[:, : root.shape[1]] @ root.T)
     beyond = np.abs(others) > t
     beyond[:, i] = True
     return float(np.mean(1.0 / beyond.sum(axis=1)))
 
 
-def _rank(correlation: np.ndarray) -> int:
-    return int(np.sum(np.linalg.eigvalsh(correlation) > SINGULAR))
+@lru_cache(maxsize=8)
+def _roots(content: bytes, m: int) -> tuple[tuple[np.ndarray, ...], int]:
+    """Return roots of R - r_i r_i' for every i, and the most columns that one has."""
+    correlation = np.frombuffer(content).reshape(m, m)
+    roots = []
+    for row in correlation:
+        values, vectors = np.linalg.eigh(correlation - np.outer(row, row))
+        kept = np.flatnonzero(values > SINGULAR)[::-1]
+        roots.append(vectors[:, kept] * np.sqrt(values[kept]))
+    return tuple(roots), max(each.shape[1] for each in roots)
 
 
 @lru_cache(maxsize=16)

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.mixed.cell_weights import cell_counts
-from nwbswitch.analysis.mixed.hypothesis import TTest
-from nwbswitch.analysis.mixed.inference import Inference
+from nwbswitch.analysis.mixed.hypothesis import FixedEffects, TTest
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.multiplicity import Adjust, Family, adjusted_p, check_adjust, critical_values
 from nwbswitch.analysis.mixed.reference_grid import ReferenceGrid, Value, fixed_variables, reference_grid
@@ -41,7 +40,7 @@ class MarginalMeans:
     cells: tuple[tuple[Value, ...], ...]
     linear: np.ndarray
     tests: tuple[TTest, ...]
-    inference: Inference
+    inference: FixedEffects
     quantity: str
     averaged: tuple[str, ...]
     weights: Weights
@@ -111,7 +110,7 @@ class MarginalMeans:
 
 def marginal_means(
     model: Model,
-    inference: Inference,
+    inference: FixedEffects,
     *,
     specs: str | Sequence[str],
     by: str | Sequence[str] = (),
@@ -146,7 +145,7 @@ def marginal_means(
 
 def slopes(
     model: Model,
-    inference: Inference,
+    inference: FixedEffects,
     *,
     variable: str,
     specs: str | Sequence[str] = (),
@@ -173,7 +172,7 @@ def _names(given: str | Sequence[str]) -> tuple[str, ...]:
 
 def _on_grid(
     model: Model,
-    inference: Inference,
+    inference: FixedEffects,
     specs: tuple[str, ...],
     by: tuple[str, ...],
     at: dict[str, Value | Sequence[Value]],
@@ -221,7 +220,7 @@ def _derivative(
 
 
 def _averaged(
-    model: Model, inference: Inference, grid: ReferenceGrid, shown: tuple[str, ...], weights: Weights
+    model: Model, inference: FixedEffects, grid: ReferenceGrid, shown: tuple[str, ...], weights: Weights
 ) -> tuple[np.ndarray, tuple[tuple[Value, ...], ...]]:
     """Return the mean rows of the grid in the cells of ``shown``, the first variable fastest."""
     sizes = [len(axis.values) for axis in grid.axes]
@@ -241,7 +240,7 @@ def _averaged(
 
 
 def _shares(
-    model: Model, inference: Inference, grid: ReferenceGrid, rest: Sequence[int], weights: Weights
+    model: Model, inference: FixedEffects, grid: ReferenceGrid, rest: Sequence[int], weights: Weights
 ) -> np.ndarray:
     axes = [grid.axes[i] for i in rest]
     shares = np.ones([len(axis.values) for axis in axes])
@@ -264,7 +263,7 @@ def estimates_table(
     tests: Sequence[TTest],
     linear: np.ndarray,
     groups: Sequence[np.ndarray],
-    inference: Inference,
+    inference: FixedEffects,
     *,
     level: float,
     adjust: Adjust,
@@ -300,7 +299,7 @@ def estimates_table(
     return table
 
 
-def family_of(linear: np.ndarray, inference: Inference, *, n_means: int) -> Family:
+def family_of(linear: np.ndarray, inference: FixedEffects, *, n_means: int) -> Family:
     """Return the family of some contrasts (m, p), with the correlations of their estimates."""
     covariance = linear @ inference.vcov @ linear.T
     size = np.sqrt(np.diagonal(covariance))

@@ -9,7 +9,7 @@ multivariate t with the contrasts' own correlations (Dunnett 1955; Hothorn, Bret
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 
@@ -18,6 +18,11 @@ from nwbswitch.analysis.mixed.largest_t import largest_t_tail
 from nwbswitch.analysis.mixed.studentized_range import studentized_range_tail
 
 Adjust = Literal["none", "tukey", "mvt", "dunnett", "holm", "bonferroni", "sidak", "scheffe", "fdr"]
+
+# Contrasts whose multivariate t is computed; its cost grows with their cube.
+MAX_MVT: Final = 30
+# Points of the polynomial through critical values of many different degrees of freedom.
+NODES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,15 @@ def adjusted_p(t: np.ndarray, df: np.ndarray, p: np.ndarray, *, adjust: Adjust, 
     family
         The contrasts as a family.
     """
-    m = family.size
+    _check_size(adjust, family)
+    found = np.full(len(p), np.nan)
+    known = ~np.isnan(p)
+    found[known] = _adjusted(t[known], df[known], p[known], adjust, family)
+    return found
+
+
+def _adjusted(t: np.ndarray, df: np.ndarray, p: np.ndarray, adjust: Adjust, family: Family) -> np.ndarray:
+    m, n = family.size, len(p)
     match adjust:
         case "none":
             found = p
@@ -72,13 +85,13 @@ def adjusted_p(t: np.ndarray, df: np.ndarray, p: np.ndarray, *, adjust: Adjust, 
             found = -np.expm1(m * np.log1p(-np.minimum(p, 1.0 - 1e-16)))
         case "holm":
             order = np.argsort(p, kind="stable")
-            steps = np.maximum.accumulate((m - np.arange(m)) * p[order])
-            found = np.empty(m)
+            steps = np.maximum.accumulate((m - np.arange(n)) * p[order])
+            found = np.empty(n)
             found[order] = steps
         case "fdr":
             order = np.argsort(p, kind="stable")[::-1]
-            steps = np.minimum.accumulate(m / (m - np.arange(m)) * p[order])
-            found = np.empty(m)
+            steps = np.minimum.accumulate(m / (n - np.arange(n)) * p[order])
+            found = np.empty(n)
             found[order] = steps
         case _:
             found = np.array([_tail(abs(a), b, adjust, family) for a, b in zip(t, df, strict=True)])
@@ -93,7 +106,33 @@ def critical_values(df: np.ndarray, *, level: float, adjust: Adjust, family: Fam
     Holm's and the false discovery rate's methods have no intervals of their own; Bonferroni's are given,
     as emmeans does.
     """
-    return np.array([_critical(float(each), level, adjust, family) for each in df])
+    _check_size(adjust, family)
+    if adjust not in ("tukey", "mvt", "dunnett") or len(np.unique(df)) <= 2 * NODES:
+        return np.array([_critical(float(each), level, adjust, family) for each in df])
+    return _interpolated(df, level, adjust, family)
+
+
+def _interpolated(df: np.ndarray, level: float, adjust: Adjust, family: Family) -> np.ndarray:
+    """Return critical values through a polynomial in 1 / df, in which they are smooth."""
+    from scipy.interpolate import BarycentricInterpolator
+
+    inverse = 1.0 / df
+    known = ~np.isnan(inverse)
+    low, high = float(inverse[known].min()), float(inverse[known].max())
+    angles = (2.0 * np.arange(NODES) + 1.0) * np.pi / (2.0 * NODES)
+    nodes = 0.5 * (low + high) + 0.5 * (high - low) * np.cos(angles)
+    values = [np.log(_critical(float(1.0 / each), level, adjust, family)) for each in nodes]
+    found = np.full(len(df), np.nan)
+    found[known] = np.exp(BarycentricInterpolator(nodes, values)(inverse[known]))
+    return found
+
+
+def _check_size(adjust: Adjust, family: Family) -> None:
+    if adjust in ("mvt", "dunnett") and family.size > MAX_MVT:
+        raise ValueError(
+            f"The multivariate t is computed for at most {MAX_MVT} contrasts, these are {family.size}; use "
+            "'sidak' or 'holm'."
+        )
 
 
 def _critical(df: float, level: float, adjust: Adjust, family: Family) -> float:
@@ -101,6 +140,8 @@ def _critical(df: float, level: float, adjust: Adjust, family: Family) -> float:
     from scipy.special import chdtri, fdtri
 
     m, alpha = family.size, 1.0 - level
+    if np.isnan(df):
+        return float("nan")
     match adjust:
         case "none":
             return _two_sided(alpha, df)

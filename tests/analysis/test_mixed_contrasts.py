@@ -153,6 +153,13 @@ def test_intervals_that_hold_together_are_wider(found):
     assert np.all(low["ci_high"] - low["ci_low"] < narrow["ci_high"] - narrow["ci_low"])
 
 
+def test_many_steps_are_corrected_by_sidak(found):
+    steps = means(found, "depth", at={"depth": np.arange(40.0)})
+    own = contrasts(steps, method="consec")
+    assert own.adjust == "sidak"
+    assert len(own.table()) == 39
+
+
 def test_text_and_json(found):
     pairs = contrasts(means(found, "drug", by="epoch"))
     assert "tukey method, families of 3 contrasts" in pairs.summary()

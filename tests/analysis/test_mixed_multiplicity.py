@@ -128,6 +128,40 @@ def test_the_family_is_kept_under_the_null():
     assert rejected == pytest.approx(0.05, abs=4.0 * np.sqrt(0.05 * 0.95 / n))
 
 
+@pytest.mark.parametrize("adjust", get_args(Adjust))
+def test_a_contrast_without_a_test_leaves_the_others_theirs(adjust):
+    t_lost, df_lost, p_lost = T.copy(), DF.copy(), P.copy()
+    t_lost[0] = df_lost[0] = p_lost[0] = np.nan
+    found = adjusted_p(t_lost, df_lost, p_lost, adjust=adjust, family=FAMILY)
+    assert np.isnan(found).tolist() == [True, False, False]
+    # The largest of the three P was lost, which changes nothing for the others.
+    assert np.allclose(found[1:], adjusted(adjust)[1:] if adjust != "fdr" else [1.5, 3.0] * P[1:], rtol=1e-12)
+    half = critical_values(df_lost, level=0.95, adjust=adjust, family=FAMILY)
+    assert np.isnan(half).tolist() == [True, False, False]
+
+
+def test_many_degrees_of_freedom_are_interpolated():
+    df = np.linspace(3.0, 80.0, 40)
+    family = Family(9, 8, np.eye(36), pairwise=True)
+    found = critical_values(df, level=0.95, adjust="tukey", family=family)
+    exact = [
+        critical_values(df[i : i + 1], level=0.95, adjust="tukey", family=family)[0] for i in (0, 7, 21, 39)
+    ]
+    assert np.allclose(found[[0, 7, 21, 39]], exact, rtol=1e-8)
+    with_infinite = np.append(df, [np.inf, np.nan])
+    again = critical_values(with_infinite, level=0.95, adjust="tukey", family=family)
+    assert np.allclose(again[:-2], found, rtol=1e-8)
+    infinite = critical_values(np.array([np.inf]), level=0.95, adjust="tukey", family=family)
+    assert again[-2] == pytest.approx(infinite[0], rel=1e-8)
+    assert np.isnan(again[-1])
+
+
+def test_the_multivariate_t_of_very_many_contrasts_is_refused():
+    many = Family(32, 31, np.eye(31), pairwise=False)
+    with pytest.raises(ValueError, match="at most 30 contrasts, these are 31"):
+        critical_values(np.full(31, 5.0), level=0.95, adjust="mvt", family=many)
+
+
 def test_unknown_methods_and_tukey_for_other_contrasts_are_refused():
     with pytest.raises(ValueError, match="available are none, tukey"):
         check_adjust("hsd", pairwise=True)
