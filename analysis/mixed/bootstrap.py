@@ -3,8 +3,8 @@
 Draws are made in blocks of `BLOCK`, each with its own stream (SeedSequence.spawn), so results depend on the
 seed but not on the number of workers, and the first draws of a longer run are those of a shorter one.
 
-Intervals are those of Davison and Hinkley (1997, chapter 5): percentile (equation 5.18), basic (5.6) and
-studentized (5.7), with the (n + 1) p-th ordered draw as quantile. A draw that could not be fitted is counted.
+Intervals are those of Davison and Hinkley (1997, chapter 5): percentile, basic and studentized, with the
+(n + 1) p-th ordered draw as quantile. A draw that could not be fitted is counted, not replaced.
 """
 
 from __future__ import annotations

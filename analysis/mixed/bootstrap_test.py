@@ -1,10 +1,10 @@
 """Parametric bootstrap test of fixed effects: the likelihood ratio under draws from the null model.
 
 The null model is the model with contrasts of the coefficients held at values. Responses are drawn from its
-fit by maximum likelihood, and both models are fitted to each (Halekoh and Hojsgaard 2014, section 4). The
-P value of the draws is (1 + number at least as large) / (n + 1). With more draws than the P value needs, one
-can use their moments: Bartlett's correction (section 4.2.1), a gamma distribution (4.2.2), or an F
-distribution whose mean is that of the draws (4.2.3).
+fit by maximum likelihood, and both models are fitted to each. The P value of the draws is (1 + number at
+least as large) / (n + 1). With fewer draws than a small P value needs, their moments serve: Bartlett's
+correction of the mean, a gamma distribution of their mean and variance, or an F distribution of their mean
+(Halekoh and Hojsgaard 2014, on parametric bootstrap).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ The adjustment A_g must solve A_g P_g A_g' = V_g with P_g = V_g - X_g M X_g', an
 A_g = V_g^1/2 (I - V_g^-1/2 X_g M X_g' V_g^-1/2)^-1/2 V_g^-1/2, the identity-model adjustment of Bell and
 McCaffrey on whitened data, which does not depend on which root of V_g whitens. It makes X_g'V_g^-1 A_g e_g
 equal to (I - F_g M)^-1/2 u_g with F_g = X_g'V_g^-1 X_g: p by p matrices are enough. Pustejovsky and Tipton
-(2018, equation 9) take the symmetric solution A_g = D'(D P_g D')^-1/2 D with D'D = V_g, which is the matrix
+(2018, section 2) take the symmetric solution A_g = D'(D P_g D')^-1/2 D with D'D = V_g, which is the matrix
 geometric mean of P_g^-1 and V_g and again does not depend on the root D. Both are exactly unbiased under the
 model; they are the same if V_g and P_g commute, as when V_g is a multiple of I, or X_g is spanned by
 eigenvectors of V_g. The symmetric one needs the rows. CR0, CR1 and CR1S do not differ.

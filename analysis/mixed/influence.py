@@ -1,9 +1,9 @@
 """Influence of each independent cluster: the model fitted again without it.
 
 ``shift`` is the change of a coefficient in units of its standard error in the full fit. Cook's distance is
-(b_(g) - b)' C^-1 (b_(g) - b) / p with C the covariance of the p coefficients in the full fit (Demidenko and
-Stukel 2005, section 4, with the variances estimated again too); leverage is tr(F_g F^-1) with
-F_g = X_g'V_g^-1 X_g, which sums to p (section 3 there).
+(b_(g) - b)' C^-1 (b_(g) - b) / p with C the covariance of the p coefficients in the full fit, the variances
+estimated again too; leverage is tr(F_g F^-1) with F_g = X_g'V_g^-1 X_g, which sums to p (Demidenko and Stukel
+2005, who hold the variances).
 """
 
 from __future__ import annotations

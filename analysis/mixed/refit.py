@@ -3,8 +3,8 @@
 One quasi-Newton search over Lambda without bounds: a column of Lambda and its negative give the same Psi,
 and a bound at zero would hold back a correlation that has to change its sign. A column of zeros is always
 stationary, so at the end the gradient in Psi decides: if it is negative along a direction without variance,
-the criterion falls into the inside, and the search goes on from there. The criterion is then within about
-1e-7 of its minimum, for half of the time or less of `optimise`, which goes on to all digits.
+the criterion falls into the inside, and the search goes on from there. The criterion ends within about 1e-7
+of its minimum; `optimise` goes on to all digits and takes up to three times as long.
 """
 
 from __future__ import annotations
