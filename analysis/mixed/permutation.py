@@ -25,7 +25,6 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-from nwbswitch.analysis.formulas.formula import term_name
 from nwbswitch.analysis.mixed.arrangements import (
     all_deals,
     all_signs,
@@ -41,11 +40,11 @@ from nwbswitch.analysis.mixed.cluster_summaries import (
     own_values,
 )
 from nwbswitch.analysis.mixed.deviance import Deviance
-from nwbswitch.analysis.mixed.hypothesis import checked_contrasts
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.optimum import psi_of, theta_gradient, theta_layout
 from nwbswitch.analysis.mixed.permutation_result import PermutationTest, Weights
 from nwbswitch.analysis.mixed.restricted import restricted
+from nwbswitch.analysis.mixed.tested_contrasts import tested_contrasts
 from nwbswitch.schemas.errors import FitError
 
 Nuisance = Literal["auto", "strata", "residuals"]
@@ -102,7 +101,7 @@ def permutation_test(
         raise ValueError(f"weights is {weights!r}; available are {', '.join(get_args(Weights))}.")
     if max_arrangements < 100:
         raise ValueError(f"max_arrangements is {max_arrangements}; it must be at least 100.")
-    names, rows = _contrasts(model, tested)
+    names, rows = tested_contrasts(model, tested)
     if null != 0.0 and len(rows) > 1:
         raise ValueError("A null value other than 0 needs one contrast, not several.")
     nothing = [np.zeros((sum(sizes), sum(sizes))) for sizes in deviance.block_sizes]
@@ -141,28 +140,6 @@ class _Common:
     max_arrangements: int
     seed: int
     notes: list[str]
-
-
-def _contrasts(model: Model, tested: str | np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the contrasts in words, and as (r, p)."""
-    eye = np.eye(len(model.names))
-    if isinstance(tested, str):
-        terms = [term_name(term) for term in model.terms]
-        if tested in terms:
-            columns = np.flatnonzero(model.term_of == terms.index(tested))
-            return tuple(model.names[i] for i in columns), eye[columns]
-        if tested in model.names:
-            return (tested,), eye[[model.names.index(tested)]]
-        raise ValueError(
-            f"There is no term or coefficient {tested!r}; terms are {', '.join(terms)}; "
-            f"coefficients are {', '.join(model.names)}."
-        )
-    rows = checked_contrasts(np.atleast_2d(tested), len(model.names))
-    words = []
-    for row in rows:
-        parts = [f"{value:+g} {name}" for name, value in zip(model.names, row, strict=True) if value]
-        words.append(" ".join(parts))
-    return tuple(words), rows
 
 
 def _label_free(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from nwbswitch.analysis.mixed.bootstrap import Bootstrap
+    from nwbswitch.analysis.mixed.bootstrap_test import BootstrapTest
     from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
     from nwbswitch.analysis.mixed.contrasts import Coefficients, ContrastMethod
     from nwbswitch.analysis.mixed.contrasts import Contrasts as ContrastTests
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.permutation_result import PermutationTest
     from nwbswitch.analysis.mixed.profile import Profile
     from nwbswitch.analysis.mixed.reference_grid import Value
+    from nwbswitch.analysis.mixed.wild_bootstrap import WildTest, WildWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ class MixedFit(FitTables):
         return equivalence(effects, margin=margin, alpha=alpha)
 
     def permutation(self, tested: str | np.ndarray, *, null: float = 0.0, seed: int = 0) -> PermutationTest:
-        """Return the permutation test over the outermost groups of a term; see `mixed.permutation`.
+        """Return the permutation test of a term over the outermost groups.
 
         Parameters
         ----------
@@ -232,6 +234,60 @@ class MixedFit(FitTables):
         from nwbswitch.analysis.mixed.permutation import permutation_test
 
         return permutation_test(self.model, self.deviance, tested, null=null, seed=seed)
+
+    def bootstrap_test(
+        self,
+        tested: str | np.ndarray,
+        *,
+        n: int = 1000,
+        seed: int,
+        workers: int = 1,
+        executor: Executor | None = None,
+        quiet: bool = False,
+    ) -> BootstrapTest:
+        """Return the parametric bootstrap likelihood ratio test of a term, a coefficient or contrasts.
+
+        Parameters
+        ----------
+        tested
+            As in `permutation`.
+        n, seed, workers, executor, quiet
+            As in `bootstrap`.
+        """
+        from nwbswitch.analysis.mixed.bootstrap_test import bootstrap_test
+        from nwbswitch.analysis.mixed.tested_contrasts import tested_contrasts
+
+        return bootstrap_test(
+            self.model,
+            self.deviance,
+            self.optimum,
+            tested_contrasts(self.model, tested)[1],
+            n=n,
+            seed=seed,
+            workers=workers,
+            executor=executor,
+            quiet=quiet,
+        )
+
+    def wild_bootstrap(
+        self, tested: str | np.ndarray, *, weights: WildWeights = "webb", n: int = 9_999, seed: int
+    ) -> WildTest:
+        """Return the wild cluster bootstrap test of a term, a coefficient or contrasts.
+
+        Parameters
+        ----------
+        tested
+            As in `permutation`.
+        weights
+            ``webb`` for few clusters, or ``rademacher``.
+        n, seed
+            Number and seed of the draws.
+        """
+        from nwbswitch.analysis.mixed.tested_contrasts import tested_contrasts
+        from nwbswitch.analysis.mixed.wild_bootstrap import wild_test
+
+        rows = tested_contrasts(self.model, tested)[1]
+        return wild_test(self.model, self.deviance, self.optimum, rows, weights=weights, n=n, seed=seed)
 
     def confint(
         self,
@@ -314,12 +370,7 @@ class MixedFit(FitTables):
     def robust(self, *, type: Kind = "CR2") -> ClusterRobust:  # noqa: A002
         """Return the fixed effects with a covariance that holds if the model's own does not.
 
-        Clusters are the outermost groups.
-
-        Raises
-        ------
-        FitError
-            If there are fewer than two independent clusters.
+        Clusters are the outermost groups; a FitError says if there are fewer than two, or they are crossed.
         """
         from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
 

@@ -53,6 +53,8 @@ QUESTIONS = {
     "influence": lambda each: each.influence(),
     "permutation": lambda each: each.permutation("drug"),
     "bootstrap": lambda each: each.bootstrap(n=10, seed=1, quiet=True),
+    "bootstrap_test": lambda each: each.bootstrap_test("drug:epoch", n=10, seed=1, quiet=True),
+    "wild_bootstrap": lambda each: each.wild_bootstrap("drug", n=99, seed=1),
     "profile": lambda each: each.profile(terms=["sigma"]),
     "diagnostics": lambda each: each.diagnostics(),
 }
@@ -67,7 +69,9 @@ def test_every_question_has_a_table_a_text_and_json(found, summed, source, name)
     assert json.dumps(answer.as_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("name", ["marginal_means", "contrasts", "equivalence", "robust", "permutation"])
+@pytest.mark.parametrize(
+    "name", ["marginal_means", "contrasts", "equivalence", "robust", "permutation", "wild_bootstrap"]
+)
 def test_summaries_answer_as_rows_do(found, summed, name):
     ours, theirs = QUESTIONS[name](found).table(), QUESTIONS[name](summed).table()
     pd.testing.assert_frame_equal(ours, theirs, rtol=1e-6, atol=1e-9)
