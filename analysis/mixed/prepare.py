@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
+
+import pandas as pd
 
 from nwbswitch.analysis.formulas.coding import Contrasts
 from nwbswitch.analysis.formulas.formula import Formula, Variable
@@ -14,9 +16,15 @@ from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.nesting import CrossedGroupsError
 from nwbswitch.analysis.mixed.reduce import reduced
+from nwbswitch.analysis.mixed.reduced_sums import inner_spread
 from nwbswitch.analysis.mixed.table_source import table_of
+from nwbswitch.analysis.mixed.tree import Tree
 from nwbswitch.analysis.mixed.unit_map import summarise_rows
 from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups, UnitSummaries
+
+# The residual is summed anew where less than this part of the squares inside units is left.
+MOSTLY_EXPLAINED: Final = 1e-3
+_REST: Final = "response less what is explained"
 
 RowSource = Callable[[], ModelFrame]
 Engine = Literal["auto", "nested", "sparse"]
@@ -89,7 +97,30 @@ def prepare(
         place = {level.names: position for position, level in enumerate(model.levels)}
         return replace(frame, levels=tuple(sorted(frame.levels, key=lambda level: place[level.names])))
 
+    if tree.columns.scale**2 < MOSTLY_EXPLAINED * inner_spread(summaries):
+        tree = _from_residual(table, formula, weights, contrasts, tree, rows())
     return replace(model, engine_reason=_nested_reason(model, summaries.crossed)), tree, rows
+
+
+def _from_residual(
+    table: pd.DataFrame,
+    formula: Formula,
+    weights: str | None,
+    contrasts: Contrasts,
+    tree: Tree,
+    rows: ModelFrame,
+) -> Tree:
+    """Return the deviance function from the response less what the fixed effects explain, row by row.
+
+    Cross-products lose as many digits as the residual is smaller than the response.
+    """
+    offset = tree.columns.offset
+    rest = rows.response - rows.fixed.matrix @ offset
+    left = table.iloc[rows.rows].assign(**{_REST: rest})
+    of_rest = replace(formula, response=Variable(formula.response.name, f"`{_REST}`"))
+    summaries = summarise_rows(left, of_rest, weights=weights, by_group=True, crossed=True)
+    _, found = reduced(summaries, of_rest, contrasts=contrasts)
+    return replace(found, columns=replace(found.columns, offset=found.columns.offset + offset))
 
 
 def _crossed(

@@ -20,6 +20,18 @@ def inner_scale(summaries: UnitSummaries) -> np.ndarray:
     return np.asarray(np.sqrt(summaries.cell_count @ squares / summaries.n_rows.sum()))
 
 
+def inner_spread(summaries: UnitSummaries) -> float:
+    """Return the mean square over rows of the response around the means of units."""
+    within = float(summaries.within[:, -1, -1].sum())
+    inverses = pseudo_inverse(summaries.kinds)[summaries.cell_kind]
+    if summaries.products is not None:
+        within += float(np.einsum("cab,cab->", summaries.products[:, -1, :, -1], inverses))
+    elif summaries.slopes is not None:
+        last = summaries.slopes[:, -1]
+        within += float(np.einsum("ca,cab,cb->", last, inverses, last))
+    return within / float(summaries.n_rows.sum())
+
+
 def reduced_sums(
     summaries: UnitSummaries, L: np.ndarray, scale: np.ndarray, parent: np.ndarray, n_parents: int
 ) -> tuple[Summary, np.ndarray]:

@@ -240,3 +240,25 @@ def test_labels_and_facts_are_those_of_the_rows():
     assert facts.mean == pytest.approx(table()["k"].mean(), rel=1e-12)
     assert model.variables["dose"].mean == pytest.approx(table()["dose"].mean(), rel=1e-12)
     assert model.variables["cond"].levels == ("ctrl", "high", "low")
+
+
+@pytest.mark.parametrize("slope", [1e2, 1e4, 1e6])
+def test_a_response_that_is_nearly_explained_keeps_its_digits(slope):
+    # The cross-products of such a response hold its residual to 1e-16 slope^2 only.
+    frame = table()
+    formula = "y ~ x + cond + (1|lab:animal) + (1|lab:animal:session:neuron)"
+    plain = fit(frame, formula)
+    steep = fit(frame.assign(y=frame["y"] + slope * frame["x"]), formula)
+    assert steep.criterion == pytest.approx(plain.criterion, abs=1e-6 * max(1.0, slope * 1e-5))
+    assert np.allclose(steep.table()["se"], plain.table()["se"], rtol=1e-8)
+    assert steep.table()["estimate"][1] == pytest.approx(plain.table()["estimate"][1] + slope, rel=1e-13)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_fit_from_sums_is_the_fit_from_rows(formula):
+    plain = fit(table(), formula)
+    summed = fit(summarise_rows(table(), read_formula(formula)), formula)
+    assert summed.criterion == pytest.approx(plain.criterion, rel=1e-12)
+    one, other = plain.table(), summed.table()
+    assert np.allclose((one["estimate"] - other["estimate"]) / one["se"], 0.0, atol=1e-10)
+    assert np.allclose(one["se"], other["se"], rtol=1e-9)
