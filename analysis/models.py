@@ -130,7 +130,7 @@ def fit_table(
             if plots is not None:
                 _save_plots(found, plots, profile=profile, overwrite=overwrite)
         case "binomial":
-            _require_binomial(weights, method, ddf, engine, questions)
+            _require_binomial(table, weights, method, ddf, engine, questions)
             report = FitReport(_binomial(table, formula, where, contrasts, trials, ddf))
         case _:
             raise ValueError(f"family is {family!r}; available are gaussian, binomial.")
@@ -184,9 +184,18 @@ def _binomial(
 
 
 def _require_binomial(
-    weights: str | None, method: Method | None, ddf: Ddf | None, engine: Engine, questions: FitQuestions
+    table: Path,
+    weights: str | None,
+    method: Method | None,
+    ddf: Ddf | None,
+    engine: Engine,
+    questions: FitQuestions,
 ) -> None:
     """Raise ValueError if something is asked that a binomial model does not answer."""
+    from nwbswitch.analysis.mixed.summarise import holds_summaries
+
+    if holds_summaries(table):
+        raise ValueError("family='binomial' is fitted to rows; these summaries are of a gaussian model.")
     given: dict[str, Any] = {"weights": weights, "method": method}
     given["engine"] = None if engine == "auto" else engine
     given["ddf"] = None if ddf == "none" else ddf

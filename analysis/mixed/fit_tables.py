@@ -28,7 +28,7 @@ from nwbswitch.analysis.mixed.variance_table import (
 from nwbswitch.analysis.plain_values import plain
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FitTables:
     """A fitted linear mixed model; everything it says is computed from its parts when asked.
 
@@ -40,6 +40,13 @@ class FitTables:
     optimum: Optimum
     inference: Inference
     row_source: Callable[[], ModelFrame] | None = None
+
+    def __repr__(self) -> str:
+        ddf = {"kenward-roger": "Kenward-Roger", "satterthwaite": "Satterthwaite", "none": "z"}[self.ddf]
+        return (
+            f"<{type(self).__name__} {self.model.formula.text!r}: {self.method.upper()}, {self.n} rows, "
+            f"criterion {self.criterion:.3f}, {ddf}>"
+        )
 
     @property
     def rows(self) -> ModelFrame | None:

@@ -87,13 +87,15 @@ def indented(frame: pd.DataFrame) -> list[str]:
 
 
 def report_tables(fit: FitTables, *, format: Format, anova: AnovaType = "III") -> str:  # noqa: A002
-    """Return the fit's tables as Markdown or LaTeX under one line each: fixed, tests, random effects."""
+    """Return the fit's tables as Markdown or LaTeX: fixed, tests, random effects, and how it was found."""
     parts = {
         fixed_title(fit): fit.table(),
         f"Tests of terms (type {anova})": fit.anova(type=anova),
         "Random effects": fit.random(),
     }
-    return "\n\n".join(headed(name, frame, format=format) for name, frame in parts.items() if len(frame))
+    tables = [headed(name, frame, format=format) for name, frame in parts.items() if len(frame)]
+    comment = "% " if format == "latex" else ""
+    return "\n\n".join([*tables, "\n".join(f"{comment}{line}" for line in found_text(fit))])
 
 
 def headed(name: str, frame: pd.DataFrame, *, format: Format, level: float = LEVEL) -> str:  # noqa: A002

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.wild_bootstrap import WildTest, WildWeights
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MixedFit(FitTables):
     """A fitted linear mixed model: `FitTables`, and the questions that need more computing.
 

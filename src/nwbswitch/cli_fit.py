@@ -71,7 +71,11 @@ class _GroupedCommand(click.Command):
     show_default=True,
     help="binomial: yes/no counts by a logistic mixed model.",
 )
-@click.option("--trials", metavar="COLUMN", help="With --family binomial: how many trials the count is of.")
+@click.option(
+    "--trials",
+    metavar="COLUMN",
+    help="With --family binomial: the denominators, if the response is a proportion.",
+)
 @click.option("--method", type=click.Choice(("reml", "ml")), help="Criterion; default: reml.")
 @click.option(
     "--engine",
@@ -88,7 +92,7 @@ class _GroupedCommand(click.Command):
 @click.option("--anova", type=click.Choice(("I", "II", "III")), default="III", show_default=True)
 @click.option("--robust", type=click.Choice(("CR2",)), help="Also cluster-robust standard errors.")
 @click.option(
-    "--permutation", metavar="TERM", help="Also permute TERM, which is constant in animals, between them."
+    "--permutation", metavar="TERM", help="Also a permutation test of TERM over the outermost groups."
 )
 @click.option("--equivalence", metavar="TERM", help="Also test that coefficient TERM lies inside the margin.")
 @click.option("--margin", type=click.FloatRange(min=0, min_open=True), help="Margin of --equivalence.")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,44 @@ def summed(table, tmp_path_factory):
     table.to_parquet(folder / "cells.parquet")
     summarise([folder / "cells.parquet"], FORMULA, out=folder / "sums", quiet=True)
     return fit(folder / "sums", FORMULA)
+
+
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
+SETS = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]
+LME4 = json.loads((REFERENCE / "mixed_result.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["sleepstudy", "sim_crossover"])
+def test_predictions_residuals_and_conditional_sds_are_those_of_lme4(name):
+    # lme4 stops with about 1e-7 of error in theta; conditional values move by as much.
+    data, answer = pd.DataFrame(SETS[name]["data"]), LME4[name]
+    model = fit(data, SETS[name]["reml"]["formula"])
+    sigma = model.components[-1].sd
+    assert model.predict(data)[:20].to_numpy() == pytest.approx(answer["population"], rel=1e-6)
+    fitted = model.predict(data, groups=True)[:20]
+    assert np.allclose(fitted, answer["fitted"], atol=1e-5 * sigma)
+    diagnostics = model.diagnostics()
+    assert np.allclose(diagnostics.residuals["scaled"][:20], answer["scaled_residuals"], atol=2e-5)
+    new = data.head(6).astype({answer["outer"]: str})
+    new[answer["outer"]] = answer["new"]["groups"]
+    for inner in {"session", "neuron"} & set(new):
+        new[inner] = "another"
+    assert np.allclose(model.predict(new, groups=True), answer["new"]["outermost"], atol=1e-5 * sigma)
+    own = diagnostics.effects.set_index(["group", "level", "term"])["sd"]
+    for row in answer["conditional_sd"]:
+        ours = own[answer["outer"], row["level"], row["term"]]
+        assert ours == pytest.approx(row["sd"], rel=1e-5)
+    first = str(data[answer["outer"]].iloc[0])
+    influence = diagnostics.influence
+    without = influence[influence["level"] == first]["estimate"]
+    se = model.table()["se"].to_numpy()
+    assert np.all(np.abs(without.to_numpy() - answer["without_first"]) < 1e-5 * se)
+
+
+def test_a_fit_shows_itself_in_one_line(found):
+    assert repr(found) == (
+        f"<MixedFit {FORMULA!r}: REML, 200 rows, criterion {found.criterion:.3f}, Kenward-Roger>"
+    )
 
 
 QUESTIONS = {
