@@ -76,7 +76,8 @@ def anova(model: Model, inference: FixedEffects, *, type: AnovaType | int = "III
     """Return the tests of all terms of a model but the intercept.
 
     A sum of squares is the unscaled F times its numerator degrees of freedom times sigma^2, as lmerTest
-    has it (Kuznetsova et al. 2017).
+    has it (Kuznetsova et al. 2017). With row weights X'X of types I and II is weighted, where lmerTest's
+    is not.
 
     Parameters
     ----------

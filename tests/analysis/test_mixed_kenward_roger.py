@@ -121,6 +121,36 @@ def test_covariances_and_tests_are_those_of_the_dense_computation(table, formula
     assert test.f == pytest.approx(scaling * wald, rel=1e-8)
 
 
+def test_row_weights_divide_the_residual_variance(table):
+    # pbkrtest takes the residual covariance for sigma^2 I whatever the weights, so R is no oracle here.
+    weighted = table.assign(w=np.random.default_rng(4).uniform(0.3, 4.0, len(table)))
+    found = fit(weighted, "y ~ drug + epoch + (1 | animal)", weights="w")
+    between, residual = (each.variance for each in found.components)
+    same = (weighted["animal"].to_numpy()[:, None] == weighted["animal"].to_numpy()).astype(float)
+    G = [same, np.diag(1.0 / weighted["w"].to_numpy())]
+    inverse = np.linalg.inv(between * G[0] + residual * G[1])
+    X = np.column_stack([np.ones(len(weighted)), weighted["drug"], weighted["epoch"]])
+    phi = np.linalg.inv(X.T @ inverse @ X)
+    P = [-X.T @ inverse @ each @ inverse @ X for each in G]
+    Q = [[X.T @ inverse @ one @ inverse @ two @ inverse @ X for two in G] for one in G]
+    information = np.array(
+        [
+            [
+                0.5 * np.trace(inverse @ G[r] @ inverse @ G[s])
+                - 0.5 * np.trace(2.0 * phi @ Q[r][s] - phi @ P[r] @ phi @ P[s])
+                for s in (0, 1)
+            ]
+            for r in (0, 1)
+        ]
+    )
+    W = np.linalg.inv(information)
+    bias = sum(W[r, s] * (Q[r][s] - P[r] @ phi @ P[s]) for r in (0, 1) for s in (0, 1))
+    assert np.allclose(found.vcov, phi + 2.0 * phi @ bias @ phi, rtol=1e-8)
+    for row, coefficient in zip(np.eye(3), found.fixed, strict=True):
+        g = np.array([row @ phi @ each @ phi @ row for each in P])
+        assert coefficient.df == pytest.approx(2.0 * (row @ phi @ row) ** 2 / (g @ W @ g), rel=1e-8)
+
+
 def test_f_does_not_depend_on_how_the_hypothesis_is_written(table):
     found = fit(table, FORMULAS[0])
     rows = np.eye(4)[1:]
