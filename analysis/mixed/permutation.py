@@ -20,8 +20,8 @@ All arrangements are enumerated if they are few, else sampled and P is (b + 1) /
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 
@@ -33,27 +33,18 @@ from nwbswitch.analysis.mixed.arrangements import (
     some_signs,
 )
 from nwbswitch.analysis.mixed.cluster_regression import ClusterRegression, same_rows
-from nwbswitch.analysis.mixed.cluster_summaries import (
-    ClusterDesign,
-    cluster_design,
-    in_model_columns,
-    own_values,
-)
+from nwbswitch.analysis.mixed.cluster_summaries import own_values
 from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.model import Model
-from nwbswitch.analysis.mixed.optimum import psi_of, theta_gradient, theta_layout
 from nwbswitch.analysis.mixed.permutation_result import PermutationTest, Weights
-from nwbswitch.analysis.mixed.restricted import restricted
-from nwbswitch.analysis.mixed.tested_contrasts import tested_contrasts
+from nwbswitch.analysis.mixed.prepared_clusters import Nuisance, PreparedClusters, prepared_clusters
 from nwbswitch.schemas.errors import FitError
 
-Nuisance = Literal["auto", "strata", "residuals"]
 # Strata that leave fewer ways than this cannot reach P = .05.
 FEW: Final = 20
-# Variance, relative to the residual's, of effects that are to have no bounds.
-UNBOUNDED: Final = 1e6
 # Rounding must not make the given arrangement rarer than its mirror image.
 TIE: Final = 1e-9
+_HALVINGS: Final = 30
 
 
 def permutation_test(
@@ -95,108 +86,92 @@ def permutation_test(
     ValueError
         For an argument that does not exist or fit.
     """
-    if nuisance not in get_args(Nuisance):
-        raise ValueError(f"nuisance is {nuisance!r}; available are {', '.join(get_args(Nuisance))}.")
-    if weights not in get_args(Weights):
-        raise ValueError(f"weights is {weights!r}; available are {', '.join(get_args(Weights))}.")
-    if max_arrangements < 100:
-        raise ValueError(f"max_arrangements is {max_arrangements}; it must be at least 100.")
-    names, rows = tested_contrasts(model, tested)
-    if null != 0.0 and len(rows) > 1:
-        raise ValueError("A null value other than 0 needs one contrast, not several.")
-    nothing = [np.zeros((sum(sizes), sum(sizes))) for sizes in deviance.block_sizes]
-    plain_sums = deviance.cluster_sums(nothing)
-    A, right = in_model_columns(plain_sums, deviance.scaling)
-    design = cluster_design(A)
-    within = not np.isnan(own_values(A, right, rows)).any(axis=1).all()
-    notes: list[str] = []
-    if weights == "model":
-        psi = _label_free(model, deviance, rows, design, within=within)
-        if psi is None:
-            weights = "rows"
-            notes.append("Rows weigh the same within clusters: a random term holds the tested variable.")
-        else:
-            A, right = in_model_columns(deviance.cluster_sums(psi), deviance.scaling)
-    common = _Common(
-        model, names, rows, null, plain_sums.group, plain_sums.labels, weights, max_arrangements, seed, notes
+    prepared = prepared_clusters(
+        model,
+        deviance,
+        tested,
+        nuisance=nuisance,
+        weights=weights,
+        max_arrangements=max_arrangements,
+        seed=seed,
     )
-    offset = deviance.scaling.offset
-    if within:
-        return _within(common, own_values(A, right, rows) + rows @ offset)
-    return _between(common, A, right, offset, design, nuisance)
+    if null != 0.0 and len(prepared.rows) > 1:
+        raise ValueError("A null value other than 0 needs one contrast, not several.")
+    return _tested(prepared, null)
 
 
-@dataclass(frozen=True, slots=True)
-class _Common:
-    """What both kinds of test need."""
+def permutation_interval(
+    model: Model,
+    deviance: Deviance,
+    tested: str | np.ndarray,
+    *,
+    level: float = 0.95,
+    nuisance: Nuisance = "auto",
+    weights: Weights = "model",
+    max_arrangements: int = 20_000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the values of one contrast that `permutation_test` does not reject at 1 - ``level``.
 
-    model: Model
-    names: tuple[str, ...]
-    rows: np.ndarray
-    null: float
-    group: str
-    labels: tuple[str, ...]
-    weights: Weights
-    max_arrangements: int
-    seed: int
-    notes: list[str]
+    With so few arrangements that no value can be rejected, the limits are infinite. The interval is exact
+    where the test is, for an effect that adds the same to every cluster (Ernst 2004).
 
-
-def _label_free(
-    model: Model, deviance: Deviance, rows: np.ndarray, design: ClusterDesign, *, within: bool
-) -> list[np.ndarray] | None:
-    """Return Psi of a fit without the labels, zero at the outermost level; None if there is no such fit.
-
-    The labels are all columns with a multiple of their own between clusters, and those of a tested variable
-    that is in no inner random term within clusters.
+    Raises
+    ------
+    FitError
+        As `permutation_test`.
+    ValueError
+        As `permutation_test`, for several contrasts at once, or a level that is not between 0 and 1.
     """
-    columns = np.flatnonzero(np.any(rows != 0.0, axis=0))
-    inner = {
-        name for level in model.levels[:-1] for block in level.blocks for term in block.terms for name in term
-    }
-    variables = [frozenset(model.terms[model.term_of[i]]) for i in range(len(model.names))]
-    if within:
-        shared = frozenset.intersection(*(variables[i] for i in columns)) - inner
-        if not shared:
-            return None
-        dropped = [i for i in range(len(variables)) if shared <= variables[i]]
-    else:
-        dropped = [i for i in range(len(variables)) if design.base[i] != i]
-        labels = {name for i in columns for name in variables[i] - variables[design.base[i]]}
-        if labels & inner:
-            return None
-    held = restricted(deviance, np.eye(len(variables))[dropped], np.zeros(len(dropped)))
-    return _inner_psi(held)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level!r}; it must be between 0 and 1.")
+    prepared = prepared_clusters(
+        model,
+        deviance,
+        tested,
+        nuisance=nuisance,
+        weights=weights,
+        max_arrangements=max_arrangements,
+        seed=seed,
+    )
+    if len(prepared.rows) > 1:
+        raise ValueError(f"An interval is for one contrast, not for {', '.join(prepared.names)} at once.")
+    at_zero = _tested(prepared, 0.0)
+    alpha = 1.0 - level
+    # No value is rejected if even the most extreme arrangement is not.
+    if not at_zero.smallest_p <= alpha * (1.0 + TIE):
+        return -np.inf, np.inf
+    center = float(at_zero.estimates[0])
+    spread = float(np.abs(at_zero.values).max() + np.ptp(at_zero.values, axis=0).max()) or 1.0
+
+    def rejected(value: float) -> bool:
+        return _tested(prepared, value).p <= alpha * (1.0 + TIE)
+
+    limits = []
+    for sign in (-1.0, 1.0):
+        inside, outside = 0.0, 0.1 * spread
+        while not rejected(center + sign * outside):
+            inside, outside = outside, 2.0 * outside
+            if outside > 1e6 * spread:
+                return -np.inf, np.inf
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (inside + outside)
+            if rejected(center + sign * middle):
+                outside = middle
+            else:
+                inside = middle
+        limits.append(center + sign * outside)
+    return limits[0], limits[1]
 
 
-def _inner_psi(deviance: Deviance) -> list[np.ndarray]:
-    """Return the most likely Psi of the inner levels if effects of the outermost have no bounds."""
-    from scipy.optimize import minimize
-
-    layout = theta_layout(deviance)
-    inner = np.array([level < len(deviance.block_sizes) - 1 for level, _, _ in layout], dtype=bool)
-    k = sum(deviance.block_sizes[-1])
-    theta = np.array([0.5 if row == column else 0.0 for _, row, column in layout])
-
-    def value(own: np.ndarray) -> tuple[float, np.ndarray]:
-        theta[inner] = own
-        psi = psi_of(deviance, theta)
-        psi[-1] = UNBOUNDED * np.eye(k)
-        found = deviance.evaluate(psi, method="ml")
-        return found.criterion, theta_gradient(deviance, theta, found.gradient)[inner]
-
-    if inner.any():
-        search: Any = minimize  # the stubs know no function that returns its gradient too
-        options = {"ftol": 1e-13, "gtol": 1e-6}
-        theta[inner] = search(value, theta[inner], jac=True, method="L-BFGS-B", options=options).x
-    psi = psi_of(deviance, theta)
-    psi[-1] = np.zeros((k, k))
-    return psi
+def _tested(prepared: PreparedClusters, null: float) -> PermutationTest:
+    return _within(prepared, null) if prepared.within else _between(prepared, null)
 
 
-def _within(common: _Common, contrasts: np.ndarray) -> PermutationTest:
+def _within(common: PreparedClusters, null: float) -> PermutationTest:
+    contrasts = own_values(common.A, common.right, common.rows) + common.rows @ common.offset
     kept = ~np.isnan(contrasts).any(axis=1)
-    values = contrasts[kept] - common.null
+    values = contrasts[kept] - null
     n, r = values.shape
     if n <= r:
         raise FitError(
@@ -239,15 +214,9 @@ def _within(common: _Common, contrasts: np.ndarray) -> PermutationTest:
     )
 
 
-def _between(
-    common: _Common,
-    A: np.ndarray,
-    right: np.ndarray,
-    offset: np.ndarray,
-    design: ClusterDesign,
-    nuisance: Nuisance,
-) -> PermutationTest:
-    model, rows = common.model, common.rows
+def _between(common: PreparedClusters, null: float) -> PermutationTest:
+    model, rows, design, nuisance = common.model, common.rows, common.design, common.nuisance
+    A, right, offset = common.A, common.right, common.offset
     columns = np.flatnonzero(np.any(rows != 0.0, axis=0))
     alone = [model.names[i] for i in columns if design.base[i] == i]
     if alone:
@@ -264,7 +233,7 @@ def _between(
     for position, base in enumerate(used):
         own = design.base == base
         values[:, position] += design.multiples[kept][:, own] @ offset[own]
-    regression = ClusterRegression.of(values, rows, design, used, kept, common.null)
+    regression = ClusterRegression.of(values, rows, design, used, kept, null)
     n = len(values)
     if n <= max(matrix.shape[1] for matrix in regression.designs):
         raise FitError(
@@ -272,8 +241,7 @@ def _between(
         )
     kinds = same_rows(np.concatenate(regression.designs, axis=1))
     strata = same_rows(np.concatenate(regression.nulls, axis=1))
-    notes = common.notes
-    exact = True
+    notes, exact = [], True
     if strata.max() > 0:
         ways = n_deals(strata, kinds)
         if nuisance == "residuals" or (nuisance == "auto" and ways < FEW):
@@ -304,11 +272,12 @@ def _between(
         value_names=tuple(model.names[i] for i in used),
         values=values,
         strata=strata,
+        more_notes=notes,
     )
 
 
 def _result(
-    common: _Common,
+    common: PreparedClusters,
     *,
     kind: Literal["between", "within"],
     found: np.ndarray,
@@ -320,9 +289,10 @@ def _result(
     value_names: tuple[str, ...],
     values: np.ndarray,
     strata: np.ndarray,
+    more_notes: Sequence[str] = (),
 ) -> PermutationTest:
     """Return the test from the statistics of all arrangements, the given one first."""
-    notes = common.notes
+    notes = [*common.notes, *more_notes]
     at_least = ~(found < found[0] * (1.0 - TIE))
     p = float(at_least.mean())
     largest = ~(found < found.max() * (1.0 - TIE))

@@ -13,7 +13,7 @@ from dense_deviance import dense_model, model_of
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.arrangements import all_deals, n_deals
 from nwbswitch.analysis.mixed.model_frame import model_frame
-from nwbswitch.analysis.mixed.permutation import permutation_test
+from nwbswitch.analysis.mixed.permutation import permutation_interval, permutation_test
 from nwbswitch.analysis.mixed.permutation_result import PermutationTest
 from nwbswitch.analysis.mixed.tree import deviance_function
 from nwbswitch.schemas.errors import FitError
@@ -242,6 +242,50 @@ def test_a_null_value_shifts_the_test():
     moved = between.assign(y=between["y"] - 3.0 * between["epoch"] * (between["arm"] == "sal"))
     assert permuted(moved, MODEL, "arm:epoch").p == pytest.approx(shifted.p)
     assert shifted.estimates[0] == pytest.approx(permuted(between, MODEL, "arm:epoch").estimates[0])
+
+
+def interval(
+    data: pd.DataFrame, formula: str, what: str | np.ndarray, **options: object
+) -> tuple[float, float]:
+    frame = model_frame(data, read_formula(formula))
+    return permutation_interval(model_of(frame), deviance_function(frame), what, **options)
+
+
+def test_an_interval_holds_what_is_not_rejected():
+    for data, formula, what in (
+        (crossover(7, seed=16, effect=0.3), CROSSED, "drug:epoch"),
+        (study(["ket"] * 4 + ["sal"] * 4, seed=17, effect=0.3), MODEL, "arm:epoch"),
+    ):
+        low, high = interval(data, formula, what)
+        width = high - low
+        for value, kept in (
+            (low - 1e-3 * width, False),
+            (low + 1e-3 * width, True),
+            (high - 1e-3 * width, True),
+        ):
+            assert (permuted(data, formula, what, null=value).p > 0.05) == kept
+        assert permuted(data, formula, what, null=high + 1e-3 * width).p <= 0.05
+
+
+def test_the_interval_of_sign_flips_is_known():
+    # Of 6 values 64 sign patterns; at 2 / 64 only the two extreme ones reject, so the 96.9 % interval goes
+    # from the least to the greatest value.
+    data = crossover(6, seed=18)
+    found = permuted(data, CROSSED, "drug:epoch")
+    low, high = interval(data, CROSSED, "drug:epoch", level=1.0 - 2.0 / 64.0)
+    assert (low, high) == pytest.approx((found.values.min(), found.values.max()), abs=1e-6)
+
+
+def test_too_few_animals_have_no_interval():
+    data = study(ARMS, seed=19)
+    assert interval(data, MODEL, "arm:epoch") == (-np.inf, np.inf)
+    low, high = interval(data, MODEL, "arm:epoch", level=0.8)
+    assert np.isfinite([low, high]).all()
+    three = study(["ket", "psi", "sal"] * 3, seed=1)
+    with pytest.raises(ValueError, match="for one contrast"):
+        interval(three, MODEL, "arm")
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        interval(data, MODEL, "arm:epoch", level=95)
 
 
 @pytest.mark.parametrize(("per_arm", "least"), [(2, 1.0 / 3.0), (3, 0.1), (4, 2.0 / 70.0), (5, 2.0 / 252.0)])
