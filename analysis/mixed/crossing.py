@@ -14,11 +14,13 @@ from typing import Final
 import numpy as np
 
 from nwbswitch.analysis.formulas.coding import Coded
+from nwbswitch.analysis.formulas.formula import RandomTerm
 from nwbswitch.analysis.mixed.nesting import CrossedGroupsError, Grouping, Nest, is_constant, one_point
 from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups
 
-# So many groups of a crossed factor can be in one holder; more are left to the sparse engine.
-MAX_CROSSED: Final = 64
+# So many columns, groups times effects, a crossed factor can have in one holder; more are left to the sparse
+# engine, which was faster from 32 on (40 times at 100).
+MAX_CROSSED: Final = 24
 MARK: Final = "|"
 """Put before the name of a grouping, this names the factor of its numbers inside the holder."""
 
@@ -33,18 +35,24 @@ class Crossing:
     groups: CrossedGroups
 
 
-def crossings_of(nest: Nest) -> tuple[Crossing, ...]:
+def crossings_of(nest: Nest, random: Sequence[RandomTerm]) -> tuple[Crossing, ...]:
     """Return the crossed groupings of a nest, numbered inside the lowest level that holds them.
+
+    ``random`` are the bars, whose terms are the effects of groups.
 
     Raises
     ------
     CrossedGroupsError
-        If a holder has more than `MAX_CROSSED` groups of one.
+        If a holder has groups of one with more than `MAX_CROSSED` effects.
     """
-    return tuple(_crossing(grouping, nest) for grouping in nest.crossed)
+    effects = {grouping.name: 0 for grouping in nest.crossed}
+    for bar in random:
+        if bar.group_name in effects:
+            effects[bar.group_name] += len(bar.terms)
+    return tuple(_crossing(grouping, nest, effects[grouping.name]) for grouping in nest.crossed)
 
 
-def _crossing(grouping: Grouping, nest: Nest) -> Crossing:
+def _crossing(grouping: Grouping, nest: Nest, n_effects: int) -> Crossing:
     some_row = one_point(grouping.codes, grouping.n_groups)
     at_groups = grouping.at(some_row)
     holder, of_group = "", np.zeros(grouping.n_groups, dtype=np.int64)
@@ -61,11 +69,11 @@ def _crossing(grouping: Grouping, nest: Nest) -> Crossing:
     number = np.empty(len(order), dtype=np.int64)
     number[order] = np.arange(len(order)) - np.repeat(firsts, sizes)
     n = int(sizes.max())
-    if n > MAX_CROSSED:
+    if n * n_effects > MAX_CROSSED:
         inside = f" inside one {holder}" if holder else ""
         raise CrossedGroupsError(
             f"The groups {grouping.name!r} are crossed with {nest.inner[0].name!r} and there are {n} of "
-            f"them{inside}; sums of units hold at most {MAX_CROSSED}."
+            f"them{inside}, with {n * n_effects} effects; sums of units hold at most {MAX_CROSSED}."
         )
     labels = np.array(at_groups.point_labels(), dtype=object)[order]
     facts = CrossedGroups(

@@ -99,7 +99,7 @@ def summarise_rows(
     few = by_group and nest.n_groups <= MAX_LABELS
     if few and not nest.above and not nest.crossed:
         nest = of_groups(nest)
-    variables = unit_variables(rows, formula, nest, keep, crossings_of(nest), partial=partial)
+    variables = unit_variables(rows, formula, nest, keep, crossings_of(nest, formula.random), partial=partial)
     levels: dict[str, Sequence[str] | None] = variables.levels_inside()
     levels |= {name: coded.levels if coded.is_factor else None for name, coded in variables.values.items()}
     bars = bars_of(formula, levels)
