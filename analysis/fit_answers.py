@@ -44,7 +44,7 @@ def _answers(fit: MixedFit, questions: FitQuestions) -> Iterator[Answer]:
         title = f"{100.0 * profiled.level:g} % profile likelihood intervals (maximum likelihood)"
         yield Answer("profile", title, profiled.table(), profiled.as_dict())
     if questions.bootstrap is not None:
-        drawn = fit.bootstrap(n=questions.bootstrap, seed=questions.seed)
+        drawn = fit.bootstrap(n=questions.bootstrap, seed=questions.seed, workers=questions.workers)
         counts = drawn.counts()
         note = (
             f"{counts['n']} draws, seed {drawn.seed}: {counts['singular']} singular, "

@@ -13,7 +13,7 @@ from nwbswitch.analysis.mixed.multiplicity import Adjust
 
 Family = Literal["gaussian", "binomial"]
 Robust = Literal["CR2"]
-OF_ANY_FAMILY: Final = ("seed",)
+OF_ANY_FAMILY: Final = ("seed", "workers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class FitQuestions:
         Number of draws of a parametric bootstrap.
     seed
         Of permutation and bootstrap.
+    workers
+        Processes for the bootstrap.
     plots
         Page of diagnostics to write.
     """
@@ -56,6 +58,7 @@ class FitQuestions:
     profile: bool = False
     bootstrap: int | None = None
     seed: int = 0
+    workers: int = 1
     plots: Path | None = None
 
     def __post_init__(self) -> None:
@@ -83,8 +86,8 @@ class FitQuestions:
         return self.seed if self.bootstrap is not None or self.permutation is not None else None
 
     def parameters(self) -> dict[str, object]:
-        """Return what decides the answers, by name; the seed is told apart from them."""
-        apart = ("seed", "plots")
+        """Return what decides the answers, by name, but for the seed."""
+        apart = ("seed", "workers", "plots")
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in apart}
 
     def asked(self) -> tuple[str, ...]:

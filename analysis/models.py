@@ -50,6 +50,7 @@ def fit_table(
     profile: bool = False,
     bootstrap: int | None = None,
     seed: int = 0,
+    workers: int = 1,
     plots: Path | None = None,
     overwrite: bool = False,
 ) -> FitReport:
@@ -72,6 +73,8 @@ def fit_table(
         What is asked beyond the coefficients, see `fit_questions.FitQuestions`.
     seed
         Of permutation and bootstrap.
+    workers
+        Processes for the bootstrap; they change no number.
     plots
         Page of diagnostics to write (.png, .svg, .pdf).
     overwrite
@@ -101,6 +104,7 @@ def fit_table(
         profile=profile,
         bootstrap=bootstrap,
         seed=seed,
+        workers=workers,
         plots=plots,
     )
     work = None

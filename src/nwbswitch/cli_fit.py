@@ -32,7 +32,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "Model": ("formula", "where", "weights", "contrasts", "family", "trials", "method", "engine"),
     "Tests": ("ddf", "anova", "robust", "permutation", "equivalence", "margin"),
     "Marginal means": ("marginal_means", "by", "contrast", "adjust"),
-    "Intervals": ("profile", "bootstrap", "seed"),
+    "Intervals": ("profile", "bootstrap", "seed", "workers"),
     "Output": ("format", "plots", "out", "overwrite", "as_json"),
 }
 
@@ -116,6 +116,9 @@ class _GroupedCommand(click.Command):
 )
 @seed_option
 @click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes for --bootstrap."
+)
+@click.option(
     "--format",
     type=click.Choice(("text", "markdown", "latex")),
     default="text",
@@ -149,6 +152,7 @@ def fit(
     profile: bool,
     bootstrap: int | None,
     seed: int,
+    workers: int,
     format: Format,  # noqa: A002
     plots: Path | None,
     out: Path | None,
@@ -183,6 +187,7 @@ def fit(
             profile=profile,
             bootstrap=bootstrap,
             seed=seed,
+            workers=workers,
             plots=plots,
             overwrite=overwrite,
         )

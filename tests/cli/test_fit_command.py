@@ -161,6 +161,8 @@ def test_intervals_from_profiles_and_draws(table):
         "drugsaline",
     ]
     assert (found["bootstrap"]["n"], found["bootstrap"]["seed"]) == (20, 4)
+    arguments = ("--bootstrap", "20", "--seed", "4", "--workers", "2")
+    assert answer(table, *arguments, formula="y ~ drug + (1 | animal)")["bootstrap"] == found["bootstrap"]
 
 
 @pytest.mark.parametrize(
@@ -229,6 +231,7 @@ def test_a_result_says_how_it_was_made(table, tmp_path):
         "out",
         "overwrite",
         "seed",
+        "workers",
         "plots",
     }
     assert kept["margin"] == 0.3
