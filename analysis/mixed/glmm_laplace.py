@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.glmm_crossed import Crossing, crossing, dense_factor
+from nwbswitch.analysis.mixed.glmm_crossed import Crossing, crossed_factor, crossing
 from nwbswitch.analysis.mixed.glmm_data import BinomialFrame
 from nwbswitch.analysis.mixed.glmm_tree import Nesting, nesting, tree_factor
 
@@ -75,7 +75,7 @@ class CountColumns:
         """Return H factorised for the rows' ``columns`` (rows, K) and ``weights`` (rows,)."""
         if isinstance(self.shape, Nesting):
             return tree_factor(self.shape, self.sizes, columns, weights)
-        return dense_factor(self.shape, self.sizes, columns, weights)
+        return crossed_factor(self.shape, self.sizes, columns, weights)
 
     def group_sums(self, level: int, values: np.ndarray) -> np.ndarray:
         """Return the sums (groups, k) of ``values`` (rows, k) over each group of a level."""

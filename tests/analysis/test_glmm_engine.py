@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.glmm_crossed import Crossing, crossing, dense_factor
+from nwbswitch.analysis.mixed.glmm_crossed import crossing
 from nwbswitch.analysis.mixed.glmm_data import BinomialFrame, binomial_frame
 from nwbswitch.analysis.mixed.glmm_laplace import CountColumns, conditional_covariance, count_columns, laplace
 from nwbswitch.analysis.mixed.glmm_quadrature import quadrature
 from nwbswitch.analysis.mixed.glmm_search import lambdas, optimise_counts, theta_places
-from nwbswitch.analysis.mixed.glmm_tree import Nesting, tree_factor
+from nwbswitch.analysis.mixed.glmm_tree import Nesting
 
 DEEP = "cbind(yes, n - yes) ~ arm * x + (1 + x | lab) + (x || animal) + (1 | session)"
 FLAT = "cbind(yes, n - yes) ~ arm + x + (1 | animal)"
@@ -98,27 +98,32 @@ def test_gradients_are_those_of_the_criterion(formula, method, dense):
         assert difference == pytest.approx(at.factor_gradients[level][row, column], abs=1e-6)
 
 
-def test_the_tree_solves_the_same_equations_as_one_dense_matrix():
+@pytest.mark.parametrize("dense", [False, True])
+def test_factors_solve_the_same_equations_as_one_dense_matrix(dense):
     counts = frame(DEEP)
     columns = count_columns(counts)
-    dense = held_densely(columns, counts)
-    shape, crossed = columns.shape, dense.shape
-    assert isinstance(shape, Nesting)
-    assert isinstance(crossed, Crossing)
+    columns = held_densely(columns, counts) if dense else columns
+    shape = columns.shape
     rng = np.random.default_rng(3)
     total = sum(columns.sizes)
     u, w = rng.normal(size=(len(columns.yes), total)), rng.uniform(0.1, 3.0, len(columns.yes))
-    own = tree_factor(shape, columns.sizes, u, w)
-    back = np.argsort(shape.order)
-    reference = dense_factor(crossed, columns.sizes, u[back], w[back])
-    assert own.log_det == pytest.approx(reference.log_det, rel=1e-12)
+    places, first, taken = [], 0, 0
+    U = np.zeros((len(u), sum(n * k for n, k in zip(columns.n_groups, columns.sizes, strict=True))))
+    for codes, n, k in zip(shape.groups, columns.n_groups, columns.sizes, strict=True):
+        own = first + codes[:, None] * k + np.arange(k)
+        np.put_along_axis(U, own, u[:, taken : taken + k], axis=1)
+        places.append(own)
+        first, taken = first + n * k, taken + k
+    H = np.eye(first) + U.T @ (w[:, None] * U)
+    found = columns.factor(u, w)
+    assert found.log_det == pytest.approx(np.linalg.slogdet(H)[1], rel=1e-12)
     right = [rng.normal(size=(n, k)) for n, k in zip(columns.n_groups, columns.sizes, strict=True)]
-    by_code = [np.empty_like(each) for each in right]
-    for each, codes, values in zip(by_code, shape.codes, right, strict=True):
-        each[codes] = values
-    for found, codes, expected in zip(own.solve(right), shape.codes, reference.solve(by_code), strict=True):
-        np.testing.assert_allclose(found, expected[codes], atol=1e-12)
-    np.testing.assert_allclose(own.row_covariances(u)[back], reference.row_covariances(u[back]), atol=1e-12)
+    expected = np.linalg.solve(H, np.concatenate([each.ravel() for each in right]))
+    np.testing.assert_allclose(
+        np.concatenate([each.ravel() for each in found.solve(right)]), expected, atol=1e-12
+    )
+    spread = np.take_along_axis(np.linalg.solve(H, U.T).T, np.concatenate(places, axis=1), axis=1)
+    np.testing.assert_allclose(found.row_covariances(u), spread, atol=1e-12)
 
 
 def test_quadrature_with_many_nodes_is_the_integral():
@@ -153,10 +158,14 @@ def test_covariance_given_the_variances_is_that_of_the_joint_penalised_equations
     columns = held_densely(count_columns(counts), counts)
     factors, beta = somewhere(columns)
     at = laplace(columns, factors, beta).modes
-    assert isinstance(columns.shape, Crossing)
-    n_effects = sum(n * k for n, k in zip(columns.n_groups, columns.sizes, strict=True))
-    Z = np.zeros((len(columns.yes), n_effects))
-    np.put_along_axis(Z, columns.shape.places, at.columns, axis=1)
+    parts, taken = [], 0
+    for codes, n, k in zip(columns.shape.groups, columns.n_groups, columns.sizes, strict=True):
+        part = np.zeros((len(codes), n * k))
+        np.put_along_axis(part, codes[:, None] * k + np.arange(k), at.columns[:, taken : taken + k], axis=1)
+        parts.append(part)
+        taken += k
+    Z = np.concatenate(parts, axis=1)
+    n_effects = Z.shape[1]
     p = len(beta)
     both = np.concatenate([columns.fixed, Z], axis=1)
     penalty = np.diag(np.r_[np.zeros(p), np.ones(n_effects)])

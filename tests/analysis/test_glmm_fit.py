@@ -271,9 +271,9 @@ def test_some_animals_may_be_all_yes_or_all_no():
 
 def test_crossed_groups_have_a_limit():
     rng = np.random.default_rng(0)
-    n = 4000
+    n = 12000
     data = pd.DataFrame(
-        {"a": rng.integers(0, 3000, n), "b": rng.integers(0, 3000, n), "y": rng.integers(0, 2, n)}
+        {"a": rng.integers(0, 5000, n), "b": rng.integers(0, 5000, n), "y": rng.integers(0, 2, n)}
     )
     with pytest.raises(FitError, match="crossed and have"):
         fit_binomial(data, "y ~ 1 + (1 | a) + (1 | b)")
