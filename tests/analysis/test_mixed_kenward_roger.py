@@ -209,6 +209,16 @@ def test_variances_too_uncertain_for_the_approximation_give_no_answer_and_say_so
     assert "too uncertain" in found.reason
 
 
+def test_a_scale_that_leaves_no_power_is_told():
+    # A2 / 2 = 0.95: the mean of F exists but is twenty times that of F without uncertainty.
+    derivative = np.array([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]]])
+    parts = parts_of(derivative, 0.95 * np.eye(2))
+    found = f_test(parts, np.ones(2), np.eye(2))
+    assert 0.0 < found.scaling < 0.5
+    assert found.p > 0.0
+    assert "hardly ever rejects" in found.reason
+
+
 def test_an_adjusted_covariance_that_is_none_gives_no_answer():
     parts = replace(parts_of(np.zeros((1, 2, 2)), np.eye(1)), adjusted=np.diag([1.0, -1.0]))
     assert "not positive definite" in f_test(parts, np.ones(2), np.eye(2)).reason
