@@ -72,10 +72,7 @@ def optimise(deviance: Deviance, *, method: Method, start: np.ndarray | None = N
     else:
         starts = [(np.where(search.diagonal & (start < INSIDE), INSIDE, start), True)]
     point = search.descended(search.ordered(search.lowest(starts)), least=FINE)
-    point = search.refined(search.moved(point, search.canonical(point.theta)))
-    smaller = search.without_small(point)
-    if smaller is not point:
-        point = search.refined(search.moved(smaller, search.canonical(smaller.theta)))
+    point = search.refined(search.without_small(search.upright(point)))
     _, decrease, definite = search.newton(point)
     converged = definite and decrease < EXPECTED_DECREASE and search.escape(point) is None
     theta = search.natural(point.theta)

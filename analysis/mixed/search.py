@@ -40,6 +40,8 @@ COARSE: Final = 1e-7
 # No variance is less than this after a step of scoring, and no step longer than this many variances.
 FLOOR: Final = 1e-3
 FARTHEST: Final = 100.0
+# Scoring ends when a step lowers the criterion by less than this.
+SCORING_GAIN: Final = 0.1
 _SCORING_STEPS: Final = 6
 _ESCAPES: Final = 5
 _NEWTON_STEPS: Final = 12
@@ -80,6 +82,11 @@ class Search:
         self.variance_of_column = np.array(
             [self.place[level, column, column] for level, _, column in self.layout]
         )
+        table = np.array(self.layout, dtype=int).reshape(-1, 3)
+        self.levels = []
+        for level, sizes in enumerate(deviance.block_sizes):
+            own = np.flatnonzero(table[:, 0] == level)
+            self.levels.append((sum(sizes), own, table[own, 1], table[own, 2]))
         self.orders = [np.arange(size) for _, _, size in self.blocks]
         self.quadratic, self.own_variance = self._parametrisation()
         self.iterations = 0
@@ -123,9 +130,11 @@ class Search:
 
     def psi(self, theta: np.ndarray) -> list[np.ndarray]:
         """Return Psi of every level."""
-        found = [np.zeros((sum(sizes), sum(sizes))) for sizes in self.deviance.block_sizes]
-        for (level, first, size), own in zip(self.blocks, self.matrices(self.entries(theta)), strict=True):
-            found[level][first : first + size, first : first + size] = own
+        entries, found = self.entries(theta), []
+        for k, positions, rows, columns in self.levels:
+            psi = np.zeros((k, k))
+            psi[rows, columns] = psi[columns, rows] = entries[positions]
+            found.append(psi)
         return found
 
     def theta_of(self, matrices: Sequence[np.ndarray]) -> np.ndarray:
@@ -178,10 +187,6 @@ class Search:
         bent = jacobian.T @ hessian @ jacobian + gradient @ self.quadratic.transpose(1, 0, 2)
         return Point(theta, criterion, jacobian.T @ gradient, 0.5 * (bent + bent.T), gradient, mean)
 
-    def moved(self, point: Point, theta: np.ndarray) -> Point:
-        """Return the point at ``theta``, which may be the same."""
-        return point if np.array_equal(point.theta, theta) else self.at(theta)
-
     def lowest(self, starts: Sequence[tuple[np.ndarray, bool]]) -> Point:
         """Return the lowest of the ends reached from ``starts``, each a theta and whether scoring begins."""
         ends: list[Point] = []
@@ -197,7 +202,7 @@ class Search:
         if any(point is end for end in ends):
             return point
         for _ in range(_ESCAPES):
-            away = self.escape(self.without_small(self.moved(point, self.canonical(point.theta))))
+            away = self.escape(point)
             if away is None:
                 break
             lower = self.descend(away)
@@ -218,10 +223,10 @@ class Search:
             theta = self._positive(entries + width * step)
             self.iterations += 1
             trial = self._tried(point, theta)
-            if trial.value >= point.value:
-                break
-            point = trial
-            if np.all(np.abs(step) < 0.1):
+            gained = point.value - trial.value
+            if gained > 0.0:
+                point = trial
+            if gained < SCORING_GAIN:
                 break
         return point
 
@@ -287,11 +292,16 @@ class Search:
         width = np.maximum(self._widths(here), self._widths(there))
         return bool(np.all(np.abs(here - there) < SAME * width))
 
-    def canonical(self, theta: np.ndarray) -> np.ndarray:
-        """Return theta of the same Psi, no diagonal entry negative, zero pivots with zero columns."""
-        if np.all(theta[self.diagonal] > 0.0):
-            return theta
-        return self.theta_of(self.matrices(self.entries(theta)))
+    def upright(self, point: Point) -> Point:
+        """Return the point with the signs of Lambda's columns such that no diagonal entry is negative."""
+        negative = [point.theta[self.place[level, column, column]] < 0.0 for level, _, column in self.layout]
+        sign = np.where(negative, -1.0, 1.0)
+        return replace(
+            point,
+            theta=sign * point.theta,
+            gradient=sign * point.gradient,
+            hessian=sign[:, None] * point.hessian * sign,
+        )
 
     def newton(self, point: Point) -> tuple[np.ndarray, float, bool]:
         """Return the Newton step, half the decrease it promises, and whether the Hessian is definite."""
@@ -329,14 +339,19 @@ class Search:
 
     def without_small(self, point: Point) -> Point:
         """Return the point with small variances and pivots at exactly zero where that costs nothing."""
+        small = []
         for i in np.flatnonzero(self.diagonal):
-            row = self.own_variance == self.own_variance[i]
-            for chosen in (row, np.arange(len(row)) == i):
+            for chosen in (self.own_variance == self.own_variance[i], np.arange(len(self.layout)) == i):
                 size = float(np.sqrt(np.sum(point.theta[chosen] ** 2)))
                 if 0.0 < size < SMALL:
-                    trial = self.at(np.where(chosen, 0.0, point.theta))
-                    if trial.value <= point.value + ZERO_COST:
-                        point = trial
+                    small.append(chosen)
+                    break
+        for choice in ([np.any(small, axis=0)] if len(small) > 1 else []) + small:
+            if not np.any(point.theta[choice]):
+                continue
+            trial = self.at(np.where(choice, 0.0, point.theta))
+            if trial.value <= point.value + ZERO_COST:
+                point = trial
         return point
 
     def escape(self, point: Point) -> np.ndarray | None:
@@ -344,7 +359,7 @@ class Search:
         matrices = self.matrices(self.entries(point.theta))
         for i, (psi, gradient) in enumerate(zip(matrices, self.matrices(point.in_psi), strict=True)):
             values, vectors = np.linalg.eigh(psi)
-            null = vectors[:, values <= 1e-10 * max(1.0, float(values.max()))]
+            null = vectors[:, values < SMALL**2]
             if null.shape[1] == 0:
                 continue
             halved = 0.5 * (gradient + np.diag(np.diagonal(gradient)))
