@@ -63,7 +63,9 @@ def added(S: Any, change: Any) -> Any:
 class Factor(Protocol):
     """What is left after the elimination: log|I + S Psi| and products with K."""
 
-    log_det: float
+    @property
+    def log_det(self) -> float:
+        """log|I + S Psi|."""
 
     def times(self, X: np.ndarray) -> np.ndarray:
         """Return K X."""

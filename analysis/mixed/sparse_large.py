@@ -10,6 +10,7 @@ one factorisation each.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -32,9 +33,17 @@ class LargeFactor:
         assert self.products.order is not None
         self.order = self.products.order
         self.whole = _block_diagonal(self.products.places, [psi[each.level] for each in self.products.places])
-        self.factor = self._factored(eliminated.S @ self.whole)
-        pivots = self.factor.U.diagonal()
-        self.log_det = float(np.log(np.abs(pivots)).sum())
+        self.change = eliminated.S @ self.whole
+
+    @cached_property
+    def factor(self) -> Any:
+        """The LU factor of I + S Psi in the order fixed."""
+        return self._factored(self.change)
+
+    @property
+    def log_det(self) -> float:
+        """log|I + S Psi|."""
+        return float(np.log(np.abs(self.factor.U.diagonal())).sum())
 
     def _factored(self, change: Any) -> Any:
         from scipy.sparse import csc_array, eye_array
@@ -62,7 +71,7 @@ class LargeFactor:
             ]
             change = eliminated.S @ _block_diagonal(products.places, moved)
             direct = 0.0
-        pivots = self._factored(eliminated.S @ self.whole + (1j * STEP) * change).U.diagonal()
+        pivots = self._factored(self.change + (1j * STEP) * change).U.diagonal()
         return direct + float((pivots.imag / pivots.real).sum()) / STEP
 
 
@@ -79,23 +88,21 @@ def large_traces(
     """Return first and second derivatives of log|V|, the second as differences of fourth order."""
     products, psi = factor.products, factor.psi
     typical, largest = _sizes(factor)
-    columns = []
-    for level, sizes in enumerate(block_sizes):
-        for E in directions(sizes):
-            a, b = np.argwhere(E)[0]
-            step = np.inf
-            for at in (a, b):
-                own = 2e-3 * psi[level][at, at]
-                step = min(step, own + min(2e-3 / typical[level][at], 0.05 / largest[level][at]))
-            shifted = []
-            for multiple in (1.0, -1.0, 2.0, -2.0):
-                moved = [each + multiple * step * E if i == level else each for i, each in enumerate(psi)]
-                at_moved = LargeFactor(Eliminated(products, moved[products.eliminated]), moved)
-                shifted.append(large_slopes(at_moved, block_sizes))
-            near, far = shifted[0] - shifted[1], shifted[2] - shifted[3]
-            columns.append((8.0 * near - far) / (12.0 * step))
-    second = np.array(columns)
-    return large_slopes(factor, block_sizes), 0.5 * (second + second.T)
+    parameters = [(level, E) for level, sizes in enumerate(block_sizes) for E in directions(sizes)]
+    second = np.empty((len(parameters), len(parameters)))
+    for s, (level, E) in enumerate(parameters):
+        step = np.inf
+        for at in np.argwhere(E)[0]:
+            own = 2e-3 * psi[level][at, at]
+            step = min(step, own + min(2e-3 / typical[level][at], 0.05 / largest[level][at]))
+        shifted = []
+        for multiple in (1.0, -1.0, 2.0, -2.0):
+            moved = [each + multiple * step * E if i == level else each for i, each in enumerate(psi)]
+            at_moved = LargeFactor(Eliminated(products, moved[products.eliminated]), moved)
+            shifted.append(np.array([at_moved.slope(*each) for each in parameters[: s + 1]]))
+        near, far = shifted[0] - shifted[1], shifted[2] - shifted[3]
+        second[s, : s + 1] = second[: s + 1, s] = (8.0 * near - far) / (12.0 * step)
+    return large_slopes(factor, block_sizes), second
 
 
 def _sizes(factor: LargeFactor) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
