@@ -82,9 +82,10 @@ def without(
         starts = np.flatnonzero(np.r_[True, parent[1:] != parent[:-1]])
         if isinstance(level, CrossedLevel):
             levels.append(replace(level, starts=starts, parent=parent, sizes=level.sizes[kept]))
+            remaining.append(np.repeat(kept, level.sizes))
         else:
             levels.append(replace(level, starts=starts, parent=parent))
-        remaining.append(kept)
+            remaining.append(kept)
     cells = kept[summary.parent]
     renumbered = np.cumsum(kept) - 1
     groups = np.bincount(summary.parent, weights=summary.count, minlength=len(kept)).round().astype(np.int64)

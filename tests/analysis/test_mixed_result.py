@@ -163,6 +163,31 @@ def test_conditional_means_cancel_residuals(found):
     assert np.allclose(sums, expected, atol=1e-8)
 
 
+def test_neurons_followed_over_sessions_look_the_same_with_either_engine():
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([range(5), range(3), range(6), range(2)])
+    table = index.to_frame(index=False, name=["animal", "day", "cell", "epoch"])
+    table = table[rng.random(len(table)) < 0.9].reset_index(drop=True)
+    table["session"] = table["animal"].astype(str) + "-" + table["day"].astype(str)
+    table["neuron"] = table["animal"].astype(str) + "/" + table["cell"].astype(str)
+    table["y"] = rng.normal(size=len(table))
+    for name in ("animal", "session", "neuron"):
+        codes = pd.factorize(table[name])[0]
+        table["y"] += rng.normal(size=codes.max() + 1)[codes]
+    formula = "y ~ epoch + (1 | animal) + (1 | session) + (1 | neuron)"
+    tree, sparse = (fit(table, formula, engine=engine) for engine in ("auto", "sparse"))
+    assert (tree.info["engine"], sparse.info["engine"]) == ("nested and crossed", "sparse")
+    keys = ["group", "level", "term"]
+    ours, theirs = (each.effects().set_index(keys)["estimate"].sort_index() for each in (tree, sparse))
+    pd.testing.assert_series_equal(ours, theirs, atol=1e-7)
+    one, other = tree.diagnostics(), sparse.diagnostics()
+    assert np.allclose(one.residuals["residual"], other.residuals["residual"], atol=1e-7)
+    keys = ["level", "term"]
+    shifts = [each.influence.set_index(keys)["shift"].sort_index() for each in (one, other)]
+    assert np.allclose(shifts[0], shifts[1], atol=1e-5)
+    assert np.allclose(tree.predict(table, groups=True), one.residuals["fitted"], atol=1e-9)
+
+
 def test_a_smaller_model_is_compared_either_way_round(table):
     large, small = (
         fit(table, FORMULA, method="ml"),
