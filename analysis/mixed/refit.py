@@ -46,27 +46,38 @@ def refit(deviance: Deviance, *, method: Method, start: np.ndarray) -> Refit:
     layout = theta_layout(deviance)
     diagonal = np.array([row == column for _, row, column in layout], dtype=bool)
     theta = np.where(diagonal, np.maximum(start, INSIDE), start)
-    best, reached = theta, np.inf
+    best, at, reached = theta, None, np.inf
+    inward: np.ndarray | None = None
     for _ in range(_SEARCHES):
         theta, criterion = _descend(deviance, method, theta)
-        if criterion < reached:
-            best, reached = theta, criterion
-        theta = np.where(diagonal & (best < SMALL), 0.0, best)
-        at = deviance.evaluate(psi_of(deviance, theta), method=method)
-        if at.criterion <= reached + 1e-9:
-            best, reached = theta, at.criterion
-        moved = _inward(deviance, method, best)
-        if moved is None:
+        if at is None or criterion < reached:
+            best, reached = _settled(deviance, method, theta, criterion, diagonal)
+            at = deviance.evaluate(psi_of(deviance, best), method=method)
+        inward = _inward(deviance, best, at)
+        if inward is None:
             break
-        theta = moved
-    at = deviance.evaluate(psi_of(deviance, best), method=method)
+        theta = inward
+    assert at is not None
     slope = theta_gradient(deviance, best, at.gradient)
     inside = ~diagonal | (best > 0.0)
-    converged = bool(np.all(np.abs(slope[inside]) < 1e2 * FLAT)) and _inward(deviance, method, best) is None
+    converged = bool(np.all(np.abs(slope[inside]) < 1e2 * FLAT)) and inward is None
     singular = any(
         len(psi) > 0 and float(np.linalg.eigvalsh(psi)[0]) < SMALL**2 for psi in _blocks(deviance, best)
     )
     return Refit(best, at, method, converged, singular)
+
+
+def _settled(
+    deviance: Deviance, method: Method, theta: np.ndarray, criterion: float, diagonal: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return theta and criterion with small diagonal entries at zero if that costs nothing."""
+    small = diagonal & (theta < SMALL)
+    if small.any():
+        trial = np.where(small, 0.0, theta)
+        reached = deviance.evaluate(psi_of(deviance, trial), method=method).criterion
+        if reached <= criterion + 1e-9:
+            return trial, reached
+    return theta, criterion
 
 
 def _descend(deviance: Deviance, method: Method, start: np.ndarray) -> tuple[np.ndarray, float]:
@@ -97,9 +108,8 @@ def _blocks(deviance: Deviance, theta: np.ndarray) -> list[np.ndarray]:
     return blocks
 
 
-def _inward(deviance: Deviance, method: Method, theta: np.ndarray) -> np.ndarray | None:
+def _inward(deviance: Deviance, theta: np.ndarray, found: Evaluation) -> np.ndarray | None:
     """Return a start beside ``theta`` if the criterion falls from the boundary into the inside."""
-    found = deviance.evaluate(psi_of(deviance, theta), method=method)
     factors = factors_of(deviance, theta)
     moved, any_moved = theta.copy(), False
     for level, sizes in enumerate(deviance.block_sizes):
