@@ -9,13 +9,12 @@ import numpy as np
 
 from nwbswitch.analysis.mixed.deviance import Deviance, Evaluation, Method
 from nwbswitch.analysis.mixed.search import SMALL, Search
-from nwbswitch.analysis.mixed.theta import factors_of, jacobian_of, psi_of, theta_gradient, theta_layout
+from nwbswitch.analysis.mixed.theta import factors_of, psi_of, theta_gradient, theta_layout
 
 __all__ = [
     "SMALL",
     "Optimum",
     "factors_of",
-    "jacobian_of",
     "optimise",
     "psi_of",
     "theta_gradient",

@@ -6,7 +6,7 @@ triangles of all blocks, column by column, innermost level first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -43,18 +43,3 @@ def theta_gradient(deviance: Deviance, theta: np.ndarray, gradient: Sequence[np.
     """Return the gradient in theta from the gradients in Psi (chain rule: 2 G Lambda)."""
     products = [2.0 * G @ factor for G, factor in zip(gradient, factors_of(deviance, theta), strict=True)]
     return np.array([products[level][row, column] for level, row, column in theta_layout(deviance)])
-
-
-def jacobian_of(function: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> np.ndarray:
-    """Return d function / d theta, (outputs, theta), by central differences of fourth order."""
-    columns = []
-    for i, value in enumerate(theta):
-        step = 1e-3 * max(abs(value), 0.1)
-        shifted = []
-        for multiple in (1.0, -1.0, 2.0, -2.0):
-            moved = theta.copy()
-            moved[i] = value + multiple * step
-            shifted.append(function(moved))
-        near, far = shifted[0] - shifted[1], shifted[2] - shifted[3]
-        columns.append((8.0 * near - far) / (12.0 * step))
-    return np.stack(columns, axis=-1) if columns else np.empty((0, 0))

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from nwbswitch.analysis.mixed.deviance import (
-    LOG_2_PI,
     ClusterSums,
     Curvature,
     Evaluation,
     Method,
     Scaling,
+    criterion_of,
 )
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.summaries import Columns, Summary, columns_of, summarise, whole_groups
@@ -223,26 +223,16 @@ def evaluate(
         1 / sigma^2 of the scaled response; by default sigma^2 is at its optimum (profiled).
     """
     passed = Elimination(tree.summary, tree.upper, psi)
-    root, log_det = passed.root, passed.log_det
-    p, nu = tree.n_fixed, tree.n_rows - (tree.n_fixed if method == "reml" else 0)
-    F = root[:p, :p]
-    lower = np.linalg.cholesky(F)
-    c = np.linalg.solve(lower, root[:p, -1])
-    residual = float(root[-1, -1] - c @ c)
-    beta = np.linalg.solve(lower.T, c)
-    shift = 2.0 * np.log(tree.columns.scale)
-    if precision is None:
-        precision = nu / residual
-        fit = nu * (1.0 + LOG_2_PI + np.log(residual / nu) + shift)
-    else:
-        fit = nu * (LOG_2_PI - np.log(precision) + shift) + precision * residual
-    criterion = log_det + fit
-    u = np.zeros(len(root))
-    u[:p], u[-1] = -beta, 1.0
-    S_bar = precision * np.outer(u, u)
+    p, last = tree.n_fixed, len(passed.root) - 1
+    chosen = np.append(np.arange(p), last)
+    root = passed.root[chosen[:, None], chosen]
+    criterion, coefficients, residual, used = criterion_of(
+        root, passed.log_det, n_rows=tree.n_rows, scaling=tree.scaling, method=method, precision=precision
+    )
+    u = np.append(-coefficients, 1.0)
+    root_bar = np.zeros_like(passed.root)
+    root_bar[chosen[:, None], chosen] = used * np.outer(u, u)
     if method == "reml":
-        criterion += 2.0 * float(np.log(np.diagonal(lower)).sum()) + tree.log_det_fixed
-        half = np.linalg.inv(lower)
-        S_bar[:p, :p] += half.T @ half
-    gradient = passed.gradient(S_bar)
-    return Evaluation(float(criterion), gradient, beta, F, residual, float(log_det))
+        root_bar[:p, :p] += np.linalg.inv(root[:p, :p])
+    gradient = passed.gradient(root_bar)
+    return Evaluation(criterion, gradient, coefficients, root[:p, :p], residual, passed.log_det)
