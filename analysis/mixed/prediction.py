@@ -56,7 +56,8 @@ def group_prediction(model: Model, effects: Sequence[BlockEffects], data: pd.Dat
         kept.add(each.level.names)
         names = dict.fromkeys(name for term in each.block.terms for name in term)
         variables = _variables(model, names, data)
-        Z = design(each.block.terms, variables, len(data), contrasts=model.contrasts).matrix
+        # The coding that was asked for is that of the fixed effects.
+        Z = design(each.block.terms, variables, len(data)).matrix
         place = {label: row for row, label in enumerate(each.labels)}
         rows = np.array([place.get(label, -1) for label in _labels(model, each.level, data)])
         known = rows >= 0

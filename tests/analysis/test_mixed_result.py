@@ -138,6 +138,14 @@ def test_fitted_values_and_residuals_add_up_to_the_response(found, table):
     assert np.allclose(residuals["scaled"], residuals["residual"] / sigma, atol=1e-12)
 
 
+def test_predictions_do_not_depend_on_the_coding(found, table):
+    coded = fit(table, FORMULA, contrasts="sum")
+    assert np.allclose(coded.predict(table), found.predict(table), atol=1e-7)
+    assert np.allclose(coded.predict(table, groups=True), found.predict(table, groups=True), atol=1e-6)
+    residuals = coded.diagnostics().residuals
+    assert np.allclose(coded.predict(table, groups=True), residuals["fitted"], atol=1e-9)
+
+
 def test_row_weights_scale_residuals(table):
     holed = table.copy()
     holed.loc[holed.index[:2], "w"] = np.nan
