@@ -72,6 +72,7 @@ CROSSOVER: Mapping[str, tuple[float | None, ...]] = {
 COVERED_SIZES = (3, 6, 12)
 WALD, PROFILE = "Kenward-Roger t", "profile likelihood (ML)"
 BOOTSTRAP, PROFILE_SD = "bootstrap t, 199 draws", "profile likelihood of the animals' slope SD"
+WITHIN_T, PAIRED_T = "t of sessions within animals", "paired t of animals"
 POWER = {20: 0.54, 200: 0.627, 2000: 0.61}
 
 
@@ -124,8 +125,8 @@ def between_work(
 def crossover_work(
     moments: Moments, task: Task, place: int, starts: Starts, rng: np.random.Generator
 ) -> dict[str, bool]:
-    """Return which formulas reject, by Kenward-Roger and by Satterthwaite."""
-    found = {}
+    """Return which formulas reject, by Kenward-Roger and by Satterthwaite, and two exact t tests."""
+    found = {name: p < ALPHA for name, p in crossover_by_hand(moments, task.layout).items()}
     for formula in CROSSOVER:
         for name, p in by_model(moments, task.layout, formula, starts).items():
             found[f"{formula} {name}"] = p < ALPHA
@@ -219,6 +220,26 @@ def by_hand(moments: Moments, layout: Layout) -> dict[str, float]:
     }
 
 
+def crossover_by_hand(moments: Moments, layout: Layout) -> dict[str, float]:
+    """Return P values of t tests that are exact in the crossover.
+
+    The first holds where animals respond alike (animals and drug as fixed effects on sessions' changes), the
+    second always; the balanced mixed models come down to them unless a variance is estimated at zero.
+    """
+    change = (moments.means[:, 1] - moments.means[:, 0]).reshape(layout.n_animals, layout.sessions)
+    drug = layout.drug.reshape(layout.n_animals, layout.sessions).astype(float)
+    centred = change - change.mean(axis=1, keepdims=True)
+    x = drug - drug.mean(axis=1, keepdims=True)
+    slope = float((centred * x).sum() / (x * x).sum())
+    df = layout.n_animals * (layout.sessions - 1) - 1
+    se = np.sqrt(((centred - slope * x) ** 2).sum() / df / (x * x).sum())
+    own = (centred * x).sum(axis=1) / (x * x).sum(axis=1)
+    return {
+        WITHIN_T: 2.0 * float(stats.t.sf(abs(slope / se), df)),
+        PAIRED_T: float(stats.ttest_1samp(own, 0.0).pvalue),
+    }
+
+
 WORK: dict[str, Work] = {
     "between": between_work,
     "crossover": crossover_work,
@@ -234,7 +255,7 @@ def tasks_of(table: str, sets: int | None, seed: int) -> list[Task]:
         case "between":
             cells = [(Layout("between", n, 2, NeuronCounts(200)), 0.0, 0.0, 2000) for n in SIZES]
         case "crossover":
-            cells = [(Layout("crossover", 6, 4, NeuronCounts(200)), sd, 0.0, 1000) for sd in RESPONSES]
+            cells = [(Layout("crossover", 6, 4, NeuronCounts(200)), sd, 0.0, 4000) for sd in RESPONSES]
         case "power":
             cells = [(Layout("between", 6, 2, NeuronCounts(n)), 0.0, EFFECT, 2000) for n in POWER]
         case "coverage":
@@ -328,6 +349,8 @@ def crossover_table(cells: list[Hits]) -> list[str]:
             ]
             bars = formula.partition("epoch + ")[2].replace("|", "\\|")
             rows.append([f"`{bars}`", test, *shown])
+    for name in (WITHIN_T, PAIRED_T):
+        rows.append(["none", name, *(cell(hits, name, None, stated_sets=1) for hits in cells)])
     return markdown(["random effects", "test", *(f"responses differ by {sd:g}" for sd in RESPONSES)], rows)
 
 
