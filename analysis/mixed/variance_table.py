@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.model import BlockFacts, Model
 from nwbswitch.analysis.mixed.optimum import SMALL, Optimum, psi_of
+
+
+ROUNDING: Final = 1e-10
+"""A standard deviation of this part of the residual's is zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def block_covariances(model: Model, deviance: Deviance, optimum: Optimum) -> tup
             part = slice(first, first + len(block.names))
             first = part.stop
             scaled = psi[part, part]
+            kept = np.sqrt(np.diagonal(scaled)) > ROUNDING
+            scaled = np.where(np.outer(kept, kept), scaled, 0.0)
             covariance = sigma2 * scaled / np.outer(sizes[part], sizes[part])
             found.append(BlockCovariance(block, covariance, scaled))
     return tuple(found)
