@@ -11,7 +11,6 @@ from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.model import BlockFacts, Model
 from nwbswitch.analysis.mixed.optimum import SMALL, Optimum, psi_of
 
-
 ROUNDING: Final = 1e-10
 """A standard deviation of this part of the residual's is zero."""
 
