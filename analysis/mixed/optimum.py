@@ -10,6 +10,7 @@ import numpy as np
 from nwbswitch.analysis.mixed.deviance import Deviance, Evaluation, Method
 from nwbswitch.analysis.mixed.search import SMALL, Search
 from nwbswitch.analysis.mixed.theta import factors_of, psi_of, theta_gradient, theta_layout
+from nwbswitch.schemas.errors import FitError
 
 __all__ = [
     "SMALL",
@@ -24,6 +25,12 @@ __all__ = [
 # SDs to start from, and whether the search begins there with scoring: ways that seldom end alike if there
 # are several optima. Of 600 small designs with small variances 4 had several; one way alone missed 1 to 3.
 STARTS: Final = ((1.0, True), (0.25, False), (3.0, True))
+# The response has unit mean square; a residual variance below this part of it is rounding.
+NO_VARIANCE: Final = 1e-14
+NO_RESIDUAL: Final = (
+    "The random effects reproduce the response up to rounding, so there is no residual variance. Leave out "
+    "the term whose groups each have one value of the response, or look for rows that are copies."
+)
 # The last descent ends where a step promises to gain less than this.
 FINE: Final = 1e-10
 # A start that was given has no diagonal entry below this.
@@ -64,20 +71,31 @@ def optimise(deviance: Deviance, *, method: Method, start: np.ndarray | None = N
     start
         Where to begin, as `Optimum.theta`, instead of at the usual starts: for responses that differ
         little from one already fitted, as in a bootstrap. Entries on the boundary are moved inside.
+
+    Raises
+    ------
+    FitError
+        If the random effects reproduce the response, so that no residual variance is left.
     """
     search = Search(deviance, method)
     if start is None:
         starts = [(np.where(search.diagonal, size, 0.0), scoring) for size, scoring in STARTS]
     else:
         starts = [(np.where(search.diagonal & (start < INSIDE), INSIDE, start), True)]
-    point = search.descended(search.ordered(search.lowest(starts)), least=FINE)
-    point = search.refined(search.without_small(search.upright(point)))
+    try:
+        point = search.descended(search.ordered(search.lowest(starts)), least=FINE)
+        point = search.refined(search.without_small(search.upright(point)))
+    except ZeroDivisionError:
+        raise FitError(NO_RESIDUAL) from None
     _, decrease, definite = search.newton(point)
     converged = definite and decrease < EXPECTED_DECREASE and search.escape(point) is None
     theta = search.natural(point.theta)
+    evaluation = deviance.evaluate(psi_of(deviance, theta), method=method)
+    if evaluation.residual < NO_VARIANCE * deviance.n_rows:
+        raise FitError(NO_RESIDUAL)
     return Optimum(
         theta,
-        deviance.evaluate(psi_of(deviance, theta), method=method),
+        evaluation,
         method,
         search.diagonal & (theta == 0.0),
         search.iterations,

@@ -279,11 +279,11 @@ class Search:
         return point
 
     def _tried(self, point: Point, theta: np.ndarray) -> Point:
-        """Return the point at ``theta``; its criterion is infinite where V is singular in floating point."""
+        """Return the point at ``theta``; its criterion is infinite where rounding leaves none."""
         try:
             with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
                 trial = self.at(theta)
-        except np.linalg.LinAlgError:
+        except (np.linalg.LinAlgError, ZeroDivisionError):
             return replace(point, theta=theta, value=float("inf"))
         return trial if np.isfinite(trial.value) else replace(trial, value=float("inf"))
 
@@ -329,7 +329,7 @@ class Search:
             for halving in range(8):
                 trial = point.theta + step * 0.5**halving
                 trial = np.where(self.diagonal, np.maximum(trial, 0.0), trial)
-                reached = self.at(trial)
+                reached = self._tried(point, trial)
                 if reached.value <= allowed:
                     break
             else:

@@ -18,6 +18,7 @@ from nwbswitch.analysis.mixed.optimum import optimise, psi_of, theta_layout
 from nwbswitch.analysis.mixed.search import Search
 from nwbswitch.analysis.mixed.tree import Tree
 from nwbswitch.analysis.mixed.trust_region import trust_step
+from nwbswitch.schemas.errors import FitError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference" / "small_variances.json"
 SETS = json.loads(REFERENCE.read_text())["sets"]
@@ -170,3 +171,17 @@ def test_a_small_variance_before_a_large_one_does_not_stop_the_search():
         end = search.descended(search.ordered(search.settled(start)), least=1e-10)
         reached.append(end.value)
     assert found.evaluation.criterion <= min(reached) + 1e-8
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "formula", ["y ~ x + (1|animal)", "y ~ x + (x|animal)", "y ~ x + (1|animal/session)"]
+)
+@pytest.mark.parametrize("noise", [0.0, 1e-10])
+def test_a_response_that_the_random_effects_reproduce_is_refused(bars, noise):
+    table = nested_table(animals=6)
+    rng = np.random.default_rng(0)
+    table["y"] = rng.normal(size=6)[table["animal"]] + noise * rng.normal(size=len(table))
+    tree, _ = nested(table, f"y ~ x + {bars}")
+    with pytest.raises(FitError, match="reproduce the response up to rounding"):
+        optimise(tree, method="reml")

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import row_tree
 from dense_models import DenseModel, followed_neurons, nested, nested_table
+from row_tree import summarise
 
-from nwbswitch.analysis.mixed import tree as tree_module
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.summaries import Columns, summarise
+from nwbswitch.analysis.mixed.summaries import Columns
 from nwbswitch.analysis.mixed.tree import CrossedLevel, Tree
 from nwbswitch.schemas.errors import FitError
 
@@ -131,7 +132,7 @@ def test_innermost_groups_held_one_by_one_have_conditional_means():
 
 
 def test_many_groups_of_one_level_are_not_told_apart(monkeypatch):
-    monkeypatch.setattr(tree_module, "HELD_ONE_BY_ONE", 3)
+    monkeypatch.setattr(row_tree, "HELD_ONE_BY_ONE", 3)
     tree, dense = model(FORMULAS[0])
     psi = dense.random_psi(4)
     found = tree.evaluate(psi, method="ml").criterion
@@ -151,6 +152,29 @@ def test_a_cluster_without_which_an_arm_is_empty_is_named():
         tree.without_cluster(2)
     with pytest.raises(ValueError, match="numbered 0 to 3"):
         tree.without_cluster(4)
+
+
+def test_holders_without_effects_of_their_own_are_clusters():
+    tree, dense = followed_neurons(animal_effects=False)
+    psi = dense.random_psi(4)
+    found = tree.evaluate(psi, method="reml").criterion
+    assert found == pytest.approx(dense_criterion(dense, psi, tree, "reml"), rel=1e-12)
+    animal = dense.codes[1] // 3
+    sums = tree.cluster_sums(psi)
+    V = dense.covariance(psi)
+    for cluster in range(3):
+        rows = animal == cluster
+        expected = dense.W[rows].T @ np.linalg.solve(V[np.ix_(rows, rows)], dense.W[rows])
+        assert np.allclose(sums.sums[cluster], expected, rtol=1e-9, atol=1e-11)
+        assert sums.n_rows[cluster] == rows.sum()
+    rows = animal != 1
+    rest = DenseModel(dense.W[rows], [Z[rows] for Z in dense.Z], [c[rows] for c in dense.codes], dense.sizes)
+    smaller = tree.without_cluster(1)
+    found = smaller.evaluate(psi, method="reml").criterion
+    assert found == pytest.approx(dense_criterion(rest, psi, smaller, "reml"), rel=1e-10)
+    drawn = tree.simulated(psi, np.zeros(2), 1.0, np.random.default_rng(0))
+    assert np.linalg.eigvalsh(drawn.curvature(psi).root)[0] > 0.0
+    assert len(tree.effects(psi, np.zeros(2))[1]) == 8
 
 
 @pytest.fixture(scope="module")

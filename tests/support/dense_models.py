@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from row_tree import deviance_function, summarise
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.model_frame import model_frame
-from nwbswitch.analysis.mixed.summaries import Columns, summarise
-from nwbswitch.analysis.mixed.tree import CrossedLevel, Tree, UpperLevel, deviance_function
+from nwbswitch.analysis.mixed.summaries import Columns
+from nwbswitch.analysis.mixed.tree import CrossedLevel, Tree, UpperLevel
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,18 @@ def nested(table: pd.DataFrame, formula: str) -> tuple[Tree, DenseModel]:
 
 
 def followed_neurons(
-    seed: int = 5, *, animals: int = 3, sessions: int = 3, neurons: int = 3, slope: bool = False
+    seed: int = 5,
+    *,
+    animals: int = 3,
+    sessions: int = 3,
+    neurons: int = 3,
+    slope: bool = False,
+    animal_effects: bool = True,
 ) -> tuple[Tree, DenseModel]:
     """Neurons followed over the sessions of their animal: crossed inside it, the last animal short of one.
 
-    Levels are neuron, session (with a slope of x if ``slope``) and animal, W = [Q, local columns, y].
+    Levels are neuron, session (with a slope of x if ``slope``) and, unless they have no effects of their own,
+    animal; W = [Q, local columns, y].
     """
     rng = np.random.default_rng(seed)
     index = pd.MultiIndex.from_product([range(animals), range(sessions), range(neurons), range(2)])
@@ -123,14 +131,18 @@ def followed_neurons(
     intercept[:2] = np.linalg.lstsq(Q, np.ones((n, 1)), rcond=None)[0]
     here, all_of_them = np.arange(animals), np.zeros(animals, dtype=np.int64)
     sizes = np.array([sessions] * (animals - 1) + [sessions - 1])
-    upper = (
-        CrossedLevel(2 + np.arange(sessions * k).reshape(sessions, k), sizes, here, here),
-        UpperLevel(intercept, np.zeros(1, dtype=np.int64), all_of_them),
+    places, first = 2 + np.arange(sessions * k).reshape(sessions, k), np.zeros(1, dtype=np.int64)
+    upper: tuple[CrossedLevel | UpperLevel, ...] = (
+        CrossedLevel(places, sizes, here, here),
+        UpperLevel(intercept, first, all_of_them),
     )
+    blocks: tuple[tuple[int, ...], ...] = ((1,), (k,), (1,))
+    codes = [neuron, animal * sessions + session, animal]
+    dense = DenseModel(W[:, [0, 1, -1]], [Z, effects, Z], codes, list(blocks))
+    if not animal_effects:
+        upper, blocks = (CrossedLevel(places, sizes, first, all_of_them),), blocks[:2]
+        dense = DenseModel(dense.W, dense.Z[:2], codes[:2], list(blocks))
     ones = np.ones(1)
     columns = Columns(W, fixed, np.linalg.solve(fixed, offset), scale, (), (ones, np.ones(k), ones))
-    blocks = ((1,), (k,), (1,))
     log_det = 2.0 * float(np.linalg.slogdet(fixed)[1])
-    tree = Tree(summary, upper, columns, n, 2, blocks, log_det, ())
-    codes = [neuron, animal * sessions + session, animal]
-    return tree, DenseModel(W[:, [0, 1, -1]], [Z, effects, Z], codes, list(blocks))
+    return Tree(summary, upper, columns, n, 2, blocks, log_det, ()), dense
