@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from nwbswitch.analysis.mixed.deviance import Scaling
+from nwbswitch.analysis.mixed.kinds import pseudo_inverse
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.sparse_fill import elimination_order, meeting
 from nwbswitch.analysis.mixed.sparse_slopes import Slopes, slopes_of
-from nwbswitch.analysis.mixed.summaries import EXACT_FIT_TOLERANCE, pseudo_inverse
+from nwbswitch.analysis.mixed.summaries import EXACT_FIT_TOLERANCE
 from nwbswitch.schemas.errors import FitError
 
 # Effects that are left after the elimination are held in a full matrix up to this many.

@@ -16,8 +16,7 @@ from nwbswitch.analysis.mixed.deviance import (
     Scaling,
     criterion_of,
 )
-from nwbswitch.analysis.mixed.model_frame import ModelFrame
-from nwbswitch.analysis.mixed.summaries import Columns, Summary, columns_of, summarise, whole_groups
+from nwbswitch.analysis.mixed.summaries import Columns, Summary
 from nwbswitch.analysis.mixed.tree_clusters import check_clusters, cluster_products, cluster_rows, without
 from nwbswitch.analysis.mixed.tree_curvature import curvature
 from nwbswitch.analysis.mixed.tree_effects import conditional_means
@@ -26,11 +25,9 @@ from nwbswitch.analysis.mixed.tree_levels import CrossedLevel, Level, UpperLevel
 from nwbswitch.analysis.mixed.tree_simulation import DrawPlan, draw_plan, simulated_summary
 from nwbswitch.schemas.errors import FitError
 
-__all__ = ["CrossedLevel", "Tree", "UpperLevel", "deviance_function", "evaluate"]
+__all__ = ["CrossedLevel", "Tree", "UpperLevel", "evaluate"]
 
 
-# One level with at most this many groups is held group by group, so that they can be taken one by one.
-HELD_ONE_BY_ONE: Final = 2_000
 # Fixed effects cannot be told apart when the smallest eigenvalue of Q'Q of the rows left is below this.
 ALIASED: Final = 1e-9
 
@@ -151,59 +148,6 @@ class Tree:
         if self.cluster_labels:
             return self.cluster_labels
         return tuple(str(number + 1) for number in range(len(self.upper[-1].parent)))
-
-
-def deviance_function(frame: ModelFrame) -> Tree:
-    """Return the deviance function of a model frame: the second step of a fit.
-
-    Raises
-    ------
-    FitError
-        If the fixed effects reproduce the response, or a random effect is zero in every row.
-    """
-    columns = columns_of(frame)
-    orders, parents = [], []
-    rank = np.zeros(1, dtype=np.int64)
-    for level in reversed(frame.levels):
-        parent = rank[level.parent]
-        order = np.argsort(parent, kind="stable")
-        rank = np.empty(len(order), dtype=np.int64)
-        rank[order] = np.arange(len(order))
-        orders.append(order)
-        parents.append(parent[order])
-    orders, parents = orders[::-1], parents[::-1]
-    lowest = frame.levels[0]
-    Z = np.concatenate([block.matrix for block in lowest.blocks], axis=1) / columns.effect_scales[0]
-    inverse = np.empty(len(orders[0]), dtype=np.int64)
-    inverse[orders[0]] = np.arange(len(orders[0]))
-    codes = inverse[lowest.codes]
-    first = 1
-    if len(frame.levels) > 1:
-        summary = summarise(columns.matrix, Z, codes, parents[0], frame.levels[1].n_groups)
-    elif lowest.n_groups > HELD_ONE_BY_ONE:
-        summary = summarise(columns.matrix, Z, codes, parents[0], 1)
-    else:
-        summary, first = whole_groups(columns.matrix, codes, lowest.n_groups), 0
-    upper = tuple(
-        UpperLevel(columns.effects[i], np.flatnonzero(np.r_[True, np.diff(parents[i]) > 0]), parents[i])
-        for i in range(first, len(frame.levels))
-    )
-    outermost = frame.levels[-1]
-    labels = tuple(outermost.labels[i] for i in orders[-1])
-    sizes = tuple(tuple(block.matrix.shape[1] for block in level.blocks) for level in frame.levels)
-    log_det = 2.0 * float(np.linalg.slogdet(columns.fixed)[1])
-    return Tree(
-        summary,
-        upper,
-        columns,
-        frame.n_rows,
-        frame.fixed.matrix.shape[1],
-        sizes,
-        log_det,
-        tuple(orders),
-        outermost.names[0],
-        labels,
-    )
 
 
 def evaluate(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.anova import Anova, anova, term_contrasts
@@ -14,7 +15,6 @@ from nwbswitch.analysis.mixed.frame_model import model_of
 from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.tree import deviance_function
 from nwbswitch.schemas.errors import FitError
 
 REFERENCE = json.loads((Path(__file__).resolve().parents[1] / "reference" / "inference.json").read_text())

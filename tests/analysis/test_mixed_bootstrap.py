@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense_deviance import DenseDeviance, dense, model_of
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.bootstrap import Bootstrap, bootstrap
@@ -17,7 +18,7 @@ from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
-from nwbswitch.analysis.mixed.tree import Tree, deviance_function
+from nwbswitch.analysis.mixed.tree import Tree
 from nwbswitch.schemas.errors import FitError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"

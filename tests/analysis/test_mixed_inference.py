@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.tree import deviance_function
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 ANSWERS = json.loads((REFERENCE / "inference.json").read_text())

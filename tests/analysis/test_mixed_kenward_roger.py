@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.deviance import Curvature
@@ -12,7 +13,6 @@ from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.kenward_roger import KenwardRoger, f_test, kenward_roger, t_df
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.tree import deviance_function
 
 FORMULAS = [
     "y ~ drug * epoch + (1 + epoch | animal) + (1 | session)",

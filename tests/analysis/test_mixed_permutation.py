@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense_deviance import dense_model, model_of
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.arrangements import all_deals, n_deals
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.permutation import permutation_interval, permutation_test
 from nwbswitch.analysis.mixed.permutation_result import PermutationTest
-from nwbswitch.analysis.mixed.tree import deviance_function
 from nwbswitch.schemas.errors import FitError
 
 

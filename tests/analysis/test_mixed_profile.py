@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from dense_deviance import dense_model, model_of
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.fit import fit
@@ -16,7 +17,7 @@ from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
 from nwbswitch.analysis.mixed.profile import Profile, profile
-from nwbswitch.analysis.mixed.tree import Tree, deviance_function
+from nwbswitch.analysis.mixed.tree import Tree
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 ANSWERS = json.loads((REFERENCE / "robust_and_profile.json").read_text())["profiles"]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.anova import term_contrasts
@@ -15,7 +16,6 @@ from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
 from nwbswitch.analysis.mixed.theta import psi_of
-from nwbswitch.analysis.mixed.tree import deviance_function
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 CROSSED = json.loads((REFERENCE / "crossed.json").read_text())["models"]

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dense_models import DenseModel, followed_neurons, nested, nested_table
+from row_tree import summarise
 from scipy.stats import ks_2samp
 
+from nwbswitch.analysis.mixed.kinds import pseudo_inverse
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.summaries import pseudo_inverse, summarise
 from nwbswitch.analysis.mixed.tree import Tree
 from nwbswitch.schemas.errors import FitError
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import row_tree
+from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed import tree
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of, theta_layout
-from nwbswitch.analysis.mixed.tree import deviance_function, evaluate
+from nwbswitch.analysis.mixed.tree import evaluate
 from nwbswitch.schemas.errors import FitError
 
 FORMULAS = [
@@ -88,7 +89,7 @@ def test_gradient_equals_differences(formula, precision):
 
 
 def test_few_kinds_of_groups_are_held_as_sums_and_many_one_by_one(monkeypatch):
-    monkeypatch.setattr(tree, "HELD_ONE_BY_ONE", 0)
+    monkeypatch.setattr(row_tree, "HELD_ONE_BY_ONE", 0)
     table = simulated()
     shared = deviance_function(model_frame(table, read_formula("y ~ x + (1|animal:session:neuron)")))
     own = deviance_function(model_frame(table, read_formula("y ~ x + (1 + z|animal:session)")))
