@@ -30,6 +30,10 @@ EXPECTED_DECREASE: Final = 1e-8
 STEADY: Final = 1e-14
 # No random effect is this large on the logit scale; the search must end somewhere.
 LARGEST: Final = 50.0
+_ESCAPES: Final = 4
+# With more variances and covariances than this the best end is shaken and searched from again.
+_SIMPLE: Final = 3
+_SHAKES: Final = 4
 _STEP: Final = 2e-4
 _NEWTON_STEPS: Final = 8
 
@@ -110,7 +114,9 @@ def optimise_counts(
     search = _Search(columns, criterion)
     beta = fixed_only(columns)
     found = [search.settled(np.concatenate([np.where(search.diagonal, s, 0.0), beta])) for s in starts]
-    x = search.without_small(min(found, key=lambda each: each[1])[0])
+    if search.n_theta > _SIMPLE:
+        found += [search.settled(moved) for moved in search.shaken(min(found, key=lambda each: each[1])[0])]
+    x = search.tidied(min(found, key=lambda each: each[1])[0])
     x, hessian, free, decrease, definite = search.refined(x)
     theta, beta = np.split(x, [search.n_theta])
     inside = bool(np.all(np.abs(theta) < LARGEST))
@@ -166,25 +172,86 @@ class _Search:
     def settled(self, start: np.ndarray) -> tuple[np.ndarray, float]:
         """Return where the search from ``start`` ends, having looked inside from each boundary."""
         x, value = self.descend(start)
-        x = self.without_small(x)
-        for i in np.flatnonzero(self.diagonal & (x[: self.n_theta] == 0.0)):
-            for inside in INSIDE:
-                moved = x.copy()
-                moved[i] = inside
-                if self.value(moved)[0] < value - ESCAPE:
-                    x, value = self.descend(moved)
-                    break
+        for _ in range(_ESCAPES):
+            x = self.tidied(x)
+            away = self.escape(x, value)
+            if away is None:
+                break
+            moved, reached = self.descend(away)
+            if reached >= value - ZERO_COST:
+                break
+            x, value = moved, reached
         return x, value
 
-    def without_small(self, x: np.ndarray) -> np.ndarray:
-        """Return x with small diagonal entries of Lambda at exactly zero where that costs nothing."""
+    def shaken(self, x: np.ndarray) -> list[np.ndarray]:
+        """Return places around x, entries of Lambda moved by about half their size, the same every time."""
+        rng = np.random.default_rng(0)
         theta = x[: self.n_theta]
-        for i in np.flatnonzero(self.diagonal & (theta > 0.0) & (theta < SMALL)):
-            trial = x.copy()
-            trial[i] = 0.0
-            if self.value(trial)[0] <= self.value(x)[0] + ZERO_COST:
-                x = trial
-        return x
+        found = []
+        for _ in range(_SHAKES):
+            moved = theta + rng.normal(0.0, 0.1 + 0.5 * np.abs(theta))
+            moved = np.where(self.diagonal, np.abs(moved), moved)
+            found.append(np.concatenate([moved, x[self.n_theta :]]))
+        return found
+
+    def escape(self, x: np.ndarray, value: float) -> np.ndarray | None:
+        """Return a place beside the boundary where the criterion is lower, if there is one.
+
+        An effect without variance gets one, alone or correlated with the later effects of its bar: where it
+        is correlated the criterion can fall although it rises with the variance alone.
+        """
+        for i in np.flatnonzero(self.diagonal & (x[: self.n_theta] == 0.0)):
+            level, _, column = self.places[i]
+            below = [
+                j for j, (own, row, c) in enumerate(self.places) if (own, c) == (level, column) and row > c
+            ]
+            for inside in INSIDE:
+                for sign in (0.0, 1.0, -1.0) if below else (0.0,):
+                    moved = x.copy()
+                    moved[i] = inside
+                    for j in below if sign else ():
+                        entries = [
+                            k
+                            for k, (own, row, _) in enumerate(self.places)
+                            if (own, row) == (level, self.places[j][1])
+                        ]
+                        size = float(np.linalg.norm(x[entries]))
+                        moved[entries] = 0.6 * x[entries]
+                        moved[j] = 0.8 * sign * size
+                    if self.value(moved)[0] < value - ESCAPE:
+                        return moved
+        return None
+
+    def tidied(self, x: np.ndarray) -> np.ndarray:
+        """Return x with small rows of Lambda at exactly zero where that costs nothing, and no idle column.
+
+        With a zero on the diagonal of column c the entries below only rotate the later effects; these are
+        taken into the later columns (Cholesky's factor of a semidefinite matrix).
+        """
+        factors = lambdas(self.columns, x[: self.n_theta])
+        for level, sizes in enumerate(self.columns.blocks):
+            first = 0
+            for size in sizes:
+                for row in range(first, first + size):
+                    if 0.0 < np.linalg.norm(factors[level][row]) < SMALL:
+                        kept = factors[level][row].copy()
+                        factors[level][row] = 0.0
+                        if self.value(self.packed(factors, x))[0] > self.value(x)[0] + ZERO_COST:
+                            factors[level][row] = kept
+                    elif 0.0 < factors[level][row, row] < SMALL:
+                        kept = factors[level][row].copy()
+                        factors[level][row, row] = 0.0
+                        if self.value(self.packed(factors, x))[0] > self.value(x)[0] + ZERO_COST:
+                            factors[level][row] = kept
+                part = slice(first, first + size)
+                if np.any(np.diagonal(factors[level])[part] == 0.0):
+                    factors[level][part, part] = _semidefinite_root(factors[level][part, part])
+                first += size
+        return self.packed(factors, x)
+
+    def packed(self, factors: Sequence[np.ndarray], x: np.ndarray) -> np.ndarray:
+        theta = [factors[level][row, column] for level, row, column in self.places]
+        return np.concatenate([theta, x[self.n_theta :]])
 
     def refined(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, bool]:
         """Return x after Newton steps, the Hessian over what is free, and whether this is a minimum."""
@@ -229,6 +296,23 @@ class _Search:
         return free, hessian, step, 0.5 * float(along @ (along / size)), definite
 
     def held(self, x: np.ndarray) -> np.ndarray:
-        """Return which entries of theta are free: diagonal ones at zero stay there."""
-        theta = x[: self.n_theta]
-        return ~self.diagonal | (theta > 0.0)
+        """Return which entries of theta are free: columns with a zero on the diagonal stay at zero."""
+        zero = {
+            (level, column)
+            for value, (level, row, column) in zip(x[: self.n_theta], self.places, strict=True)
+            if row == column and value == 0.0
+        }
+        return np.array([(level, column) not in zero for level, _, column in self.places])
+
+
+def _semidefinite_root(factor: np.ndarray) -> np.ndarray:
+    """Return the lower triangle with the same product whose columns with a zero diagonal are zero."""
+    rest = factor @ factor.T
+    size = np.sqrt(np.diagonal(rest))
+    root = np.zeros_like(factor)
+    for c in range(len(factor)):
+        pivot = rest[c, c]
+        if pivot > 1e-12 * size[c] ** 2 and pivot > 0.0:
+            root[c:, c] = rest[c:, c] / np.sqrt(pivot)
+            rest = rest - np.outer(root[:, c], root[:, c])
+    return root

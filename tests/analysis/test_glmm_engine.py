@@ -184,6 +184,30 @@ def test_search_ends_where_no_start_finds_less():
     np.testing.assert_allclose(np.r_[np.array(slopes)[free], found.at.beta_gradient], 0.0, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", [3, 11, 26])
+def test_small_studies_with_variances_near_zero_have_no_better_end(seed):
+    """The criterion has several minima here (seed 26: .009 apart), and zeros with rows that only rotate."""
+    rng = np.random.default_rng(seed)
+    n_animals = int(rng.integers(3, 9))
+    animal = np.repeat(np.arange(n_animals), 6)
+    session, epoch = np.repeat(np.arange(n_animals * 3), 2), np.tile([0.0, 1.0], n_animals * 3)
+    n = rng.integers(5, 40, len(animal))
+    sd = rng.choice([0, 0.1, 0.5, 1.0], 3)
+    eta = -1 + rng.normal(0, sd[0], n_animals)[animal] + epoch * rng.normal(0.3, sd[1], n_animals)[animal]
+    eta += rng.normal(0, sd[2], n_animals * 3)[session]
+    rows = pd.DataFrame({"animal": animal, "session": session, "epoch": epoch, "n": n})
+    rows["yes"] = rng.binomial(n, 1 / (1 + np.exp(-eta)))
+    formula = "cbind(yes, n - yes) ~ epoch + (1 + epoch | animal) + (1 + epoch | session)"
+    columns = count_columns(binomial_frame(rows, read_formula(formula, cbind=True)))
+    found = optimise_counts(columns, laplace)
+    others = [optimise_counts(columns, laplace, starts=(start,)) for start in (0.03, 0.8, 4.0)]
+    assert found.converged
+    assert found.at.criterion <= min(each.at.criterion for each in others) + 1e-6
+    theta, free = found.theta, found.free[: len(found.theta)]
+    assert np.all(theta[~free] == 0.0)
+    assert np.linalg.eigvalsh(found.hessian)[0] > 0.0
+
+
 def test_random_effects_without_scatter_end_at_exactly_zero():
     rng = np.random.default_rng(5)
     rows = pd.DataFrame({"animal": np.repeat(np.arange(10), 4), "n": 40})
