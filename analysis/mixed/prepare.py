@@ -17,9 +17,10 @@ from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.nesting import CrossedGroupsError
 from nwbswitch.analysis.mixed.reduce import reduced
 from nwbswitch.analysis.mixed.reduced_sums import inner_spread
+from nwbswitch.analysis.mixed.table_rows import table_rows
 from nwbswitch.analysis.mixed.table_source import table_of
 from nwbswitch.analysis.mixed.tree import Tree
-from nwbswitch.analysis.mixed.unit_map import summarise_rows
+from nwbswitch.analysis.mixed.unit_map import RESPONSE, summarise_rows
 from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups, UnitSummaries
 
 # The residual is summed anew where less than this part of the squares inside units is left.
@@ -136,8 +137,11 @@ def _crossed(
 
     frame = model_frame(table, formula, where=where, contrasts=contrasts, nested=False, weights=weights)
     model, deviance = sparse_deviance(frame)
+    asked = {RESPONSE: formula.response, **formula.variables}
+    missing = table_rows(table, asked, where=where).missing_by_name()
     crossed = f"Groups are crossed: {', '.join(level.names[0] for level in model.levels)}."
-    return replace(model, engine_reason=reason or crossed), deviance, lambda: frame
+    model = replace(model, engine_reason=reason or crossed, missing=missing)
+    return model, deviance, lambda: frame
 
 
 def _nested_reason(model: Model, crossed: Sequence[CrossedGroups] = ()) -> str:

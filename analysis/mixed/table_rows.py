@@ -38,6 +38,10 @@ class TableRows:
     missing: Mapping[str, int]
     evaluated: Mapping[str, Values] = field(default_factory=dict)
 
+    def missing_by_name(self) -> dict[str, int]:
+        """Return the counts of missing values under the names of the variables."""
+        return {self.variables[key].name: count for key, count in self.missing.items()}
+
     def is_number(self, name: str) -> bool:
         """Return whether a variable is a number as an effect."""
         variable = self.variables[name]

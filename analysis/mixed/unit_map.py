@@ -22,7 +22,7 @@ from nwbswitch.analysis.mixed.inner_effects import bars_of, inner_effects
 from nwbswitch.analysis.mixed.local_columns import local_columns, needed_sets
 from nwbswitch.analysis.mixed.nesting import Nest, check_number_of_effects, groupings_of, nest_of, of_groups
 from nwbswitch.analysis.mixed.row_map import sums_of_rows
-from nwbswitch.analysis.mixed.table_rows import TableRows, response_of, table_rows, weights_of
+from nwbswitch.analysis.mixed.table_rows import response_of, table_rows, weights_of
 from nwbswitch.analysis.mixed.table_source import table_of
 from nwbswitch.analysis.mixed.unit_rows import UnitRows, UnitSums, effect_table
 from nwbswitch.analysis.mixed.unit_summaries import (
@@ -168,7 +168,7 @@ def summarise_rows(
         rows.n_excluded,
         summed.references,
         summed.log_weights,
-        _shown(rows, formula),
+        rows.missing_by_name(),
         {name: variables.range_of(name) for name in (*variables.cell_numbers, *variables.numbers)},
         labels,
         variables.crossed,
@@ -233,8 +233,3 @@ def _groups_of(nest: Nest) -> dict[str, Coded]:
             if name not in found:
                 found[name] = ordered(name, compact(part))
     return found
-
-
-def _shown(rows: TableRows, formula: Formula) -> dict[str, int]:
-    """Return counts of missing values with the response under its name."""
-    return {formula.response.name if name == RESPONSE else name: n for name, n in rows.missing.items()}

@@ -213,3 +213,13 @@ def test_many_crossed_groups_are_left_to_the_sparse_engine_weights_too():
     halved = [each / 2.0 for each in psi]
     same = deviance.evaluate(psi, method="ml").criterion
     assert weighted.evaluate(halved, method="ml").criterion == pytest.approx(same, rel=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["nested", "sparse"])
+def test_missing_values_are_told_by_column(engine):
+    table = nested(followed())
+    table.loc[[1, 2, 3], "x"] = np.nan
+    table.loc[[3, 4], "y"] = np.nan
+    found = fit(table, "y ~ x + (1|animal) + (1|session)", engine=engine)
+    assert found.info["missing"] == {"y": 2, "x": 3}
+    assert found.info["n_missing"] == 4
