@@ -14,6 +14,7 @@ from nwbswitch.analysis.formulas.formula import Variable
 # A table of the whole range of integers is made when it is at most this many times as long as the column.
 _RANGE: Final = 4
 _SMALL: Final = 100_000
+_LARGEST: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,11 @@ def numbered(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return keys.astype(np.int64), keys
     low, high = int(keys.min()), int(keys.max())
     span = high - low + 1
-    if span > max(_RANGE * keys.size, _SMALL):
+    if span > max(_RANGE * keys.size, _SMALL) or high > _LARGEST:
         codes, values = pd.factorize(keys, sort=True)
         return codes.astype(np.int64, copy=False), np.asarray(values)
-    shifted = keys.astype(np.int64) if keys.dtype.kind == "u" else keys
+    shifted = keys.astype(np.int64, copy=False)
     shifted = shifted - low if low else shifted
-    shifted = shifted.astype(np.int64, copy=False)
     present = np.zeros(span, dtype=bool)
     present[shifted] = True
     if present.all():
