@@ -35,6 +35,8 @@ SAME_CRITERION: Final = 0.5
 PIVOT: Final = 1e-13
 # Rounding of the criterion, as a part of its size.
 ROUNDING: Final = 1e-13
+# A slope into the inside of Psi that is less steep than this, or than rounding, is none.
+DOWNHILL: Final = 1e-6
 # A descent ends when its next step promises less than this, or than ten times the rounding.
 COARSE: Final = 1e-7
 # No variance is less than this after a step of scoring, and no step longer than this many variances.
@@ -359,12 +361,12 @@ class Search:
         matrices = self.matrices(self.entries(point.theta))
         for i, (psi, gradient) in enumerate(zip(matrices, self.matrices(point.in_psi), strict=True)):
             values, vectors = np.linalg.eigh(psi)
-            null = vectors[:, values < SMALL**2]
+            null = vectors[:, values <= 1e-10 * max(1.0, float(values.max()))]
             if null.shape[1] == 0:
                 continue
             halved = 0.5 * (gradient + np.diag(np.diagonal(gradient)))
             slopes, directions = np.linalg.eigh(null.T @ halved @ null)
-            if slopes[0] < -1e-6:
+            if slopes[0] < -max(DOWNHILL, 1e3 * ROUNDING * abs(point.value)):
                 inward = null @ directions[:, :1]
                 matrices[i] = psi + 0.01 * inward @ inward.T + 1e-8 * np.eye(len(psi))
                 return self.theta_of(matrices)
