@@ -262,3 +262,25 @@ def test_a_fit_from_sums_is_the_fit_from_rows(formula):
     one, other = plain.table(), summed.table()
     assert np.allclose((one["estimate"] - other["estimate"]) / one["se"], 0.0, atol=1e-10)
     assert np.allclose(one["se"], other["se"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("by_group", [False, True])
+@pytest.mark.parametrize(
+    ("formula", "names"),
+    [
+        ("y ~ x + (1|subject) + (0 + x|mouse)", [("subject", "mouse")]),
+        ("y ~ x + (1|subject) + (1|mouse) + (1|lab)", [("subject", "mouse"), ("lab",)]),
+        (
+            "y ~ x + (1|subject:session) + (1|subject) + (0 + x|mouse)",
+            [("subject:session",), ("subject", "mouse")],
+        ),
+    ],
+)
+def test_groupings_that_are_alike_share_a_level(formula, names, by_group):
+    data = table()
+    data["subject"] = data["lab"] + data["animal"]
+    data["mouse"] = data["subject"].str.upper()
+    asked = read_formula(formula)
+    model, tree = reduced(summarise_rows(data, asked, by_group=by_group), asked)
+    assert [level.names for level in model.levels] == names
+    agrees(model_frame(data, asked), tree)
