@@ -94,10 +94,15 @@ def add_cluster_sums(
     cluster = clusters.of_groups[products.eliminated][groups[products.eliminated]]
     for a in range(own.shape[1]):
         _add_products(sums, cluster, products.slopes_w[:, a], own[:, a])
-    K_w = factor.times(eliminated.S_w)
+    K_w, near = factor.times(eliminated.S_w), products.near
+    others = eliminated.S_w - eliminated.S @ K_w
+    taken = eliminated.S @ factor.left_times(near)
     for place in products.places:
         cluster = np.repeat(clusters.of_groups[place.level][groups[place.level]], place.size)
-        _add_products(sums, cluster, eliminated.S_w[place.span], -K_w[place.span])
+        span = place.span
+        _add_products(sums, cluster, eliminated.S_w[span], -K_w[span])
+        _add_products(sums, cluster, near[span], others[span] + taken[span])
+        _add_products(sums, cluster, others[span], near[span])
 
 
 def _add_products(sums: np.ndarray, cluster: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:

@@ -30,12 +30,17 @@ class Projected:
     def __init__(self, eliminated: Eliminated, factor: Factor) -> None:
         self.eliminated, self.factor = eliminated, factor
         self.products = eliminated.products
+        near = self.products.near
         K_w = factor.times(eliminated.S_w)
-        root = eliminated.S_ww - eliminated.S_w.T @ K_w
+        left = factor.left_times(near)
+        others = eliminated.S_w - eliminated.S @ K_w
+        crossed = near.T @ others
+        taken = eliminated.S @ left
+        root = eliminated.S_ww - eliminated.S_w.T @ K_w + crossed + crossed.T + near.T @ taken
         self.root = 0.5 * (root + root.T)
         self.log_det = eliminated.log_det + factor.log_det
-        self.own = eliminated.slopes_w - eliminated.slopes.times(K_w)
-        self.others = eliminated.S_w - eliminated.S @ K_w
+        self.own = eliminated.slopes_w - eliminated.slopes.times(K_w - left)
+        self.others = others + taken
 
     def effects(self) -> tuple[np.ndarray, ...]:
         """Return Z'V^-1 W per level, (groups, k, m)."""

@@ -22,6 +22,9 @@ from nwbswitch.schemas.errors import FitError
 
 # Effects that are left after the elimination are held in a full matrix up to this many.
 DENSE_EFFECTS: Final = 4_000
+# The steps of least squares that take effects out of the response beforehand end at this accuracy.
+NEAR: Final = 1e-6
+NEAR_STEPS: Final = 30
 # Beyond, a sparse factor may have this many places (12 bytes each, twice, and twice that for derivatives).
 LARGEST_FACTOR: Final = 20_000_000
 
@@ -102,10 +105,12 @@ class CrossProducts:
     """Cross-products with one level to be eliminated and all others left, n effects of them.
 
     ``kinds`` (groups, k, k) is Z'Z of each group of the eliminated level and ``inverses`` its
-    pseudo-inverse; ``slopes`` (groups, k, n) is Z'Z_r and ``slopes_w`` (groups, k, m) is Z'W. ``zz`` (n, n),
-    ``zw`` (n, m) and ``ww`` (m, m) are cross-products of Z_r and W of what that level's Z leaves over; zz
-    is sparse or not as the engine asks. ``places`` are those of the other levels, ``others`` is Z_r by
-    rows, ``order`` the order in which a sparse factor of zz is eliminated.
+    pseudo-inverse; ``slopes`` (groups, k, n) is Z'Z_r. ``near`` (n, m) are effects taken out of W
+    beforehand, R = W - Z_r near, since large effects would cost the digits of a small residual.
+    ``slopes_w`` (groups, k, m) is Z'R. ``zz`` (n, n), ``zw`` (n, m) and ``ww`` (m, m) are cross-products of
+    Z_r and R of what that level's Z leaves over; zz is sparse beyond `DENSE_EFFECTS`. ``places`` are those
+    of the other levels, ``others`` is Z_r by rows, ``order`` the order in which a sparse factor of zz is
+    eliminated.
     """
 
     eliminated: int
@@ -118,6 +123,7 @@ class CrossProducts:
     zw: np.ndarray
     ww: np.ndarray
     others: Any
+    near: np.ndarray
     order: np.ndarray | None = None
 
 
@@ -202,23 +208,56 @@ def cross_products(rows: Rows, eliminated: int) -> CrossProducts:
         zz = zz - slopes.crossed(fitted, a, a)
     if dense and not isinstance(zz, np.ndarray):
         zz = zz.toarray()
-    slopes_w, rest = response_parts(rows, eliminated, inverses)
+    near = _near(rows, own, others)
+    slopes_w, rest = response_parts(rows, eliminated, inverses, others, near)
     zw = np.asarray(others.T @ rest)
     return CrossProducts(
-        eliminated, places, A, inverses, slopes, slopes_w, zz, zw, rest.T @ rest, others, order
+        eliminated, places, A, inverses, slopes, slopes_w, zz, zw, rest.T @ rest, others, near, order
     )
 
 
 def with_columns(products: CrossProducts, rows: Rows) -> CrossProducts:
     """Return the cross-products of the same effects with other columns W."""
-    slopes_w, rest = response_parts(rows, products.eliminated, products.inverses)
+    near = _near(rows, rows.levels[products.eliminated], products.others)
+    slopes_w, rest = response_parts(rows, products.eliminated, products.inverses, products.others, near)
     zw = np.asarray(products.others.T @ rest)
-    return replace(products, slopes_w=slopes_w, zw=zw, ww=rest.T @ rest)
+    return replace(products, slopes_w=slopes_w, zw=zw, ww=rest.T @ rest, near=near)
 
 
-def response_parts(rows: Rows, eliminated: int, inverses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return Z'W (groups, k, m) of one level and what it leaves over of W, (rows, m)."""
-    own, W = rows.levels[eliminated], rows.columns
+def remainder(rows: Rows, products: CrossProducts) -> np.ndarray:
+    """Return what the eliminated level leaves over of R, (rows, m)."""
+    found = response_parts(rows, products.eliminated, products.inverses, products.others, products.near)
+    return found[1]
+
+
+def _near(rows: Rows, own: GroupedEffects, others: Any) -> np.ndarray:
+    """Return effects (effects, m) of the other levels that take most of what they can from the response.
+
+    A few steps of least squares by all effects together; how many only matters for digits.
+    """
+    from scipy.sparse import csr_array, diags_array, hstack
+    from scipy.sparse.linalg import lsmr
+
+    n_rows, k = own.values.shape
+    found = np.zeros((others.shape[1], rows.columns.shape[1]))
+    if not others.shape[1]:
+        return found
+    indices = (own.codes[:, None] * k + np.arange(k)).ravel()
+    starts = np.arange(0, n_rows * k + 1, k)
+    whole = hstack([others, csr_array((own.values.ravel(), indices, starts), shape=(n_rows, own.n_effects))])
+    size = np.sqrt(np.asarray(whole.multiply(whole).sum(axis=0)).ravel())
+    scale = np.divide(1.0, size, out=np.zeros_like(size), where=size > 0.0)
+    matrix = csr_array(whole @ diags_array(scale))
+    steps = lsmr(matrix, rows.columns[:, -1], atol=NEAR, btol=NEAR, maxiter=NEAR_STEPS)[0] * scale
+    found[:, -1] = steps[: len(found)]
+    return found
+
+
+def response_parts(
+    rows: Rows, eliminated: int, inverses: np.ndarray, others: Any, near: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return Z'R (groups, k, m) of one level, R = W - Z_r near, and what it leaves over of R, (rows, m)."""
+    own, W = rows.levels[eliminated], rows.columns - others @ near
     k = own.values.shape[1]
     found = np.stack([_sums(own.codes, W * own.values[:, [a]], own.n_groups) for a in range(k)], axis=1)
     fitted = (inverses @ found)[own.codes]

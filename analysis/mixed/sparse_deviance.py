@@ -34,7 +34,7 @@ from nwbswitch.analysis.mixed.sparse_design import (
     CrossProducts,
     Rows,
     cross_products,
-    response_parts,
+    remainder,
     with_columns,
 )
 from nwbswitch.analysis.mixed.sparse_elimination import Eliminated, Factor
@@ -142,7 +142,7 @@ class SparseDeviance:
         sums = np.zeros((len(clusters.labels), self.n_fixed + 1, self.n_fixed + 1))
         for part in self.parts:
             eliminated, factor = _factored(part, psi)
-            rest = response_parts(part.rows, part.products.eliminated, part.products.inverses)[1]
+            rest = remainder(part.rows, part.products)
             of_rows = clusters.of_rows[part.positions]
             add_cluster_sums(sums, clusters, part.groups, of_rows, rest, eliminated, factor)
         rows = np.bincount(clusters.of_rows, minlength=len(sums))

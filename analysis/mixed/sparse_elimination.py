@@ -70,6 +70,9 @@ class Factor(Protocol):
     def times(self, X: np.ndarray) -> np.ndarray:
         """Return K X."""
 
+    def left_times(self, X: np.ndarray) -> np.ndarray:
+        """Return (I - K S) X."""
+
 
 class DenseFactor:
     """K in full, by LAPACK."""
@@ -148,6 +151,13 @@ class DenseFactor:
         if inverses is not None:
             return times_blocks(self.K, inverses, self.places)
         return np.asarray(np.eye(len(self.S)) - self.K @ self.S)
+
+    def left_times(self, X: np.ndarray) -> np.ndarray:
+        """Return (I - K S) X, which is K Psi^-1 X."""
+        inverses = self._inverses()
+        if inverses is not None:
+            return np.asarray(self.K @ times_blocks(X.T, inverses, self.places).T)
+        return np.asarray(X - self.K @ (self.S @ X))
 
     def after(self, F: np.ndarray, FK: np.ndarray) -> np.ndarray:
         """Return F (I - K S) from F and F K."""

@@ -59,6 +59,12 @@ class LargeFactor:
         solved[self.order] = self.factor.solve(np.ascontiguousarray(X[self.order]))
         return np.asarray(self.whole @ solved)
 
+    def left_times(self, X: np.ndarray) -> np.ndarray:
+        """Return (I - K S) X = (I + Psi S)^-1 X."""
+        solved = np.empty_like(X)
+        solved[self.order] = self.factor.solve(np.ascontiguousarray(X[self.order]), "T")
+        return solved
+
     def slope(self, level: int, E: np.ndarray) -> float:
         """Return the derivative of log|V| in the direction ``E`` (k, k) of one level's Psi."""
         eliminated, products = self.eliminated, self.products

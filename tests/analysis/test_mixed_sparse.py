@@ -10,7 +10,9 @@ from dense_deviance import dense
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed import sparse_design, sparse_parts, sparse_slopes
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
+from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
+from nwbswitch.analysis.mixed.theta import psi_of
 from nwbswitch.schemas.errors import FitError
 
 
@@ -182,3 +184,19 @@ def test_too_many_crossed_effects_are_refused_before_they_are_held(monkeypatch):
     monkeypatch.setattr(sparse_design, "LARGEST_FACTOR", 30)
     with pytest.raises(FitError, match=r"'g' \(20 groups of 1\), 'h' \(9 groups of 2\) are too large"):
         sparse_deviance(frame_of(crossed_table(), FORMULAS[1]))
+
+
+def test_effects_a_thousand_times_the_residual_cost_no_convergence():
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"g": rng.integers(0, 30, 400), "h": rng.integers(0, 20, 400)})
+    table["y"] = (
+        1e-3 * rng.normal(size=400) + rng.normal(size=30)[table["g"]] + rng.normal(size=20)[table["h"]]
+    )
+    frame = frame_of(table, "y ~ 1 + (1 | g) + (1 | h)")
+    _, deviance = sparse_deviance(frame)
+    optimum = optimise(deviance, method="reml")
+    assert optimum.converged
+    expected = dense(frame)[1].evaluate(psi_of(deviance, optimum.theta), method="reml")
+    # V has a condition of 1e8, and the oracle inverts it.
+    assert optimum.evaluation.criterion == pytest.approx(expected.criterion, rel=1e-8)
+    assert optimum.evaluation.residual == pytest.approx(expected.residual, rel=1e-6)
