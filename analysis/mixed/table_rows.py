@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from nwbswitch.analysis.formulas.factor import (
 )
 from nwbswitch.analysis.formulas.formula import Variable
 from nwbswitch.schemas.errors import FitError, FormulaError
+
+# Sums of squares of numbers up to this, and of their inverses, can be held.
+LARGEST: Final = 1e140
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class TableRows:
         Raises
         ------
         FitError
-            If a value is infinite.
+            If a value is infinite, or too large or too small to be squared.
         """
         if name in self.evaluated:
             values = self.evaluated[name].data
@@ -66,8 +70,14 @@ class TableRows:
         else:
             column = self._column(name)
             found = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        if not np.isfinite(found.sum()):
+        size = max(abs(float(found.min())), abs(float(found.max())))
+        if not np.isfinite(size):
             self._require_finite(name, found)
+        if size > LARGEST or 0.0 < size < 1.0 / LARGEST:
+            raise FitError(
+                f"{self.variables[name].name!r} has values of the size {size:.0e}, whose squares cannot be "
+                "held; give it another unit."
+            )
         return np.asarray(found)
 
     def factor(self, name: str) -> Factor:

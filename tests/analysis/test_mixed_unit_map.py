@@ -208,6 +208,8 @@ def test_missing_values_are_counted_by_variable():
     [
         ({"y": 3.0}, "y ~ v + (1|animal)", FitError, "'y' is 3 in all"),
         ({"v": np.inf}, "y ~ v + (1|animal)", FitError, "'v' is infinite"),
+        ({"y": 1e300}, "y ~ v + (1|animal)", FitError, "'y' has values of the size 1e+300"),
+        ({"v": 1e-300}, "y ~ v + (1|animal)", FitError, "'v' has values of the size 1e-300"),
         ({"v": np.nan}, "y ~ v + (1|animal)", FitError, "every row misses a value, 'v'"),
         ({"animal": "a"}, "y ~ v + (1|animal)", FitError, "'animal' has one level"),
         ({"drug": "a"}, "y ~ drug + (1|animal)", FormulaError, "'drug' has only the value 'a'"),
