@@ -23,8 +23,11 @@ from nwbswitch.analysis.mixed.glmm_crossed import Crossing, crossed_factor, cros
 from nwbswitch.analysis.mixed.glmm_data import BinomialFrame
 from nwbswitch.analysis.mixed.glmm_tree import Nesting, nesting, tree_factor
 
-# The modes are found when a Newton step would lower the penalised deviance by less than this.
-MODE_DECREASE: Final = 1e-15
+# The modes are found when a Newton step would lower the penalised deviance by less than this. log|H| moves
+# with the first power of their error, which is about the root of the decrease.
+MODE_DECREASE: Final = 1e-22
+# Below this, rounding may keep the decrease from falling further.
+_ROUNDING: Final = 1e-14
 _STEPS: Final = 100
 _HALVINGS: Final = 30
 
@@ -165,6 +168,7 @@ def modes(
         effects = [np.array(each) for each in start]
     base = columns.fixed @ beta
     paths, eta, deviance, penalty = _state(columns, scaled, base, effects)
+    before = np.inf
     for _ in range(_STEPS):
         mu = probability(eta)
         weights = columns.trials * mu * (1.0 - mu)
@@ -174,12 +178,13 @@ def modes(
         slope = [own - each for own, each in zip(pull, effects, strict=True)]
         step = factor.solve(slope)
         decrease = sum(float(np.vdot(a, b)) for a, b in zip(slope, step, strict=True))
-        if decrease < MODE_DECREASE:
+        if decrease < MODE_DECREASE or (decrease < _ROUNDING and decrease > 0.1 * before):
             break
+        before = decrease
         for halving in range(_HALVINGS):
             trial = [each + 0.5**halving * move for each, move in zip(effects, step, strict=True)]
             found = _state(columns, scaled, base, trial)
-            if found[2] + found[3] <= (deviance + penalty) * (1.0 + 1e-14):
+            if decrease < _ROUNDING or found[2] + found[3] <= (deviance + penalty) * (1.0 + 1e-14):
                 break
         effects = trial
         paths, eta, deviance, penalty = found
