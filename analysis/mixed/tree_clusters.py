@@ -104,8 +104,9 @@ def without(
     )
     if not summary.kinds.shape[1]:
         remaining.pop()
-    smaller_orders = tuple(_left(order, mask) for order, mask in zip(orders, remaining[::-1], strict=bool(orders)))
-    return smaller, tuple(levels[::-1]), smaller_orders
+    masks = remaining[::-1] if orders else []
+    left = tuple(_left(order, mask) for order, mask in zip(orders, masks, strict=True))
+    return smaller, tuple(levels[::-1]), left
 
 
 def _left(order: np.ndarray, kept: np.ndarray) -> np.ndarray:
