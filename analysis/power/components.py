@@ -78,7 +78,8 @@ def components_of_fit(path: Path, *, animal: str, session: str, neuron: str) -> 
     """Return the components of a fit that ``nwbswitch fit -o`` wrote.
 
     Intercepts are the terms named ``(Intercept)``. The slope of a group is its one other term without a
-    colon; a term with a colon in the animals' group is their response to the drug.
+    colon; a term with a colon in the animals' group is their response to the drug, or two such terms, one
+    per window, whose difference it is.
 
     Parameters
     ----------
@@ -106,19 +107,25 @@ def components_of_fit(path: Path, *, animal: str, session: str, neuron: str) -> 
             continue
         slopes = [term for term in own if term != INTERCEPT and ":" not in term]
         responses = [term for term in own if ":" in term]
-        if several := max((slopes, responses), key=len)[1:]:
-            also = ", ".join(several)
+        # R codes arm:window without arm by one column per window: the response is their difference.
+        is_pair = kind == "animal" and len(responses) == 2
+        several = slopes if len(slopes) > 1 else responses if len(responses) > 1 and not is_pair else []
+        if several:
             raise InputFileError(
                 path,
-                f"the group {name!r} has several terms that could be its slope: "
-                f"{max((slopes, responses), key=len)[0]}, {also}.",
+                f"the group {name!r} has several terms that could be its slope: {', '.join(several)}.",
                 "State the components in the design instead of from_fit.",
             )
         values[f"{kind}_{'sd' if kind == 'neuron' else 'intercept_sd'}"] = own.get(INTERCEPT, 0.0)
         if slopes:
             values[f"{kind}_slope_sd"] = own[slopes[0]]
             values[f"{kind}_correlation"] = _correlation(fit, name, {INTERCEPT, slopes[0]})
-        if responses and kind == "animal":
+        if is_pair:
+            one, other = own[responses[0]], own[responses[1]]
+            shared = 2.0 * _correlation(fit, name, set(responses)) * one * other
+            values["animal_response_sd"] = max(one**2 + other**2 - shared, 0.0) ** 0.5
+            notes.append(f"animal_response_sd is that of the difference of {' and '.join(responses)}.")
+        elif responses and kind == "animal":
             values["animal_response_sd"] = own[responses[0]]
         elif responses:
             notes.append(f"The pilot's {responses[0]} in {name} is left out of the simulation.")

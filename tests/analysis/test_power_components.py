@@ -69,8 +69,19 @@ def test_bars_without_correlation_are_joined_and_missing_groups_are_told(tmp_pat
     assert "no random effect of session" in pilot.notes[0]
 
 
-def without(key):
-    return {name: value for name, value in FIT.items() if name != key}
+def test_a_response_in_two_columns_is_their_difference(tmp_path):
+    terms = ["armsaline:windowbaseline", "armsaline:windowdrug"]
+    value = {
+        "random": [
+            {"group": "animal", "term": terms[0], "sd": 1.0},
+            {"group": "animal", "term": terms[1], "sd": 1.2},
+            {"group": "Residual", "term": "", "sd": 0.6},
+        ],
+        "correlations": [{"group": "animal", "term_1": terms[0], "term_2": terms[1], "correlation": 0.9}],
+    }
+    pilot = components_of_fit(saved(tmp_path, value), animal="animal", session="session", neuron="neuron")
+    assert pilot.components.animal_response_sd == pytest.approx(np.sqrt(1.0 + 1.44 - 2 * 0.9 * 1.2))
+    assert any("difference of armsaline:windowbaseline and" in note for note in pilot.notes)
 
 
 @pytest.mark.parametrize(
