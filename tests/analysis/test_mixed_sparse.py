@@ -165,7 +165,7 @@ def test_drawn_responses_have_the_model_s_moments():
     _, deviance = sparse_deviance(frame)
     _, oracle = dense(frame)
     psi, b, rng = covariances(frame, None), np.array([2.0, -1.0]), np.random.default_rng(4)
-    draws = [deviance.simulated(psi, b, 1.5, rng) for _ in range(200)]
+    draws = [deviance.simulated(psi, b, 1.5, rng) for _ in range(100)]
     one = draws[0]
     W = one.rows.columns
     assert relative(one.curvature(psi).root, W.T @ np.linalg.solve(oracle.V(psi), W)) < 1e-11
@@ -173,10 +173,10 @@ def test_drawn_responses_have_the_model_s_moments():
     # y'V^-1 y - its fitted part is 2.25 chi-square on n - p; generalised least squares finds b.
     fits = np.array([np.linalg.solve(root[:2, :2], root[:2, 2]) for root in roots])
     rest = np.array([root[2, 2] - root[:2, 2] @ fit for root, fit in zip(roots, fits, strict=True)])
-    assert rest.mean() == pytest.approx(2.25 * 118, abs=4.0 * 2.25 * np.sqrt(2 * 118 / 200))
+    assert rest.mean() == pytest.approx(2.25 * 118, abs=4.0 * 2.25 * np.sqrt(2 * 118 / 100))
     spread = 1.5 * np.sqrt(np.diagonal(np.linalg.inv(roots[0][:2, :2])))
-    assert np.all(np.abs(fits.mean(axis=0) - b) < 4.0 * spread / np.sqrt(200.0))
-    assert fits.std(axis=0) == pytest.approx(spread, rel=0.15)
+    assert np.all(np.abs(fits.mean(axis=0) - b) < 4.0 * spread / 10.0)
+    assert fits.std(axis=0) == pytest.approx(spread, rel=0.25)
 
 
 def test_too_many_crossed_effects_are_refused_before_they_are_held(monkeypatch):
