@@ -15,7 +15,7 @@ from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, coefficient
 from nwbswitch.analysis.mixed.deviance import Deviance, Method
 from nwbswitch.analysis.mixed.group_effects import effects_table
 from nwbswitch.analysis.mixed.inference import Ddf, Inference, inference
-from nwbswitch.analysis.mixed.model import Model
+from nwbswitch.analysis.mixed.model import Model, far_slopes
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.optimum import Optimum
 from nwbswitch.analysis.mixed.variance_table import (
@@ -123,7 +123,7 @@ class FitTables:
         """
         model, optimum = self.model, self.optimum
         boundary = on_boundary(model, self.deviance, optimum)
-        warnings = list(model.warnings)
+        warnings = [*model.warnings, *far_slopes(model)]
         if not optimum.converged:
             warnings.insert(
                 0,

@@ -75,3 +75,24 @@ class Model:
     missing: Mapping[str, int] = field(default_factory=dict)
     engine_reason: str = ""
     weights: str = ""
+
+
+FAR = 100.0
+"""A mean this many ranges away from 0 costs a random slope about half of its digits."""
+
+
+def far_slopes(model: Model) -> tuple[str, ...]:
+    """Return one sentence for every random slope on a number that is far from 0 beside its range."""
+    found = []
+    names = {
+        name for level in model.levels for block in level.blocks for term in block.terms for name in term
+    }
+    for name in sorted(names & set(model.variables)):
+        facts = model.variables[name]
+        spread = facts.maximum - facts.minimum
+        if spread > 0.0 and abs(facts.mean) > FAR * spread:
+            found.append(
+                f"The random slope on {name} loses digits: its mean is {facts.mean:g} and its range "
+                f"{spread:g}. Use I({name} - {facts.mean:.10g}) in its place; fixed slopes stay the same."
+            )
+    return tuple(found)

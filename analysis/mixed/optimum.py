@@ -31,6 +31,10 @@ NO_RESIDUAL: Final = (
     "The random effects reproduce the response up to rounding, so there is no residual variance. Leave out "
     "the term whose groups each have one value of the response, or look for rows that are copies."
 )
+NO_DIGITS: Final = (
+    "The likelihood cannot be computed in double precision. Centre covariates that are far from 0, rescale "
+    "the response, and leave out effects that are nearly combinations of others."
+)
 # The last descent ends where a step promises to gain less than this.
 FINE: Final = 1e-10
 # A start that was given has no diagonal entry below this.
@@ -75,7 +79,8 @@ def optimise(deviance: Deviance, *, method: Method, start: np.ndarray | None = N
     Raises
     ------
     FitError
-        If the random effects reproduce the response, so that no residual variance is left.
+        If the random effects reproduce the response, so that no residual variance is left, or the digits
+        do not suffice.
     """
     search = Search(deviance, method)
     if start is None:
@@ -87,6 +92,8 @@ def optimise(deviance: Deviance, *, method: Method, start: np.ndarray | None = N
         point = search.refined(search.without_small(search.upright(point)))
     except ZeroDivisionError:
         raise FitError(NO_RESIDUAL) from None
+    except np.linalg.LinAlgError:
+        raise FitError(NO_DIGITS) from None
     _, decrease, definite = search.newton(point)
     converged = definite and decrease < EXPECTED_DECREASE and search.escape(point) is None
     theta = search.natural(point.theta)

@@ -271,3 +271,13 @@ def test_nothing_heavy_is_imported_for_a_table():
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=dict(os.environ)
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_random_slope_far_from_zero_is_named(table: pd.DataFrame) -> None:
+    far = table.assign(x=table["w"] + 1e4)
+    warnings = fit(far, "y ~ x + (x | animal)").info["warnings"]
+    assert any("slope on x loses digits" in each and "I(x - 1000" in each for each in warnings)
+    centred = fit(far, "y ~ I(x - 10001) + (I(x - 10001) | animal)")
+    near = fit(table, "y ~ w + (w | animal)")
+    assert not any("loses digits" in each for each in (*centred.info["warnings"], *near.info["warnings"]))
+    assert centred.criterion == pytest.approx(near.criterion, rel=1e-9)
