@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from nwbswitch.analysis.mixed.anova import AnovaType
-from nwbswitch.analysis.mixed.contrasts import ContrastMethod
+from nwbswitch.analysis.inference.anova import AnovaType
+from nwbswitch.analysis.inference.contrasts import ContrastMethod
+from nwbswitch.analysis.inference.multiplicity import Adjust
 from nwbswitch.analysis.mixed.diagnostic_plots import SUFFIXES
-from nwbswitch.analysis.mixed.multiplicity import Adjust
 
 Family = Literal["gaussian", "binomial"]
 Robust = Literal["CR2"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from nwbswitch.analysis.mixed.anova import AnovaType
-from nwbswitch.analysis.mixed.glmm_result import BinomialFit
+from nwbswitch.analysis.glmm.result import BinomialFit
+from nwbswitch.analysis.inference.anova import AnovaType
 from nwbswitch.analysis.mixed.mixed_text import headed
 from nwbswitch.analysis.mixed.result import MixedFit
 from nwbswitch.analysis.mixed.result_tables import Format

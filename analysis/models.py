@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.fit_questions import Family, FitQuestions, Robust
     from nwbswitch.analysis.fit_report import FitReport
     from nwbswitch.analysis.formulas.coding import Contrasts
+    from nwbswitch.analysis.glmm.result import BinomialFit
+    from nwbswitch.analysis.inference.anova import AnovaType
+    from nwbswitch.analysis.inference.contrasts import ContrastMethod
+    from nwbswitch.analysis.inference.inference import Ddf
+    from nwbswitch.analysis.inference.multiplicity import Adjust
     from nwbswitch.analysis.meta import MetaFit, Test
     from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
-    from nwbswitch.analysis.mixed.anova import AnovaType
-    from nwbswitch.analysis.mixed.contrasts import ContrastMethod
     from nwbswitch.analysis.mixed.deviance import Method
-    from nwbswitch.analysis.mixed.glmm_result import BinomialFit
-    from nwbswitch.analysis.mixed.inference import Ddf
-    from nwbswitch.analysis.mixed.multiplicity import Adjust
     from nwbswitch.analysis.mixed.prepare import Engine
     from nwbswitch.analysis.mixed.result import MixedFit
 
@@ -65,7 +65,7 @@ def fit_table(
     out
         JSON file to write.
     family, trials
-        ``binomial`` fits yes/no counts by `mixed.glmm_fit.fit_binomial`.
+        ``binomial`` fits yes/no counts by `glmm.fit.fit_binomial`.
     method, ddf
         As in `mixed.fit.fit` (``reml`` and ``kenward-roger`` by default). A binomial model is fitted by
         Laplace's approximation; its degrees of freedom are those of clusters unless ``ddf`` is ``none``.
@@ -175,7 +175,7 @@ def _binomial(
     trials: str | None,
     ddf: Ddf | None,
 ) -> BinomialFit:
-    from nwbswitch.analysis.mixed.glmm_fit import fit_binomial
+    from nwbswitch.analysis.glmm.fit import fit_binomial
 
     return fit_binomial(
         read_table(table),
@@ -196,7 +196,7 @@ def _require_binomial(
     questions: FitQuestions,
 ) -> None:
     """Raise ValueError if something is asked that a binomial model does not answer."""
-    from nwbswitch.analysis.mixed.summarise import holds_summaries
+    from nwbswitch.analysis.summaries.summarise import holds_summaries
 
     if holds_summaries(table):
         raise ValueError("family='binomial' is fitted to rows; these summaries are of a gaussian model.")

@@ -97,7 +97,7 @@ def table_work(
     command: str, table: Path, parameters: dict[str, Any], *, seed: int | None = None
 ) -> dict[str, Any]:
     """Return the record of work on one table or folder of summaries, known by the digests of its files."""
-    from nwbswitch.analysis.mixed.summarise import summary_files
+    from nwbswitch.analysis.summaries.summarise import summary_files
 
     files = summary_files(table) if table.is_dir() else [table]
     inputs = {file.name: sha256_file(file) for file in files}

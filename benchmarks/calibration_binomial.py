@@ -11,7 +11,7 @@ import time
 
 import click
 
-from nwbswitch.analysis.mixed.glmm_calibration import (
+from nwbswitch.analysis.glmm.calibration import (
     COUNT_TESTS,
     TESTS,
     Outcome,

@@ -20,18 +20,18 @@ import numpy as np
 from scipy import stats
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.bootstrap import bootstrap
-from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.deviance import Deviance
-from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
-from nwbswitch.analysis.mixed.permutation import permutation_test
-from nwbswitch.analysis.mixed.profile import profile
-from nwbswitch.analysis.mixed.reduce import reduced
-from nwbswitch.analysis.mixed.wild_bootstrap import wild_test
 from nwbswitch.analysis.power.components import Components
 from nwbswitch.analysis.power.simulation import Layout, Moments, NeuronCounts, draw_moments, summaries_of
+from nwbswitch.analysis.resampling.bootstrap import bootstrap
+from nwbswitch.analysis.resampling.cluster_robust import cluster_robust
+from nwbswitch.analysis.resampling.permutation import permutation_test
+from nwbswitch.analysis.resampling.profile import profile
+from nwbswitch.analysis.resampling.wild_bootstrap import wild_test
+from nwbswitch.analysis.summaries.reduce import reduced
 from nwbswitch.schemas.jobs import run_jobs
 
 ALPHA = 0.05

@@ -18,8 +18,8 @@ import pandas as pd
 
 from nwbswitch import fit
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.summary_file import save_summaries
-from nwbswitch.analysis.mixed.unit_map import summarise_rows
+from nwbswitch.analysis.summaries.summary_file import save_summaries
+from nwbswitch.analysis.summaries.unit_map import summarise_rows
 
 FORMULA = "y ~ drug * epoch + (1 + epoch | lab) + (1 + epoch | animal) + (1 + epoch | session) + (1 | neuron)"
 
@@ -61,7 +61,9 @@ def measured(n_labs: int, *, n_animals: int, n_sessions: int, n_neurons: int) ->
         for lab in range(n_labs):
             rows = lab_rows(lab, n_animals=n_animals, n_sessions=n_sessions, n_neurons=n_neurons)
             start = time.process_time()
-            save_summaries(summarise_rows(rows, formula, partial=True), Path(folder) / f"lab{lab:03}.summary.npz")
+            save_summaries(
+                summarise_rows(rows, formula, partial=True), Path(folder) / f"lab{lab:03}.summary.npz"
+            )
             mapped += time.process_time() - start
         size = sum(each.stat().st_size for each in Path(folder).iterdir())
         start = time.process_time()

@@ -13,13 +13,13 @@ from nwbswitch.analysis.gee.covariance import Covariance, covariance
 from nwbswitch.analysis.gee.estimating import Clusters, Correlation, solve
 from nwbswitch.analysis.gee.families import CountFamily, Family
 from nwbswitch.analysis.gee.result import GeeFit
-from nwbswitch.analysis.mixed.cluster_df import cluster_df
-from nwbswitch.analysis.mixed.glmm_data import CompleteRows, complete_count_rows, counts_of
+from nwbswitch.analysis.glmm.data import CompleteRows, complete_count_rows, counts_of
+from nwbswitch.analysis.glmm.separation import check_separation, separation
+from nwbswitch.analysis.inference.cluster_df import cluster_df
+from nwbswitch.analysis.inference.wald import ClusterDdf, df_warnings, wald_inference
+from nwbswitch.analysis.inference.wald_tables import variable_facts
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import check_rank
-from nwbswitch.analysis.mixed.separation import check_separation, separation
-from nwbswitch.analysis.mixed.wald import ClusterDdf, df_warnings, wald_inference
-from nwbswitch.analysis.mixed.wald_tables import variable_facts
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # A share of all events in one row from which on the fit is that row's.

@@ -13,11 +13,11 @@ from nwbswitch.analysis.fit_text import number_text
 from nwbswitch.analysis.gee.covariance import Covariance
 from nwbswitch.analysis.gee.estimating import Correlation
 from nwbswitch.analysis.gee.families import Family
+from nwbswitch.analysis.inference.wald import WaldInference
+from nwbswitch.analysis.inference.wald_tables import WaldTables
 from nwbswitch.analysis.mixed.coefficient import LEVEL
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.result_tables import table_text
-from nwbswitch.analysis.mixed.wald import WaldInference
-from nwbswitch.analysis.mixed.wald_tables import WaldTables
 from nwbswitch.analysis.plain_values import plain
 
 _NAMES: Final[Mapping[Family, str]] = {

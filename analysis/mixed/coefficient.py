@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.mixed.inference import Inference
+    from nwbswitch.analysis.inference.inference import Inference
 
 LEVEL: Final = 0.95
 

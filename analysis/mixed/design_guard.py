@@ -17,9 +17,9 @@ import numpy as np
 
 from nwbswitch.analysis.formulas.coding import Coded
 from nwbswitch.analysis.formulas.formula import INTERCEPT, Formula, Term, term_name
-from nwbswitch.analysis.mixed.kinds import pseudo_inverse
 from nwbswitch.analysis.mixed.model import LevelFacts, Model
-from nwbswitch.analysis.mixed.unit_summaries import LocalColumn, UnitSummaries
+from nwbswitch.analysis.summaries.kinds import pseudo_inverse
+from nwbswitch.analysis.summaries.unit_summaries import LocalColumn, UnitSummaries
 
 # A column of an innermost group varies when more than this part of its squares is left within groups.
 CONSTANT: Final = 1e-10

@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 from nwbswitch.analysis.formulas.coding import Contrasts
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.inference.inference import Ddf, inference
 from nwbswitch.analysis.mixed.deviance import Method
-from nwbswitch.analysis.mixed.inference import Ddf, inference
 from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.analysis.mixed.prepare import Engine, prepare
 from nwbswitch.analysis.mixed.result import MixedFit
@@ -68,7 +68,7 @@ def fit(
     if ddf not in get_args(Ddf):
         raise ValueError(f"ddf is {ddf!r}; available are {', '.join(get_args(Ddf))}.")
     if isinstance(data, str | Path):
-        from nwbswitch.analysis.mixed.summarise import holds_summaries, read_summaries
+        from nwbswitch.analysis.summaries.summarise import holds_summaries, read_summaries
 
         data = read_summaries(data) if holds_summaries(Path(data)) else data
     model, deviance, rows = prepare(

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.mixed import anova as analysis_of_variance
-from nwbswitch.analysis.mixed.anova import Anova, AnovaType
+from nwbswitch.analysis.inference import anova as analysis_of_variance
+from nwbswitch.analysis.inference.anova import Anova, AnovaType
+from nwbswitch.analysis.inference.inference import Ddf, Inference, inference
 from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, coefficients
 from nwbswitch.analysis.mixed.deviance import Deviance, Method
 from nwbswitch.analysis.mixed.group_effects import effects_table
-from nwbswitch.analysis.mixed.inference import Ddf, Inference, inference
 from nwbswitch.analysis.mixed.model import Model, far_slopes
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.optimum import Optimum

@@ -7,7 +7,7 @@ from dataclasses import replace
 from nwbswitch.analysis.mixed.design_guard import missing_slopes, row_variation
 from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, VariableFacts
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
-from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.trees.tree import Tree
 
 
 def model_of(frame: ModelFrame, tree: Tree | None = None) -> Model:

@@ -11,7 +11,7 @@ from nwbswitch.analysis.mixed.coefficient import LEVEL
 from nwbswitch.analysis.mixed.result_tables import Format, table_text
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.mixed.anova import AnovaType
+    from nwbswitch.analysis.inference.anova import AnovaType
     from nwbswitch.analysis.mixed.fit_tables import FitTables
 
 _TESTS: Final = {

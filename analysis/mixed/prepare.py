@@ -14,14 +14,14 @@ from nwbswitch.analysis.formulas.formula import Formula, Variable
 from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
-from nwbswitch.analysis.mixed.nesting import CrossedGroupsError
-from nwbswitch.analysis.mixed.reduce import reduced
-from nwbswitch.analysis.mixed.reduced_sums import inner_spread
-from nwbswitch.analysis.mixed.table_rows import table_rows
-from nwbswitch.analysis.mixed.table_source import table_of
-from nwbswitch.analysis.mixed.tree import Tree
-from nwbswitch.analysis.mixed.unit_map import RESPONSE, summarise_rows
-from nwbswitch.analysis.mixed.unit_summaries import CrossedGroups, UnitSummaries
+from nwbswitch.analysis.summaries.nesting import CrossedGroupsError
+from nwbswitch.analysis.summaries.reduce import reduced
+from nwbswitch.analysis.summaries.reduced_sums import inner_spread
+from nwbswitch.analysis.summaries.table_rows import table_rows
+from nwbswitch.analysis.summaries.table_source import table_of
+from nwbswitch.analysis.summaries.unit_map import RESPONSE, summarise_rows
+from nwbswitch.analysis.summaries.unit_summaries import CrossedGroups, UnitSummaries
+from nwbswitch.analysis.trees.tree import Tree
 
 # The residual is summed anew where less than this part of the squares inside units is left.
 MOSTLY_EXPLAINED: Final = 1e-3
@@ -133,7 +133,7 @@ def _crossed(
     *,
     reason: str = "",
 ) -> tuple[Model, Deviance, RowSource]:
-    from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
+    from nwbswitch.analysis.sparse.model import sparse_deviance
 
     frame = model_frame(table, formula, where=where, contrasts=contrasts, nested=False, weights=weights)
     model, deviance = sparse_deviance(frame)

@@ -9,29 +9,29 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from nwbswitch.analysis.inference.inference import Ddf
 from nwbswitch.analysis.mixed.coefficient import LEVEL
 from nwbswitch.analysis.mixed.fit_tables import FitTables
 from nwbswitch.analysis.mixed.group_effects import block_effects
-from nwbswitch.analysis.mixed.inference import Ddf
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from nwbswitch.analysis.mixed.bootstrap import Bootstrap
-    from nwbswitch.analysis.mixed.bootstrap_test import BootstrapTest
-    from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, Kind
-    from nwbswitch.analysis.mixed.contrasts import Coefficients, ContrastMethod
-    from nwbswitch.analysis.mixed.contrasts import Contrasts as ContrastTests
+    from nwbswitch.analysis.inference.contrasts import Coefficients, ContrastMethod
+    from nwbswitch.analysis.inference.contrasts import Contrasts as ContrastTests
+    from nwbswitch.analysis.inference.equivalence import Equivalence
+    from nwbswitch.analysis.inference.likelihood_ratio import LikelihoodRatio
+    from nwbswitch.analysis.inference.marginal_means import MarginalMeans, Weights
+    from nwbswitch.analysis.inference.multiplicity import Adjust
+    from nwbswitch.analysis.inference.reference_grid import Value
     from nwbswitch.analysis.mixed.diagnostics import Diagnostics
-    from nwbswitch.analysis.mixed.equivalence import Equivalence
-    from nwbswitch.analysis.mixed.influence import Influence
-    from nwbswitch.analysis.mixed.likelihood_ratio import LikelihoodRatio
-    from nwbswitch.analysis.mixed.marginal_means import MarginalMeans, Weights
-    from nwbswitch.analysis.mixed.multiplicity import Adjust
-    from nwbswitch.analysis.mixed.permutation_result import PermutationTest
-    from nwbswitch.analysis.mixed.profile import Profile
-    from nwbswitch.analysis.mixed.reference_grid import Value
-    from nwbswitch.analysis.mixed.wild_bootstrap import WildTest, WildWeights
+    from nwbswitch.analysis.resampling.bootstrap import Bootstrap
+    from nwbswitch.analysis.resampling.bootstrap_test import BootstrapTest
+    from nwbswitch.analysis.resampling.cluster_robust import ClusterRobust, Kind
+    from nwbswitch.analysis.resampling.influence import Influence
+    from nwbswitch.analysis.resampling.permutation_result import PermutationTest
+    from nwbswitch.analysis.resampling.profile import Profile
+    from nwbswitch.analysis.resampling.wild_bootstrap import WildTest, WildWeights
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,7 +70,7 @@ class MixedFit(FitTables):
         ValueError
             If a variable, level or kind of weights does not exist, or a number has no value.
         """
-        from nwbswitch.analysis.mixed.marginal_means import marginal_means
+        from nwbswitch.analysis.inference.marginal_means import marginal_means
 
         found = self.tested(ddf)
         return marginal_means(self.model, found, specs=specs, by=by, at=at, weights=weights)
@@ -106,7 +106,7 @@ class MixedFit(FitTables):
         ValueError
             If a variable, method, level or correction does not exist or does not fit.
         """
-        from nwbswitch.analysis.mixed.contrasts import contrasts
+        from nwbswitch.analysis.inference.contrasts import contrasts
 
         means = self.marginal_means(specs, by=by, at=at, weights=weights, ddf=ddf)
         return contrasts(means, method=method, reference=reference, adjust=adjust)
@@ -128,7 +128,7 @@ class MixedFit(FitTables):
         ValueError
             As `marginal_means`, or if ``variable`` is a factor, has several values, or is no variable.
         """
-        from nwbswitch.analysis.mixed.marginal_means import slopes
+        from nwbswitch.analysis.inference.marginal_means import slopes
 
         found = self.tested(ddf)
         return slopes(self.model, found, variable=variable, specs=specs, by=by, at=at, weights=weights)
@@ -160,7 +160,7 @@ class MixedFit(FitTables):
         FitError
             If responses cannot be drawn, or no draw could be fitted.
         """
-        from nwbswitch.analysis.mixed.bootstrap import bootstrap
+        from nwbswitch.analysis.resampling.bootstrap import bootstrap
 
         return bootstrap(
             self.model,
@@ -178,7 +178,7 @@ class MixedFit(FitTables):
 
         Estimates and intervals are those of maximum likelihood, as in lme4.
         """
-        from nwbswitch.analysis.mixed.profile import profile
+        from nwbswitch.analysis.resampling.profile import profile
 
         return profile(self.model, self.deviance, self.optimum, terms=terms, level=level)
 
@@ -205,8 +205,8 @@ class MixedFit(FitTables):
         ValueError
             If the coefficient does not exist or the margin is none.
         """
-        from nwbswitch.analysis.mixed.contrasts import coefficient_contrasts
-        from nwbswitch.analysis.mixed.equivalence import equivalence
+        from nwbswitch.analysis.inference.contrasts import coefficient_contrasts
+        from nwbswitch.analysis.inference.equivalence import equivalence
 
         if isinstance(effects, str):
             effects = coefficient_contrasts(self.model, self.inference, {effects: {effects: 1.0}})
@@ -231,7 +231,7 @@ class MixedFit(FitTables):
         ValueError
             If there is no such term.
         """
-        from nwbswitch.analysis.mixed.permutation import permutation_test
+        from nwbswitch.analysis.resampling.permutation import permutation_test
 
         return permutation_test(self.model, self.deviance, tested, null=null, seed=seed)
 
@@ -254,8 +254,8 @@ class MixedFit(FitTables):
         n, seed, workers, executor, quiet
             As in `bootstrap`.
         """
-        from nwbswitch.analysis.mixed.bootstrap_test import bootstrap_test
         from nwbswitch.analysis.mixed.tested_contrasts import tested_contrasts
+        from nwbswitch.analysis.resampling.bootstrap_test import bootstrap_test
 
         return bootstrap_test(
             self.model,
@@ -284,7 +284,7 @@ class MixedFit(FitTables):
             Number and seed of the draws.
         """
         from nwbswitch.analysis.mixed.tested_contrasts import tested_contrasts
-        from nwbswitch.analysis.mixed.wild_bootstrap import wild_test
+        from nwbswitch.analysis.resampling.wild_bootstrap import wild_test
 
         rows = tested_contrasts(self.model, tested)[1]
         return wild_test(self.model, self.deviance, self.optimum, rows, weights=weights, n=n, seed=seed)
@@ -333,7 +333,7 @@ class MixedFit(FitTables):
         FitError
             If neither model is part of the other, or they have other rows or methods.
         """
-        from nwbswitch.analysis.mixed.likelihood_ratio import likelihood_ratio
+        from nwbswitch.analysis.inference.likelihood_ratio import likelihood_ratio
 
         if other.n_parameters < self.n_parameters:
             return likelihood_ratio(other, self)
@@ -372,7 +372,7 @@ class MixedFit(FitTables):
 
         Clusters are the outermost groups; a FitError says if there are fewer than two, or they are crossed.
         """
-        from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
+        from nwbswitch.analysis.resampling.cluster_robust import cluster_robust
 
         return cluster_robust(self.model, self.deviance, self.optimum, kind=type)
 
@@ -384,7 +384,7 @@ class MixedFit(FitTables):
         FitError
             If the outermost groups are crossed.
         """
-        from nwbswitch.analysis.mixed.influence import leave_one_cluster_out
+        from nwbswitch.analysis.resampling.influence import leave_one_cluster_out
 
         return leave_one_cluster_out(self.model, self.deviance, self.optimum)
 

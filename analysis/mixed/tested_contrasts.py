@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nwbswitch.analysis.formulas.formula import term_name
-from nwbswitch.analysis.mixed.hypothesis import checked_contrasts
+from nwbswitch.analysis.inference.hypothesis import checked_contrasts
 from nwbswitch.analysis.mixed.model import Model
 
 

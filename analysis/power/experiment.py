@@ -24,8 +24,8 @@ from nwbswitch.schemas.errors import FitError, FormulaError
 from nwbswitch.schemas.progress import job_progress
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.mixed.inference import Ddf
-    from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
+    from nwbswitch.analysis.inference.inference import Ddf
+    from nwbswitch.analysis.summaries.unit_summaries import UnitSummaries
 
 TESTED: Final = (DRUG, EPOCH)
 # Experiments of one job: few enough to share out, many enough that a job is not all overhead.
@@ -135,7 +135,7 @@ def guard(formula: Formula, layout: Layout, components: Components) -> tuple[str
     FitError
         If the design cannot hold the model.
     """
-    from nwbswitch.analysis.mixed.reduce import reduced
+    from nwbswitch.analysis.summaries.reduce import reduced
 
     summaries = drawn(formula, layout, components, effect=0.0, rng=np.random.default_rng(0))
     return reduced(summaries, formula, contrasts="treatment")[0].warnings
@@ -172,9 +172,9 @@ def effect_test(
     """
     from scipy.stats import norm, t
 
-    from nwbswitch.analysis.mixed.inference import inference
+    from nwbswitch.analysis.inference.inference import inference
     from nwbswitch.analysis.mixed.optimum import optimise
-    from nwbswitch.analysis.mixed.reduce import reduced
+    from nwbswitch.analysis.summaries.reduce import reduced
 
     model, deviance = reduced(summaries, formula, contrasts="treatment")
     optimum = optimise(deviance, method="reml", start=start)

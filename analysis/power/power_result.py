@@ -15,7 +15,7 @@ from nwbswitch.schemas.errors import InputFileError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nwbswitch.analysis.mixed.inference import Ddf
+    from nwbswitch.analysis.inference.inference import Ddf
 
 
 @dataclass(frozen=True, slots=True)

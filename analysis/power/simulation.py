@@ -16,14 +16,14 @@ from typing import Final, Literal
 import numpy as np
 
 from nwbswitch.analysis.formulas.coding import Coded
-from nwbswitch.analysis.mixed.unit_summaries import (
+from nwbswitch.analysis.power.components import Components
+from nwbswitch.analysis.summaries.unit_summaries import (
     SUMMARY_VERSION,
     Definition,
     InnerEffect,
     LocalColumn,
     UnitSummaries,
 )
-from nwbswitch.analysis.power.components import Components
 
 Kind = Literal["between", "crossover"]
 ANIMAL: Final = "animal"

@@ -20,11 +20,11 @@ from nwbswitch.cli_options import (
 if TYPE_CHECKING:
     from nwbswitch.analysis.fit_questions import Family, Robust
     from nwbswitch.analysis.formulas.coding import Contrasts
-    from nwbswitch.analysis.mixed.anova import AnovaType
-    from nwbswitch.analysis.mixed.contrasts import ContrastMethod
+    from nwbswitch.analysis.inference.anova import AnovaType
+    from nwbswitch.analysis.inference.contrasts import ContrastMethod
+    from nwbswitch.analysis.inference.inference import Ddf
+    from nwbswitch.analysis.inference.multiplicity import Adjust
     from nwbswitch.analysis.mixed.deviance import Method
-    from nwbswitch.analysis.mixed.inference import Ddf
-    from nwbswitch.analysis.mixed.multiplicity import Adjust
     from nwbswitch.analysis.mixed.prepare import Engine
     from nwbswitch.analysis.mixed.result_tables import Format
 

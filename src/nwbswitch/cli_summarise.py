@@ -42,7 +42,7 @@ def summarise(
     as_json: bool,
 ) -> None:
     """Sum TABLES (.csv or .parquet) beside the data; 'nwbswitch fit DIR' then needs no rows."""
-    from nwbswitch.analysis.mixed.summarise import summarise as summarise_tables
+    from nwbswitch.analysis.summaries.summarise import summarise as summarise_tables
 
     with wrong_argument_is_wrong_usage():
         found = summarise_tables(

@@ -9,10 +9,10 @@ import pytest
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.anova import Anova, anova, term_contrasts
+from nwbswitch.analysis.inference.anova import Anova, anova, term_contrasts
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.frame_model import model_of
-from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.schemas.errors import FitError
@@ -150,7 +150,7 @@ def test_other_types_are_refused(table):
 
 def test_a_term_of_too_many_cells_is_refused(table, monkeypatch):
     model, tree, optimum = fitted(table, "y ~ cond*sex + (1|animal)")
-    monkeypatch.setattr("nwbswitch.analysis.mixed.anova.MAX_CELLS", 5)
+    monkeypatch.setattr("nwbswitch.analysis.inference.anova.MAX_CELLS", 5)
     with pytest.raises(FitError, match="cond:sex have 6 combinations"):
         anova(model, inference(tree, optimum))
 

@@ -13,7 +13,7 @@ from nwbswitch.analysis.mixed.design_guard import (
     unit_variation,
 )
 from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model
-from nwbswitch.analysis.mixed.unit_summaries import (
+from nwbswitch.analysis.summaries.unit_summaries import (
     SUMMARY_VERSION,
     Definition,
     InnerEffect,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.glmm_calibration import (
+from nwbswitch.analysis.glmm.calibration import (
     COUNT_TESTS,
     TESTS,
     SessionDesign,

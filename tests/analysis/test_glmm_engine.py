@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.glmm_crossed import crossing
-from nwbswitch.analysis.mixed.glmm_data import BinomialFrame, binomial_frame
-from nwbswitch.analysis.mixed.glmm_laplace import CountColumns, conditional_covariance, count_columns, laplace
-from nwbswitch.analysis.mixed.glmm_quadrature import quadrature
-from nwbswitch.analysis.mixed.glmm_search import lambdas, optimise_counts, theta_places
-from nwbswitch.analysis.mixed.glmm_tree import Nesting
+from nwbswitch.analysis.glmm.crossed import crossing
+from nwbswitch.analysis.glmm.data import BinomialFrame, binomial_frame
+from nwbswitch.analysis.glmm.laplace import CountColumns, conditional_covariance, count_columns, laplace
+from nwbswitch.analysis.glmm.quadrature import quadrature
+from nwbswitch.analysis.glmm.search import lambdas, optimise_counts, theta_places
+from nwbswitch.analysis.glmm.tree import Nesting
 
 DEEP = "cbind(yes, n - yes) ~ arm * x + (1 + x | lab) + (x || animal) + (1 | session)"
 FLAT = "cbind(yes, n - yes) ~ arm + x + (1 | animal)"

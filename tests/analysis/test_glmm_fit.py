@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.glmm_fit import fit_binomial
+from nwbswitch.analysis.glmm.fit import fit_binomial
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 REFERENCE = json.loads((Path(__file__).resolve().parents[1] / "reference" / "glmm.json").read_text())

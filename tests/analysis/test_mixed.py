@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.fit import fit
-from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.analysis.mixed.prepare import prepare
 from nwbswitch.analysis.mixed.result import MixedFit

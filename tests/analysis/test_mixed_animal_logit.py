@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from nwbswitch.analysis.mixed.animal_logit import animal_logit_test
+from nwbswitch.analysis.glmm.animal_logit import animal_logit_test
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 FORMULA = "cbind(yes, n - yes) ~ arm"

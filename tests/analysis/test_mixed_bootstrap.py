@@ -12,13 +12,13 @@ from dense_deviance import DenseDeviance, dense, model_of
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.bootstrap import Bootstrap, bootstrap
-from nwbswitch.analysis.mixed.bootstrap_test import BootstrapTest, bootstrap_test
-from nwbswitch.analysis.mixed.inference import inference
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
-from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.resampling.bootstrap import Bootstrap, bootstrap
+from nwbswitch.analysis.resampling.bootstrap_test import BootstrapTest, bootstrap_test
+from nwbswitch.analysis.trees.tree import Tree
 from nwbswitch.schemas.errors import FitError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.mixed.cell_weights import cell_counts
+from nwbswitch.analysis.inference.cell_weights import cell_counts
 from nwbswitch.analysis.mixed.fit import fit
 
 FACTORS = ["arm", "epoch", "sex"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nwbswitch.analysis.mixed.cluster_df import cluster_df
-from nwbswitch.analysis.mixed.wald import df_warnings, wald_inference
+from nwbswitch.analysis.inference.cluster_df import cluster_df
+from nwbswitch.analysis.inference.wald import df_warnings, wald_inference
 
 ANIMALS = np.repeat(np.arange(12), 4)
 EPOCH = np.tile([0.0, 0.0, 1.0, 1.0], 12)

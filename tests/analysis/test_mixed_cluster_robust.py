@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from dense_deviance import DenseDeviance, dense_model
 
-from nwbswitch.analysis.mixed.cluster_robust import ClusterRobust, cluster_robust
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise, psi_of
+from nwbswitch.analysis.resampling.cluster_robust import ClusterRobust, cluster_robust
 from nwbswitch.schemas.errors import FitError
 
 ANSWERS = json.loads(

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, t
 
-from nwbswitch.analysis.mixed.contrasts import coefficient_contrasts, contrasts
-from nwbswitch.analysis.mixed.equivalence import equivalence, two_one_sided
+from nwbswitch.analysis.inference.contrasts import coefficient_contrasts, contrasts
+from nwbswitch.analysis.inference.equivalence import equivalence, two_one_sided
+from nwbswitch.analysis.inference.hypothesis import TTest
+from nwbswitch.analysis.inference.marginal_means import marginal_means
 from nwbswitch.analysis.mixed.fit import fit
-from nwbswitch.analysis.mixed.hypothesis import TTest
-from nwbswitch.analysis.mixed.marginal_means import marginal_means
 
 ANSWERS = json.loads((Path(__file__).resolve().parents[1] / "reference" / "inference.json").read_text())
 

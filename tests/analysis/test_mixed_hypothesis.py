@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.mixed.hypothesis import (
+from nwbswitch.analysis.inference.hypothesis import (
     checked_contrast,
     checked_contrasts,
     f_tail,

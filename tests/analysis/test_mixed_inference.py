@@ -11,7 +11,7 @@ import pytest
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.inference import inference
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
 

@@ -12,9 +12,9 @@ from dense_deviance import dense, model_of
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.influence import Influence, leave_one_cluster_out
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
+from nwbswitch.analysis.resampling.influence import Influence, leave_one_cluster_out
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 PUBLISHED = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]

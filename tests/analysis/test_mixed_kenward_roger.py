@@ -8,9 +8,9 @@ import pytest
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.inference.kenward_roger import KenwardRoger, f_test, kenward_roger, t_df
 from nwbswitch.analysis.mixed.deviance import Curvature
 from nwbswitch.analysis.mixed.fit import fit
-from nwbswitch.analysis.mixed.kenward_roger import KenwardRoger, f_test, kenward_roger, t_df
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import studentized_range, t
 
-from nwbswitch.analysis.mixed.largest_t import largest_t_tail
+from nwbswitch.analysis.inference.largest_t import largest_t_tail
 
 LARGEST = json.loads((Path(__file__).resolve().parents[1] / "reference" / "inference.json").read_text())[
     "largest"

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2
 
+from nwbswitch.analysis.inference.likelihood_ratio import likelihood_ratio
 from nwbswitch.analysis.mixed.fit import fit
-from nwbswitch.analysis.mixed.likelihood_ratio import likelihood_ratio
 from nwbswitch.schemas.errors import FitError
 
 ANSWERS = json.loads((Path(__file__).resolve().parents[1] / "reference" / "inference.json").read_text())

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nwbswitch.analysis.inference.marginal_means import marginal_means, slopes
 from nwbswitch.analysis.mixed.fit import fit
-from nwbswitch.analysis.mixed.marginal_means import marginal_means, slopes
 
 ANSWERS = json.loads((Path(__file__).resolve().parents[1] / "reference" / "inference.json").read_text())
 CROSSOVER = "y ~ drug * epoch + sex + depth + (1 | animal) + (1 | session) + (1 | neuron)"

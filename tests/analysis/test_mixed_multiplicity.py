@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import f, false_discovery_control, studentized_range, t
 
-from nwbswitch.analysis.mixed.multiplicity import (
+from nwbswitch.analysis.inference.multiplicity import (
     Adjust,
     Family,
     adjusted_p,

@@ -16,8 +16,8 @@ from dense_models import nested, nested_table
 from nwbswitch.analysis.mixed.criterion_curvature import criterion_derivatives
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of, theta_layout
 from nwbswitch.analysis.mixed.search import Search
-from nwbswitch.analysis.mixed.tree import Tree
 from nwbswitch.analysis.mixed.trust_region import trust_step
+from nwbswitch.analysis.trees.tree import Tree
 from nwbswitch.schemas.errors import FitError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference" / "small_variances.json"

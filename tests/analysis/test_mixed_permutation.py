@@ -12,10 +12,10 @@ from dense_deviance import dense_model, model_of
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.arrangements import all_deals, n_deals
 from nwbswitch.analysis.mixed.model_frame import model_frame
-from nwbswitch.analysis.mixed.permutation import permutation_interval, permutation_test
-from nwbswitch.analysis.mixed.permutation_result import PermutationTest
+from nwbswitch.analysis.resampling.arrangements import all_deals, n_deals
+from nwbswitch.analysis.resampling.permutation import permutation_interval, permutation_test
+from nwbswitch.analysis.resampling.permutation_result import PermutationTest
 from nwbswitch.schemas.errors import FitError
 
 

@@ -12,7 +12,7 @@ from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
 from nwbswitch.analysis.mixed.prepare import prepare
-from nwbswitch.analysis.mixed.unit_map import summarise_rows
+from nwbswitch.analysis.summaries.unit_map import summarise_rows
 from nwbswitch.schemas.errors import FormulaError, InputFileError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"

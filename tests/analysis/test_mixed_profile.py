@@ -16,8 +16,8 @@ from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise
-from nwbswitch.analysis.mixed.profile import Profile, profile
-from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.resampling.profile import Profile, profile
+from nwbswitch.analysis.trees.tree import Tree
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 ANSWERS = json.loads((REFERENCE / "robust_and_profile.json").read_text())["profiles"]

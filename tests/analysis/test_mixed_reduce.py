@@ -13,9 +13,9 @@ from nwbswitch.analysis.mixed.deviance import Deviance
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.prepare import prepare
-from nwbswitch.analysis.mixed.reduce import reduced
 from nwbswitch.analysis.mixed.result import MixedFit
-from nwbswitch.analysis.mixed.unit_map import summarise_rows
+from nwbswitch.analysis.summaries.reduce import reduced
+from nwbswitch.analysis.summaries.unit_map import summarise_rows
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"

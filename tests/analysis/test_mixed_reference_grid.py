@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.expressions import columns_used
+from nwbswitch.analysis.inference.reference_grid import reference_grid
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model import Model
-from nwbswitch.analysis.mixed.reference_grid import reference_grid
 
 
 @pytest.fixture(scope="module")

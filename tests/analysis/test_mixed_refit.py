@@ -13,8 +13,8 @@ from row_tree import deviance_function
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.refit import refit
-from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.resampling.refit import refit
+from nwbswitch.analysis.trees.tree import Tree
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 MODELS = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]

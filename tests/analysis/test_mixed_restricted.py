@@ -14,7 +14,7 @@ from row_tree import deviance_function
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.restricted import restricted
+from nwbswitch.analysis.resampling.restricted import restricted
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 PUBLISHED = json.loads((REFERENCE / "mixed_models.json").read_text())["models"]

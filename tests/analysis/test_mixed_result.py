@@ -12,7 +12,7 @@ import pytest
 
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.group_effects import population_fit
-from nwbswitch.analysis.mixed.summarise import summarise
+from nwbswitch.analysis.summaries.summarise import summarise
 from nwbswitch.schemas.errors import FitError
 
 FORMULA = "y ~ drug * epoch + (1 + epoch | animal) + (1 | animal:neuron)"

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.mixed.glmm_fit import fit_binomial
-from nwbswitch.analysis.mixed.separation import check_separation, separation
+from nwbswitch.analysis.glmm.fit import fit_binomial
+from nwbswitch.analysis.glmm.separation import check_separation, separation
 from nwbswitch.schemas.errors import FitError
 
 

@@ -8,11 +8,13 @@ import pytest
 from dense_deviance import dense
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed import sparse_design, sparse_parts, sparse_slopes
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
 from nwbswitch.analysis.mixed.theta import psi_of
+from nwbswitch.analysis.sparse import design as sparse_design
+from nwbswitch.analysis.sparse import parts as sparse_parts
+from nwbswitch.analysis.sparse import slopes as sparse_slopes
+from nwbswitch.analysis.sparse.model import sparse_deviance
 from nwbswitch.schemas.errors import FitError
 
 

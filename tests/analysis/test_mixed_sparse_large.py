@@ -7,11 +7,11 @@ from dense_deviance import dense
 from scipy.sparse import csr_array, eye_array, random_array
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed import sparse_design
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.sparse_fill import elimination_order, meeting
-from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
+from nwbswitch.analysis.sparse import design as sparse_design
+from nwbswitch.analysis.sparse.fill import elimination_order, meeting
+from nwbswitch.analysis.sparse.model import sparse_deviance
 from nwbswitch.schemas.errors import FitError
 
 

@@ -10,12 +10,12 @@ import pytest
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.anova import term_contrasts
-from nwbswitch.analysis.mixed.inference import inference
+from nwbswitch.analysis.inference.anova import term_contrasts
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.sparse_model import sparse_deviance
 from nwbswitch.analysis.mixed.theta import psi_of
+from nwbswitch.analysis.sparse.model import sparse_deviance
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 CROSSED = json.loads((REFERENCE / "crossed.json").read_text())["models"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import studentized_range, t
 
-from nwbswitch.analysis.mixed.studentized_range import studentized_range_tail
+from nwbswitch.analysis.inference.studentized_range import studentized_range_tail
 
 
 @pytest.mark.parametrize("df", [1.0, 4.2, 37.5, 1e4, np.inf])

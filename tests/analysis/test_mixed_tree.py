@@ -11,8 +11,8 @@ from dense_models import DenseModel, followed_neurons, nested, nested_table
 from row_tree import summarise
 
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.summaries import Columns
-from nwbswitch.analysis.mixed.tree import CrossedLevel, Tree
+from nwbswitch.analysis.trees.bottom import Columns
+from nwbswitch.analysis.trees.tree import CrossedLevel, Tree
 from nwbswitch.schemas.errors import FitError
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference" / "mixed_models.json"

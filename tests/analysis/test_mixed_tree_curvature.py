@@ -8,9 +8,9 @@ import pytest
 from dense_models import DenseModel, followed_neurons, nested, nested_table
 from large_tree import large_tree
 
-from nwbswitch.analysis.mixed import tree_curvature
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.trees import curvature as tree_curvature
+from nwbswitch.analysis.trees.tree import Tree
 
 FORMULAS = [
     "y ~ x + (1|animal)",

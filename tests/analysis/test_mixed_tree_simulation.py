@@ -12,9 +12,9 @@ from dense_models import DenseModel, followed_neurons, nested, nested_table
 from row_tree import summarise
 from scipy.stats import ks_2samp
 
-from nwbswitch.analysis.mixed.kinds import pseudo_inverse
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.tree import Tree
+from nwbswitch.analysis.summaries.kinds import pseudo_inverse
+from nwbswitch.analysis.trees.tree import Tree
 from nwbswitch.schemas.errors import FitError
 
 LIMIT = 5.5

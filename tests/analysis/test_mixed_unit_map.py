@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed import unit_map
-from nwbswitch.analysis.mixed.row_map import sums_of_rows
-from nwbswitch.analysis.mixed.unit_map import summarise_rows
-from nwbswitch.analysis.mixed.unit_summaries import UnitSummaries
+from nwbswitch.analysis.summaries import unit_map
+from nwbswitch.analysis.summaries.row_map import sums_of_rows
+from nwbswitch.analysis.summaries.unit_map import summarise_rows
+from nwbswitch.analysis.summaries.unit_summaries import UnitSummaries
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 FORMULAS = [

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from dense_deviance import DenseDeviance, dense_model
 
-from nwbswitch.analysis.mixed.cluster_robust import cluster_robust
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.mixed.optimum import Optimum, optimise, psi_of
-from nwbswitch.analysis.mixed.wild_bootstrap import WEBB, wild_test
+from nwbswitch.analysis.resampling.cluster_robust import cluster_robust
+from nwbswitch.analysis.resampling.wild_bootstrap import WEBB, wild_test
 from nwbswitch.schemas.errors import FitError
 
 

@@ -9,7 +9,7 @@ from row_tree import deviance_function
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of, theta_layout
-from nwbswitch.analysis.mixed.tree import evaluate
+from nwbswitch.analysis.trees.tree import evaluate
 from nwbswitch.schemas.errors import FitError
 
 FORMULAS = [

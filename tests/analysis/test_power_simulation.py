@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.inference.inference import inference
 from nwbswitch.analysis.mixed.fit import fit
-from nwbswitch.analysis.mixed.inference import inference
 from nwbswitch.analysis.mixed.optimum import optimise
-from nwbswitch.analysis.mixed.reduce import reduced
 from nwbswitch.analysis.power.components import Components
 from nwbswitch.analysis.power.simulation import Layout, Moments, NeuronCounts, draw_moments, summaries_of
+from nwbswitch.analysis.summaries.reduce import reduced
 
 COMPONENTS = Components(
     animal_intercept_sd=0.4,

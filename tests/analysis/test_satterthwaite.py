@@ -4,10 +4,10 @@ import pytest
 from row_tree import deviance_function
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.inference.satterthwaite import f_test, joined_df, t_df, variance_parameters
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model_frame import model_frame
 from nwbswitch.analysis.mixed.optimum import optimise, psi_of
-from nwbswitch.analysis.mixed.satterthwaite import f_test, joined_df, t_df, variance_parameters
 
 
 @pytest.fixture(scope="module")

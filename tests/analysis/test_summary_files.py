@@ -9,9 +9,9 @@ import pytest
 
 from nwbswitch import fit
 from nwbswitch.analysis.formulas.formula import read_formula
-from nwbswitch.analysis.mixed.summarise import read_summaries, summarise
-from nwbswitch.analysis.mixed.summary_file import load_summaries, save_summaries
-from nwbswitch.analysis.mixed.unit_map import summarise_rows
+from nwbswitch.analysis.summaries.summarise import read_summaries, summarise
+from nwbswitch.analysis.summaries.summary_file import load_summaries, save_summaries
+from nwbswitch.analysis.summaries.unit_map import summarise_rows
 from nwbswitch.schemas.errors import ExistingOutputError, FitError, InputFileError, NwbswitchError
 
 FORMULA = "y ~ drug * epoch + (1 + epoch | animal) + (1 | session) + (1 | neuron)"

@@ -8,8 +8,8 @@ from row_tree import deviance_function, summarise
 
 from nwbswitch.analysis.formulas.formula import read_formula
 from nwbswitch.analysis.mixed.model_frame import model_frame
-from nwbswitch.analysis.mixed.summaries import Columns
-from nwbswitch.analysis.mixed.tree import CrossedLevel, Tree, UpperLevel
+from nwbswitch.analysis.trees.bottom import Columns
+from nwbswitch.analysis.trees.tree import CrossedLevel, Tree, UpperLevel
 
 
 @dataclass(frozen=True)

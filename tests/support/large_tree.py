@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.summaries import Columns, Summary
-from nwbswitch.analysis.mixed.tree import Tree, UpperLevel
+from nwbswitch.analysis.trees.bottom import Columns, Summary
+from nwbswitch.analysis.trees.tree import Tree, UpperLevel
 
 
 def large_tree(

@@ -6,10 +6,10 @@ orthonormal on the rows themselves, and the cross-products taken of these.
 
 import numpy as np
 
-from nwbswitch.analysis.mixed.kinds import distinct_kinds, pseudo_inverse
 from nwbswitch.analysis.mixed.model_frame import ModelFrame
-from nwbswitch.analysis.mixed.summaries import Columns, Summary
-from nwbswitch.analysis.mixed.tree import Tree, UpperLevel
+from nwbswitch.analysis.summaries.kinds import distinct_kinds, pseudo_inverse
+from nwbswitch.analysis.trees.bottom import Columns, Summary
+from nwbswitch.analysis.trees.tree import Tree, UpperLevel
 from nwbswitch.schemas.errors import FitError
 
 # A random-effect column lies in the span of the fixed effects when less than this part is outside.

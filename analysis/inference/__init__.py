@@ -1,0 +1,1 @@
+"""Tests of fixed effects: degrees of freedom, terms, means, contrasts and equivalence."""

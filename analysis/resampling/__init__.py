@@ -1,0 +1,1 @@
+"""Bootstrap, permutation, robust covariances, profiles and influence of clusters."""

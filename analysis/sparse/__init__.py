@@ -1,0 +1,1 @@
+"""Deviance functions of crossed groups by blocked elimination."""

@@ -1,0 +1,1 @@
+"""Cross-products of units: from rows to sums, to files, and to a deviance function."""

@@ -1,0 +1,1 @@
+"""Deviance functions of nested groups by elimination from below."""
