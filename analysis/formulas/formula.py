@@ -25,6 +25,7 @@ Term = tuple[str, ...]
 """Names of the variables whose product a term is; the intercept is the empty tuple."""
 
 INTERCEPT: Final[Term] = ()
+MAX_TERMS: Final = 1000
 _EXAMPLE: Final = "Expected e.g. 'rate ~ drug * epoch + (1 + epoch | animal) + (1 | session)'."
 _FACTOR: Final = ("factor", "C")
 
@@ -217,6 +218,8 @@ class _Reader:
                 if operator.kind == "SLASH":
                     inside = _union(*left)
                     return _distinct([*left, *(_union(inside, term) for term in right)])
+                if len(left) * len(right) > MAX_TERMS:
+                    raise self.refuse(f"has more than {MAX_TERMS} terms; write the ones you need.")
                 crossed = [_union(one, other) for one in left for other in right]
                 return _distinct([*left, *right, *crossed] if operator.kind == "STAR" else crossed)
             case syntax.Binary(operator=operator) if operator.kind == "STAR_STAR":
@@ -238,8 +241,8 @@ class _Reader:
         terms = base
         for _ in range(degree - 1):
             terms = _distinct([*terms, *(_union(one, other) for one in terms for other in base)])
-            if len(terms) > 1000:
-                raise self.refuse("has more than 1000 terms.")
+            if len(terms) > MAX_TERMS:
+                raise self.refuse(f"has more than {MAX_TERMS} terms; write the ones you need.")
         return terms
 
     def ordered(self, terms: list[Term]) -> tuple[Term, ...]:
@@ -263,6 +266,8 @@ class _Reader:
             case syntax.Binary(operator=operator) if operator.kind == "SLASH":
                 outer, inner = self.groups(node.left), self.groups(node.right)
                 above, above_name = outer[-1]
+                if {name for group, _ in inner for name in group} <= set(above):
+                    raise self.refuse(f"nests {above_name!r} in itself.")
                 shown = f"({above_name})" if ":" in above_name else above_name
                 return [*outer, *((group + above, f"{name}:{shown}") for group, name in inner)]
             case syntax.Binary(operator=operator) if operator.kind == "COLON":

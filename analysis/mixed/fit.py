@@ -67,6 +67,8 @@ def fit(
         raise ValueError(f"method is {method!r}; available are {', '.join(get_args(Method))}.")
     if ddf not in get_args(Ddf):
         raise ValueError(f"ddf is {ddf!r}; available are {', '.join(get_args(Ddf))}.")
+    if contrasts not in get_args(Contrasts):
+        raise ValueError(f"contrasts is {contrasts!r}; available are {', '.join(get_args(Contrasts))}.")
     if isinstance(data, str | Path):
         from nwbswitch.analysis.summaries.summarise import holds_summaries, read_summaries
 

@@ -12,6 +12,7 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Coded, Contrasts, Design, coded, design
 from nwbswitch.analysis.formulas.expressions import rows_where, shortened
 from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Term
+from nwbswitch.analysis.summaries.table_rows import LARGEST
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # A column counts as a combination of earlier ones when less than this part of its length is its own.
@@ -162,6 +163,12 @@ def _check_finite(variable: Coded, rows: np.ndarray) -> None:
         raise FitError(
             f"{variable.name!r} is infinite in {bad.size} of {rows.size} rows, first in row "
             f"{int(rows[bad[0]]) + 1}. Leave them out with a condition (where) or mend the column."
+        )
+    size = float(np.max(np.abs(variable.numbers), initial=0.0))
+    if size > LARGEST or 0.0 < size < 1.0 / LARGEST:
+        raise FitError(
+            f"{variable.name!r} has values of the size {size:.0e}, whose squares cannot be "
+            "held; give it another unit."
         )
 
 

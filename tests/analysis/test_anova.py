@@ -164,3 +164,18 @@ def test_an_anova_tells_itself_in_words_and_json(table):
     assert "kenward-roger" in text
     assert "cond:sex" in text
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["tests"][0]["term"] == "cond"
+
+
+def test_joined_degrees_of_freedom_do_not_depend_on_the_coding(table):
+    # As in lmerTest, whose rows of type III are differences from the first level in any coding.
+    tests = [
+        fit(table, "y ~ cond*sex + (1|animal)", contrasts=coding).anova(type="III", ddf="satterthwaite")
+        for coding in ("treatment", "sum")
+    ]
+    assert np.allclose(tests[0]["f"], tests[1]["f"], rtol=1e-7)
+    assert np.allclose(tests[0]["den_df"], tests[1]["den_df"], rtol=1e-6)
+
+
+def test_an_unknown_coding_is_refused(table):
+    with pytest.raises(ValueError, match="available are treatment, sum"):
+        fit(table, "y ~ cond + (1|animal)", contrasts="helmert")

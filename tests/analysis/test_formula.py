@@ -96,3 +96,17 @@ def test_bars_are_refused_where_they_have_no_meaning():
     assert read_formula("y ~ dose", bars=False).random == ()
     with pytest.raises(FormulaError, match="random term"):
         read_formula("y ~ dose + (1|study)", bars=False)
+
+
+@pytest.mark.parametrize("operator", ["*", ":"])
+def test_products_of_many_terms_are_refused_before_they_are_formed(operator):
+    many = "(" + " + ".join(f"v{i}" for i in range(40)) + ")"
+    with pytest.raises(FormulaError, match="more than 1000 terms"):
+        read_formula(f"y ~ {many} {operator} {many} + (1 | a)")
+    with pytest.raises(FormulaError, match="more than 1000 terms"):
+        read_formula("y ~ " + "*".join(f"v{i}" for i in range(40)) + " + (1 | a)")
+
+
+def test_a_group_in_itself_is_refused():
+    with pytest.raises(FormulaError, match="nests 'a' in itself"):
+        read_formula("y ~ x + (1 | a/a)")

@@ -8,6 +8,7 @@ import pytest
 from dense_deviance import dense
 
 from nwbswitch.analysis.formulas.formula import read_formula
+from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.model_frame import ModelFrame, model_frame
 from nwbswitch.analysis.mixed.optimum import optimise
 from nwbswitch.analysis.mixed.theta import psi_of
@@ -202,3 +203,11 @@ def test_effects_a_thousand_times_the_residual_cost_no_convergence():
     # V has a condition of 1e8, and the oracle inverts it.
     assert optimum.evaluation.criterion == pytest.approx(expected.criterion, rel=1e-8)
     assert optimum.evaluation.residual == pytest.approx(expected.residual, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-160])
+def test_a_response_whose_squares_cannot_be_held_is_refused(size):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"a": np.arange(60) % 6, "b": np.arange(60) % 10, "y": rng.normal(size=60) * size})
+    with pytest.raises(FitError, match="another unit"):
+        fit(table, "y ~ 1 + (1 | a) + (1 | b)", engine="sparse")
