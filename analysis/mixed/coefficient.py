@@ -38,7 +38,15 @@ def quantile_of_t(level: float, df: float) -> float:
 def coefficients(
     names: tuple[str, ...], inference: Inference, *, level: float = LEVEL
 ) -> tuple[Coefficient, ...]:
-    """Return each of the p fixed effects called ``names`` with its test and interval."""
+    """Return each of the p fixed effects called ``names`` with its test and interval.
+
+    Raises
+    ------
+    ValueError
+        If ``level`` is not between 0 and 1.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level!r}; it must be between 0 and 1, e.g. 0.95.")
     rows = []
     for contrast, name in zip(np.eye(len(names)), names, strict=True):
         test = inference.t_test(contrast)

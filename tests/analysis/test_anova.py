@@ -179,3 +179,8 @@ def test_joined_degrees_of_freedom_do_not_depend_on_the_coding(table):
 def test_an_unknown_coding_is_refused(table):
     with pytest.raises(ValueError, match="available are treatment, sum"):
         fit(table, "y ~ cond + (1|animal)", contrasts="helmert")
+
+
+def test_a_coverage_in_percent_is_refused(table):
+    with pytest.raises(ValueError, match="level is 95; it must be between 0 and 1"):
+        fit(table, "y ~ cond + (1|animal)").table(level=95)
