@@ -184,7 +184,7 @@ def holds_summaries(path: Path) -> bool:
 
 
 def summary_files(path: Path) -> list[Path]:
-    """Return the files of summaries at ``path``, a file or a folder, by name.
+    """Return the files of summaries at ``path``: itself, or all in the folder and its folders, by name.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def summary_files(path: Path) -> list[Path]:
         If there is none.
     """
     if path.is_dir():
-        found = sorted(path.glob(f"*{SUFFIX}"))[: MAX_FILES + 1]
+        found = sorted(path.rglob(f"*{SUFFIX}"))[: MAX_FILES + 1]
         if not found:
             problem = f"holds no summaries (*{SUFFIX})."
             raise InputFileError(
@@ -214,5 +214,8 @@ def read_summaries(path: Path | str) -> UnitSummaries:
     FitError
         If they do not belong together.
     """
-    files = summary_files(Path(path))
-    return merged([(file.name, load_summaries(file)) for file in files])
+    folder = Path(path)
+    files = summary_files(folder)
+    if files == [folder]:
+        return load_summaries(folder)
+    return merged([(str(file.relative_to(folder)), load_summaries(file)) for file in files])

@@ -107,6 +107,17 @@ def test_a_file_for_every_session(tmp_path: Path) -> None:
     same(fit(tmp_path / "sums", FORMULA), fit(rows, FORMULA))
 
 
+def test_folders_of_labs_in_a_folder(tmp_path: Path) -> None:
+    """Tables of two labs may have the same name."""
+    rows = table()
+    first = rows["animal"].isin(["a0", "a1", "a2"])
+    for lab, chosen in (("a", rows[first]), ("b", rows[~first])):
+        file = tmp_path / "cells.parquet"
+        chosen.to_parquet(file)
+        summarise([file], FORMULA, out=tmp_path / "all" / lab, quiet=True)
+    same(fit(tmp_path / "all", FORMULA), fit(rows, FORMULA))
+
+
 def test_one_part_alone_is_refused_when_it_is_fitted(tmp_path: Path) -> None:
     file = tmp_path / "t.parquet"
     table().query("session == 'a1s1'").to_parquet(file)
