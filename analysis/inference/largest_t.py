@@ -123,4 +123,4 @@ def _points(dimensions: int, n: int) -> np.ndarray:
 
     shift = np.random.default_rng(1967).random(dimensions)
     found = (qmc.Sobol(dimensions, scramble=False).random(n) + shift) % 1.0
-    return np.clip(found, 1e-15, 1.0 - 1e-15)
+    return np.asarray(np.clip(found, 1e-15, 1.0 - 1e-15))
