@@ -4,7 +4,8 @@ Type I tests a term after the terms before it, type II after all terms that do n
 and the columns in that order, the rows of R that belong to the term are its contrasts (Searle 1987). Type III
 averages with equal weight over the levels of all other factors, whatever the coding of the model: with
 factors coded to sum to zero it says that the term's own coefficients are zero. X_sum M = X gives M, and the
-rows of M that belong to the term are the contrasts. Both need X'X and the levels of the factors, no rows.
+rows of M that belong to the term are the contrasts; without an intercept see `estimable_functions`. All need
+X'X and the levels of the factors, no rows.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from typing import Any, Final, Literal
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.formulas.coding import Coded, Contrasts, design
+from nwbswitch.analysis.formulas.coding import Contrasts, design
 from nwbswitch.analysis.formulas.formula import INTERCEPT, Term, term_name
+from nwbswitch.analysis.inference.estimable_functions import (
+    contains,
+    contrasts_without_intercept,
+    level_grid,
+)
 from nwbswitch.analysis.inference.hypothesis import FixedEffects
 from nwbswitch.analysis.mixed.model import Model
 from nwbswitch.analysis.plain_values import plain
-from nwbswitch.schemas.errors import FitError
 
 AnovaType = Literal["I", "II", "III"]
 TYPES: Final[Mapping[object, AnovaType]] = {
     "I": "I", "II": "II", "III": "III", 1: "I", 2: "II", 3: "III", "1": "I", "2": "II", "3": "III",
 }  # fmt: skip
-# A term's grid of factor levels may have this many cells.
-MAX_CELLS: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class TermTest:
     p: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Anova:
     """Tests of the terms of a model; ``notes`` say why a test has no answer or a doubtful one."""
 
@@ -52,6 +55,9 @@ class Anova:
     type: AnovaType
     ddf: str
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self) -> pd.DataFrame:
         """Return term, sum_sq, mean_sq, num_df, den_df, f, p."""
@@ -115,12 +121,14 @@ def term_contrasts(model: Model, design_root: np.ndarray, *, type: AnovaType) ->
     ``design_root`` (p, p) gives X'X = design_root' design_root.
     """
     tested = [term for term in model.terms if term != INTERCEPT]
-    if type == "III":
+    if type == "III" and INTERCEPT in model.terms:
         return _type_three(model, tested)
+    if type == "III":
+        return contrasts_without_intercept(model, tested)
     position = {term: index for index, term in enumerate(model.terms)}
     found = {}
     for term in tested:
-        later = [term, *(other for other in model.terms if _contains(other, term, model))]
+        later = [term, *(other for other in model.terms if contains(other, term, model))]
         if type == "II" and len(later) == 1:
             # Spans the same as the general rule; lmerTest's joined degrees of freedom depend on the rows.
             found[term] = np.eye(len(model.names))[model.term_of == position[term]]
@@ -136,12 +144,6 @@ def term_contrasts(model: Model, design_root: np.ndarray, *, type: AnovaType) ->
     return found
 
 
-def _contains(other: Term, term: Term, model: Model) -> bool:
-    """Return whether ``other`` is ``term`` crossed with factors."""
-    extra = frozenset(other) - frozenset(term)
-    return frozenset(term) < frozenset(other) and all(model.variables[name].is_factor for name in extra)
-
-
 def _type_three(model: Model, tested: list[Term]) -> dict[Term, np.ndarray]:
     p = len(model.names)
     mapping, sum_of = _sum_coding(model, model.contrasts)
@@ -151,7 +153,7 @@ def _type_three(model: Model, tested: list[Term]) -> dict[Term, np.ndarray]:
         index = model.terms.index(term)
         columns = np.flatnonzero(model.term_of == index)
         own = sum_of == index
-        if any(_contains(other, term, model) for other in model.terms):
+        if any(contains(other, term, model) for other in model.terms):
             found[term] = np.linalg.solve(treatment[own][:, columns], mapping[own])
         else:
             # Joined degrees of freedom depend on the rows: differences from the first level in any coding.
@@ -168,39 +170,17 @@ def _sum_coding(model: Model, contrasts: Contrasts) -> tuple[np.ndarray, np.ndar
     X_sum's columns of the terms inside it that have the same numbers.
     """
     p = len(model.names)
-    sum_of = design(model.terms, _grid(model, ()), 1, contrasts="sum").term_of
+    sum_of = design(model.terms, level_grid(model, ()), 1, contrasts="sum").term_of
     mapping = np.zeros((len(sum_of), p))
     for index, term in enumerate(model.terms):
-        variables = _grid(model, term)
+        variables = level_grid(model, term)
         n_cells = len(next(iter(variables.values())).missing) if variables else 1
         own = design(model.terms, variables, n_cells, contrasts=contrasts).matrix
         balanced = design(model.terms, variables, n_cells, contrasts="sum").matrix
-        inside = [i for i, other in enumerate(model.terms) if other == term or _contains(term, other, model)]
+        inside = [i for i, other in enumerate(model.terms) if other == term or contains(term, other, model)]
         rows = np.flatnonzero(np.isin(sum_of, inside))
         columns = np.flatnonzero(model.term_of == index)
         part = np.linalg.lstsq(balanced[:, rows], own[:, columns], rcond=None)[0]
         part[np.abs(part) < 1e-10 * np.abs(part).max(initial=0.0)] = 0.0
         mapping[np.ix_(rows, columns)] = part
     return mapping, sum_of
-
-
-def _grid(model: Model, term: Term) -> dict[str, Coded]:
-    """Return all combinations of levels of the factors of ``term``; other factors at their first level."""
-    names = list(dict.fromkeys(name for each in model.terms for name in each))
-    sizes = [len(model.variables[name].levels or ("",)) if name in term else 1 for name in names]
-    n_cells = int(np.prod(sizes, dtype=np.float64))
-    if n_cells > MAX_CELLS:
-        raise FitError(
-            f"The factors of {term_name(term)} have {n_cells} combinations of levels; type III tests hold "
-            f"{MAX_CELLS}."
-        )
-    places = np.unravel_index(np.arange(n_cells), sizes) if sizes else ()
-    missing = np.zeros(n_cells, dtype=bool)
-    found = {}
-    for name, place in zip(names, places, strict=True):
-        levels = model.variables[name].levels
-        if levels is not None:
-            found[name] = Coded(name, missing, codes=np.asarray(place), levels=levels)
-        else:
-            found[name] = Coded(name, missing, numbers=np.ones(n_cells))
-    return found

@@ -103,6 +103,47 @@ def test_without_an_intercept_all_levels_are_tested(table):
     assert contrasts(table, "y ~ 0 + sex + x + (1|animal)")["sex"] == [[1, 0, 0], [0, 1, 0]]
 
 
+# lmerTest 3.1-3, crossover of inference.json, levels as in DRUGS: options(contrasts = c(k, "contr.poly"));
+# anova(lmer(formula, d, control = lmerControl(optCtrl = list(xtol_abs=1e-12, ftol_abs=1e-12))), type = 3).
+# Both k, contr.treatment and contr.sum, give these to 1e-7: term, num_df, den_df, F.
+WITHOUT_INTERCEPT = {
+    "y ~ 0 + drug*sex + (1|animal)": [
+        ("drug", 3, 10.914554, 9.576867),
+        ("sex", 1, 4.924692, 0.72806990),
+        ("drug:sex", 2, 211.792187, 16.825822),
+    ],
+    "y ~ 0 + depth*drug*sex + (1|animal)": [
+        ("depth", 1, 204.487288, 16.4287934),
+        ("drug", 3, 46.199125, 0.96234438),
+        ("sex", 1, 14.378671, 4.0906794e-4),
+        ("depth:drug", 2, 205.931716, 1.09758560),
+        ("depth:sex", 1, 204.487288, 0.48659378),
+        ("drug:sex", 2, 205.443217, 0.70848162),
+        ("depth:drug:sex", 2, 205.931716, 0.84341874),
+    ],
+}
+
+
+@pytest.mark.parametrize("coding", ["treatment", "sum"])
+@pytest.mark.parametrize("formula", WITHOUT_INTERCEPT)
+def test_without_an_intercept_type_three_is_that_of_lmer_test_in_any_coding(formula, coding):
+    found = fit(data_of("crossover"), formula, contrasts=coding).anova(ddf="satterthwaite")
+    terms, num_df, den_df, f = zip(*WITHOUT_INTERCEPT[formula], strict=True)
+    assert found["term"].tolist() == list(terms)
+    assert found["num_df"].tolist() == list(num_df)
+    # The search of lme4 leaves 1e-7 in the variances; an F near zero is the square of a difference near zero.
+    assert found["den_df"].to_numpy() == pytest.approx(den_df, rel=2e-6)
+    assert found["f"].to_numpy() == pytest.approx(f, rel=2e-6, abs=1e-8)
+
+
+def test_a_missing_margin_without_an_intercept_is_averaged_over_whatever_level_is_first(table):
+    formula = "y ~ 0 + cond + cond:sex + (1|animal)"
+    assert contrasts(table, formula)["cond"][0] == [1, 0, 0, 0.5, 0, 0]
+    first = fit(table, formula).anova()
+    table["sex"] = pd.Categorical(table["sex"], categories=["m", "f"])
+    assert np.allclose(first["f"], fit(table, formula).anova()["f"], rtol=1e-8)
+
+
 def test_type_one_is_sequential_and_type_two_adjusts_for_what_does_not_contain_the_term(table):
     first = contrasts(table, "y ~ cond + sex + (1|animal)", "I")
     X = model_frame(table, read_formula("y ~ cond + sex + (1|animal)")).fixed.matrix
@@ -150,8 +191,11 @@ def test_other_types_are_refused(table):
 
 def test_a_term_of_too_many_cells_is_refused(table, monkeypatch):
     model, tree, optimum = fitted(table, "y ~ cond*sex + (1|animal)")
-    monkeypatch.setattr("nwbswitch.analysis.inference.anova.MAX_CELLS", 5)
+    monkeypatch.setattr("nwbswitch.analysis.inference.estimable_functions.MAX_CELLS", 5)
     with pytest.raises(FitError, match="cond:sex have 6 combinations"):
+        anova(model, inference(tree, optimum))
+    model, tree, optimum = fitted(table, "y ~ 0 + cond*sex + (1|animal)")
+    with pytest.raises(FitError, match="have 6 combinations"):
         anova(model, inference(tree, optimum))
 
 
