@@ -50,7 +50,9 @@ def _answers(fit: MixedFit, questions: FitQuestions) -> Iterator[Answer]:
             f"{counts['n']} draws, seed {drawn.seed}: {counts['singular']} singular, "
             f"{counts['not_converged']} not converged, {counts['failed']} failed."
         )
-        yield Answer("bootstrap", "Parametric bootstrap", drawn.table(), drawn.as_dict(), (note,))
+        yield Answer(
+            "bootstrap", "Parametric bootstrap", drawn.table(), drawn.as_dict(), (note, *drawn.notes())
+        )
 
 
 def _means(fit: MixedFit, questions: FitQuestions) -> Iterator[Answer]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from nwbswitch.analysis.formulas.expressions import Values
 from nwbswitch.analysis.formulas.formula import Variable
+from nwbswitch.schemas.errors import FormulaError
 
 # A table of the whole range of integers is made when it is at most this many times as long as the column.
 _RANGE: Final = 4
@@ -66,7 +67,13 @@ def is_number(column: pd.Series) -> bool:
 
 
 def factor_of(column: pd.Series) -> Factor:
-    """Return a column of a table as a factor; a categorical keeps its order and all its categories."""
+    """Return a column of a table as a factor; a categorical keeps its order and all its categories.
+
+    Raises
+    ------
+    FormulaError
+        If it holds lists or other values that cannot be compared.
+    """
     if isinstance(column.dtype, pd.CategoricalDtype):
         own = column.cat
         names = np.array([str(each) for each in own.categories], dtype=object)
@@ -136,7 +143,14 @@ def _of_text(column: pd.Series, missing: np.ndarray) -> Factor:
         runs = _runs(column)
         if runs is not None:
             return runs
-    codes, found = pd.factorize(column)
+    try:
+        codes, found = pd.factorize(column)
+    except TypeError as error:
+        kind = type(column[~missing].iloc[0]).__name__
+        raise FormulaError(
+            f"The column {str(column.name)!r} holds values that cannot be compared, such as a {kind}; "
+            "a factor needs text, numbers or truth values."
+        ) from error
     uniques = np.asarray(found, dtype=object)
     if pd.api.types.infer_dtype(uniques, skipna=False) not in ("string", "empty"):
         # Values of other types are levels by their text.

@@ -84,7 +84,11 @@ def read_formula(text: str, *, bars: bool = True, cbind: bool = False) -> Formul
     ------
     FormulaError
         If the text cannot be read or says something that lme4's grammar does not have.
+    TypeError
+        If it is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"formula must be text such as 'y ~ x + (1 | group)', not {type(text).__name__}.")
     tree = _tree(text)
     if not isinstance(tree, syntax.Binary) or tree.operator.kind != "TILDE":
         raise FormulaError(

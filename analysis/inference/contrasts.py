@@ -33,7 +33,7 @@ _DEGREES: Final = ("linear", "quadratic", "cubic", "quartic")
 MAX_CONTRASTS: Final = 5_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Contrasts:
     """Contrasts, each with its estimate and test.
 
@@ -51,6 +51,9 @@ class Contrasts:
     adjust: Adjust
     n_means: int
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self, *, level: float = 0.95, adjust: Adjust | None = None) -> pd.DataFrame:
         """Return the labels, estimate, se, df, ci_low, ci_high, t, p.

@@ -46,7 +46,7 @@ class EquivalenceTest:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Equivalence:
     """Equivalence tests of several contrasts or means; ``labels`` has one value per name of ``columns``."""
 
@@ -54,6 +54,9 @@ class Equivalence:
     labels: tuple[tuple[Value, ...], ...]
     tests: tuple[EquivalenceTest, ...]
     alpha: float
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self) -> pd.DataFrame:
         """Return the labels and the fields of `EquivalenceTest`."""

@@ -23,7 +23,7 @@ from nwbswitch.analysis.mixed.optimum import Optimum, optimise, psi_of
 Ddf = Literal["kenward-roger", "satterthwaite", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Inference:
     """Estimates of the p fixed effects, their covariance, and tests of any contrast of them.
 
@@ -41,6 +41,9 @@ class Inference:
     residual_variance: float
     design_root: np.ndarray
     source: by_kenward_roger.KenwardRoger | by_satterthwaite.VarianceParameters | None
+
+    def __repr__(self) -> str:
+        return f"<Inference on {len(self.estimates)} coefficients: {self.method.upper()}, ddf {self.ddf}>"
 
     def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> TTest:
         """Return the test that ``contrast @ estimates`` is ``null``; the contrast has p numbers.

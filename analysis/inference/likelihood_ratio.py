@@ -43,7 +43,7 @@ class FittedModel(Protocol):
         """Its minimum."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LikelihoodRatio:
     """A likelihood-ratio test of ``large`` against ``small``.
 
@@ -64,6 +64,9 @@ class LikelihoodRatio:
     mixture: tuple[tuple[float, int], ...] | None
     p_mixture: float | None
     note: str
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self) -> pd.DataFrame:
         """Return one row per model, as R's anova: model, criterion, statistic, df, p."""

@@ -31,7 +31,7 @@ Weights = Literal["equal", "proportional", "outer"]
 STEP: Final = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MarginalMeans:
     """Means (or slopes) of the cells that ``specs`` and ``by`` span.
 
@@ -51,6 +51,9 @@ class MarginalMeans:
     averaged: tuple[str, ...]
     weights: Weights
     held: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self, *, level: float = 0.95, adjust: Adjust = "none") -> pd.DataFrame:
         """Return specs, by, the estimate, se, df, ci_low, ci_high, t, p.

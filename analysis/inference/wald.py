@@ -20,7 +20,7 @@ from nwbswitch.analysis.mixed.coefficient import LEVEL, Coefficient, quantile_of
 ClusterDdf = Literal["clusters", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class WaldInference:
     """Estimates (p,), their covariance (p, p) and the degrees of freedom (p,) of each.
 
@@ -35,6 +35,9 @@ class WaldInference:
     ddf: ClusterDdf
     design_root: np.ndarray
     residual_variance: float = float("nan")
+
+    def __repr__(self) -> str:
+        return f"<WaldInference on {len(self.estimates)} coefficients: ddf {self.ddf}>"
 
     def t_test(self, contrast: np.ndarray, *, null: float = 0.0) -> TTest:
         """Test that ``contrast @ estimates`` is ``null``; its df is the least of the coefficients in it.

@@ -30,7 +30,7 @@ FEW_GROUPS: Final = 5
 """With fewer groups the shape of their effects says nothing."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Diagnostics:
     """Tables to judge a fit by.
 
@@ -47,6 +47,9 @@ class Diagnostics:
     leverage: pd.DataFrame | None
     influence: pd.DataFrame | None
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"<Diagnostics of {self.fit!r}>"
 
     def table(self) -> pd.DataFrame:
         """Return one row per set of values that should be normal: residuals, and each effect of a group.

@@ -331,10 +331,14 @@ class MixedFit(FitTables):
         Raises
         ------
         FitError
-            If neither model is part of the other, or they have other rows or methods.
+            If neither model is part of the other, or they have other rows or methods; TypeError for no fit.
         """
         from nwbswitch.analysis.inference.likelihood_ratio import likelihood_ratio
 
+        if not isinstance(other, FitTables):
+            raise TypeError(
+                f"other must be a linear mixed model that `fit` gave, not {type(other).__name__}."
+            )
         if other.n_parameters < self.n_parameters:
             return likelihood_ratio(other, self)
         return likelihood_ratio(self, other)

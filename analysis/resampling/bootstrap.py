@@ -9,6 +9,7 @@ Intervals are those of Davison and Hinkley (1997, chapter 5): percentile, basic 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ Interval = Literal["percentile", "basic", "studentized"]
 BLOCK: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bootstrap:
     """Draws of a parametric bootstrap.
 
@@ -57,6 +58,12 @@ class Bootstrap:
     singular: np.ndarray
     converged: np.ndarray
     reasons: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Bootstrap of {len(self.names)} coefficients: {self.n} draws, {int(self.failed.sum())} failed, "
+            f"{self.method.upper()}, seed {self.seed}>"
+        )
 
     @property
     def n(self) -> int:
@@ -82,7 +89,7 @@ class Bootstrap:
         Raises
         ------
         ValueError
-            For a kind that does not exist or a contrast that does not fit.
+            For a kind that does not exist, a contrast that does not fit, or a level outside 0 to 1.
         """
         if kind not in get_args(Interval):
             raise ValueError(f"kind is {kind!r}; available are {', '.join(get_args(Interval))}.")
@@ -126,6 +133,16 @@ class Bootstrap:
             "failed": int(self.failed.sum()),
         }
 
+    def notes(self, *, level: float = 0.95) -> tuple[str, ...]:
+        """Return why intervals are not numbers, if draws are too few for them."""
+        fitted, needed = self.n - int(self.failed.sum()), fewest_draws(level)
+        if fitted >= needed:
+            return ()
+        return (
+            f"No intervals: at {100.0 * level:g} % they need at least {needed} fitted draws, and there are "
+            f"{fitted}.",
+        )
+
     def summary(self) -> str:
         """Return the intervals and counts as text for people."""
         found = self.counts()
@@ -134,6 +151,7 @@ class Bootstrap:
             f"{found['singular']} singular, {found['not_converged']} not converged, "
             f"{found['failed']} failed.",
             self.table().to_string(index=False, float_format=lambda value: f"{value:.4g}"),
+            *self.notes(),
             *(f"Failed: {reason}" for reason in self.reasons),
         ]
         return "\n".join(lines)
@@ -146,6 +164,7 @@ class Bootstrap:
                 "seed": self.seed,
                 **self.counts(),
                 "reasons": self.reasons,
+                "notes": self.notes(),
                 "intervals": {
                     kind: self.table(kind=kind).to_dict(orient="records") for kind in get_args(Interval)
                 },
@@ -254,7 +273,12 @@ def fitted_draws(
         If every draw failed.
     ValueError
         If ``n`` is less than 2 or the seed is negative.
+    TypeError
+        If one of them is no whole number.
     """
+    for name, given in (("n", n), ("seed", seed)):
+        if isinstance(given, bool) or not isinstance(given, int | np.integer):
+            raise TypeError(f"{name} is {given!r}; it must be a whole number.")
     if n < 2:
         raise ValueError(f"n is {n}; a bootstrap needs at least 2 draws.")
     if seed < 0:
@@ -301,11 +325,24 @@ def _block(
     return numbers, reasons
 
 
+def fewest_draws(level: float) -> int:
+    """Return how many draws an interval needs: with (n + 1) (1 - level) / 2 of at least 1 it has two ends.
+
+    Raises
+    ------
+    ValueError
+        If ``level`` is not between 0 and 1.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level!r}; it must be between 0 and 1, e.g. 0.95.")
+    return math.ceil(2.0 / (1.0 - level) - 1e-9) - 1
+
+
 def _limits(draws: np.ndarray, level: float) -> tuple[float, float]:
     """Return the (n + 1) p-th ordered draws, nan if there are too few for the level."""
     kept = draws[~np.isnan(draws)]
     tail = 0.5 * (1.0 - level)
-    if (len(kept) + 1) * tail < 1.0:
+    if len(kept) < fewest_draws(level):
         return float("nan"), float("nan")
     low, high = np.quantile(kept, [tail, 1.0 - tail], method="weibull")
     return float(low), float(high)

@@ -41,7 +41,7 @@ class ReferenceTest:
     p: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BootstrapTest:
     """The likelihood ratio of a fit and of every draw (n,) from the null model, nan where a fit failed."""
 
@@ -52,6 +52,9 @@ class BootstrapTest:
     n_singular: int
     n_not_converged: int
     reasons: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     @property
     def n(self) -> int:

@@ -49,7 +49,7 @@ Kind = Literal["CR0", "CR1", "CR1S", "CR2"]
 ALONE: Final = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ClusterRobust:
     """Fixed effects with their cluster-robust covariance.
 
@@ -71,6 +71,9 @@ class ClusterRobust:
     parts: np.ndarray
     adjusted: np.ndarray
     alone: np.ndarray
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     @property
     def n_clusters(self) -> int:

@@ -46,7 +46,7 @@ class LeftOut:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Influence:
     """Fits without each cluster of ``group``, beside the ``estimates`` (p,) and ``sds`` of the full fit."""
 
@@ -56,6 +56,9 @@ class Influence:
     estimates: np.ndarray
     sds: np.ndarray
     left_out: tuple[LeftOut, ...]
+
+    def __repr__(self) -> str:
+        return f"<Influence of {len(self.left_out)} levels of {self.group} on {len(self.names)} coefficients>"
 
     def table(self) -> pd.DataFrame:
         """Return one row per cluster and coefficient: group, level, term, estimate, change, shift, reason."""

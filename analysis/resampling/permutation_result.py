@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Weights = Literal["model", "rows"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PermutationTest:
     """A permutation test over the clusters of ``group``.
 
@@ -44,6 +44,9 @@ class PermutationTest:
     strata: np.ndarray
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self) -> pd.DataFrame:
         """Return one row per contrast: its estimate, and statistic and P of all of them at once."""

@@ -56,7 +56,7 @@ class ZetaCurve:
     zeta: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Profile:
     """Profile likelihood intervals of a model; estimates are those of maximum likelihood."""
 
@@ -64,6 +64,9 @@ class Profile:
     criterion: float
     intervals: tuple[ProfileInterval, ...]
     curves: tuple[ZetaCurve, ...]
+
+    def __repr__(self) -> str:
+        return f"<Profile of {len(self.intervals)} parameters: {100.0 * self.level:g} % intervals>"
 
     def table(self) -> pd.DataFrame:
         """Return term, estimate, ci_low, ci_high, note; terms are named as by lme4's confint."""

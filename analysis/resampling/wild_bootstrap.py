@@ -33,7 +33,7 @@ TIE: Final = 1e-9
 _PIECE_NUMBERS: Final = 2_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class WildTest:
     """The Wald statistic over its number of contrasts (for one, t squared) against its draws.
 
@@ -50,6 +50,9 @@ class WildTest:
     weights: WildWeights
     enumerated: bool
     seed: int
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def table(self) -> pd.DataFrame:
         """Return one row: statistic, num_df, p, n_draws, weights, n_clusters."""
@@ -104,9 +107,13 @@ def wild_test(
         If there are no independent clusters, or too few for the contrasts.
     ValueError
         For weights that do not exist, or contrasts that do not fit.
+    TypeError
+        If ``n`` is no whole number.
     """
     if weights not in get_args(WildWeights):
         raise ValueError(f"weights is {weights!r}; available are {', '.join(get_args(WildWeights))}.")
+    if isinstance(n, bool) or not isinstance(n, int | np.integer):
+        raise TypeError(f"n is {n!r}; it must be a whole number.")
     if n < 99:
         raise ValueError(f"n is {n}; at least 99 draws are needed.")
     rows = checked_contrasts(np.atleast_2d(contrasts), len(model.names))

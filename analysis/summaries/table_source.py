@@ -30,8 +30,13 @@ def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = No
     InputFileError
         If a file cannot be read.
     TypeError
-        If ``data`` is none of these.
+        If ``data`` is none of these, or its columns have several levels.
     """
+    if isinstance(data, pd.DataFrame) and isinstance(data.columns, pd.MultiIndex):
+        raise TypeError(
+            f"data has columns of {data.columns.nlevels} levels (a MultiIndex); flatten them first, e.g. "
+            "data.columns = ['_'.join(map(str, each)) for each in data.columns]."
+        )
     if isinstance(data, pd.DataFrame):
         return data
     needed = {name for variable in variables for name in columns_used(variable.code)}

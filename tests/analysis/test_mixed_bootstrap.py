@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,30 @@ def test_wrong_arguments_are_named():
         bootstrap(model, tree, optimum, n=5, seed=-1)
     with pytest.raises(ValueError, match="needs"):
         bootstrap_test(model, tree, optimum, np.ones(2), n=5, seed=1)
+
+
+@pytest.mark.parametrize(("level", "fewest"), [(0.95, 39), (0.9, 19), (0.99, 199)])
+def test_an_interval_of_too_few_draws_says_how_many_it_needs(sleep, level, fewest):
+    def first(n: int) -> Bootstrap:
+        return replace(
+            sleep,
+            coefficients=sleep.coefficients[:n],
+            vcovs=sleep.vcovs[:n],
+            spreads=sleep.spreads[:n],
+            singular=sleep.singular[:n],
+            converged=sleep.converged[:n],
+        )
+
+    enough, few = first(fewest), first(fewest - 1)
+    assert enough.table(level=level)[["ci_low", "ci_high"]].notna().all(axis=None)
+    assert enough.notes(level=level) == ()
+    assert few.table(level=level)[["ci_low", "ci_high"]].isna().all(axis=None)
+    assert f"at least {fewest} fitted draws, and there are {fewest - 1}" in few.notes(level=level)[0]
+    assert "at least 39 fitted draws" in first(10).summary()
+    assert repr(sleep) == "<Bootstrap of 2 coefficients: 600 draws, 0 failed, REML, seed 1>"
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95])
+def test_a_level_outside_0_to_1_is_refused(sleep, level):
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
+        sleep.table(level=level)

@@ -13,7 +13,7 @@ import pytest
 from nwbswitch.analysis.mixed.fit import fit
 from nwbswitch.analysis.mixed.group_effects import population_fit
 from nwbswitch.analysis.summaries.summarise import summarise
-from nwbswitch.schemas.errors import FitError
+from nwbswitch.schemas.errors import FitError, FormulaError
 
 FORMULA = "y ~ drug * epoch + (1 + epoch | animal) + (1 | animal:neuron)"
 
@@ -281,3 +281,42 @@ def test_a_random_slope_far_from_zero_is_named(table: pd.DataFrame) -> None:
     near = fit(table, "y ~ w + (w | animal)")
     assert not any("loses digits" in each for each in (*centred.info["warnings"], *near.info["warnings"]))
     assert centred.criterion == pytest.approx(near.criterion, rel=1e-9)
+
+
+def test_results_show_themselves_as_their_text(found):
+    for each in (
+        found.marginal_means("drug"),
+        found.contrasts("drug", by="epoch"),
+        found.equivalence("epochpre", margin=1.0),
+        found.permutation("drug"),
+        found.robust(),
+        found.wild_bootstrap("drug", n=99, seed=1),
+    ):
+        assert repr(each) == each.summary()
+
+
+def test_long_results_show_themselves_in_one_line(found):
+    coefficients = len(found.table())
+    assert repr(found.inference) == (f"<Inference on {coefficients} coefficients: REML, ddf kenward-roger>")
+    assert repr(found.influence()) == f"<Influence of 10 levels of animal on {coefficients} coefficients>"
+    assert repr(found.diagnostics()) == f"<Diagnostics of {found!r}>"
+    assert repr(found.profile(terms=["epochpre"])) == "<Profile of 1 parameters: 95 % intervals>"
+
+
+def test_wrong_arguments_are_said_in_one_sentence(found, table):
+    with pytest.raises(TypeError, match="other must be a linear mixed model .* not int"):
+        found.compare(3)
+    with pytest.raises(TypeError, match="formula must be text .* not NoneType"):
+        fit(table, None)
+    with pytest.raises(TypeError, match=r"n is 2\.5; it must be a whole number"):
+        found.bootstrap(n=2.5, seed=1)
+    levelled = table.set_axis(pd.MultiIndex.from_product([["a"], table.columns]), axis=1)
+    with pytest.raises(TypeError, match=r"2 levels \(a MultiIndex\); flatten"):
+        fit(levelled, FORMULA)
+
+
+@pytest.mark.parametrize("formula", ["y ~ pair + (1 | animal)", "y ~ 1 + (1 | pair)"])
+@pytest.mark.parametrize("engine", ["nested", "sparse"])
+def test_a_column_of_lists_is_named(table, formula, engine):
+    with pytest.raises(FormulaError, match="column 'pair' holds values .* such as a list"):
+        fit(table.assign(pair=[[1, 2]] * len(table)), formula, engine=engine)

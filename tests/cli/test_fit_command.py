@@ -161,6 +161,7 @@ def test_intervals_from_profiles_and_draws(table):
         "drugsaline",
     ]
     assert (found["bootstrap"]["n"], found["bootstrap"]["seed"]) == (20, 4)
+    assert "at least 39 fitted draws, and there are 20" in found["bootstrap"]["notes"][0]
     arguments = ("--bootstrap", "20", "--seed", "4", "--workers", "2")
     assert answer(table, *arguments, formula="y ~ drug + (1 | animal)")["bootstrap"] == found["bootstrap"]
 
