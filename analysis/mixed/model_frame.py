@@ -12,7 +12,7 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Coded, Contrasts, Design, coded, design
 from nwbswitch.analysis.formulas.expressions import rows_where, shortened
 from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Term
-from nwbswitch.analysis.summaries.table_rows import LARGEST
+from nwbswitch.analysis.summaries.magnitudes import require_squarable, require_squarable_products
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # A column counts as a combination of earlier ones when less than this part of its length is its own.
@@ -96,12 +96,15 @@ def model_frame(
     FormulaError
         If a column is unknown, a factor has one level, or the response is text.
     FitError
-        If no row is left, a value is infinite, the response is constant, a column is a combination of
-        others, groups are crossed that must be nested, or a group has one level or as many levels as rows.
+        If no row is left, a value is infinite, numbers or their products cannot be squared, the response
+        is constant, a column is a combination of others, groups are crossed that must be nested, or a group
+        has one level or as many levels as rows.
     """
     extra = () if weights is None else (weights,)
     columns, kept, n_excluded, n_missing = complete_rows(data, formula, where=where, extra=extra)
     response = _response(columns[""], kept)
+    sizes = {name: _size(each.numbers) for name, each in columns.items() if each.numbers is not None}
+    require_squarable_products([*formula.fixed, *(t for bar in formula.random for t in bar.terms)], sizes)
     fixed = design(formula.fixed, columns, len(kept), contrasts=contrasts)
     check_rank(fixed)
     levels = grouped_levels(formula.random, columns, len(kept))
@@ -164,12 +167,11 @@ def _check_finite(variable: Coded, rows: np.ndarray) -> None:
             f"{variable.name!r} is infinite in {bad.size} of {rows.size} rows, first in row "
             f"{int(rows[bad[0]]) + 1}. Leave them out with a condition (where) or mend the column."
         )
-    size = float(np.max(np.abs(variable.numbers), initial=0.0))
-    if size > LARGEST or 0.0 < size < 1.0 / LARGEST:
-        raise FitError(
-            f"{variable.name!r} has values of the size {size:.0e}, whose squares cannot be "
-            "held; give it another unit."
-        )
+    require_squarable(variable.name, _size(variable.numbers))
+
+
+def _size(numbers: np.ndarray) -> float:
+    return float(np.max(np.abs(numbers), initial=0.0))
 
 
 def _weights(data: pd.DataFrame, name: str, rows: np.ndarray) -> np.ndarray:

@@ -29,9 +29,13 @@ def sums_of_cells(
     n_cell = _by_unit(N, unit, n_units)
     share = n_cell.sum(axis=0) / len(rows.response)
     references = {name: float(share @ values) for name, values in rows.cell_numbers.items()}
+    n_rows = n_cell.sum(axis=1)
+    number_means = {
+        name: references[name] + n_cell @ (values - references[name]) / n_rows
+        for name, values in rows.cell_numbers.items()
+    }
     P = rows.products(columns, references)
     B = rows.products(columns, {}) @ effects[:, :k]
-    n_rows = n_cell.sum(axis=1)
     y_level = _by_unit(N * means, unit, n_units).sum(axis=1) / n_rows
     centres = np.empty((n_units, P.shape[1] + 1))
     centres[:, :-1] = n_cell @ P / n_rows[:, None]
@@ -71,6 +75,7 @@ def sums_of_cells(
         *_cells(D, V, joined, j_unit, kind[j_pattern], j_count, unit, kind[pattern], by_group=by_group),
         {name: np.full(n_units, value) for name, value in references.items()},
         None,
+        number_means,
     )
     centres[:, -1] += level
     return sums

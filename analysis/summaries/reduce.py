@@ -20,6 +20,7 @@ from nwbswitch.analysis.mixed.model import BlockFacts, LevelFacts, Model, Variab
 from nwbswitch.analysis.summaries.inner_effects import Bar, bars_of, inner_effects
 from nwbswitch.analysis.summaries.kinds import pseudo_inverse
 from nwbswitch.analysis.summaries.local_columns import CONSTANT, CodedTerms, coded_terms
+from nwbswitch.analysis.summaries.magnitudes import require_squarable_products
 from nwbswitch.analysis.summaries.nesting import check_number_of_effects
 from nwbswitch.analysis.summaries.reduced_columns import gram, orthonormal, projected, totals
 from nwbswitch.analysis.summaries.reduced_levels import Chain, chain_of
@@ -64,8 +65,8 @@ def reduced(
     FormulaError
         If the summaries lack something that the formula names, or a factor has one level.
     FitError
-        If columns are combinations of others, the fixed effects reproduce the response, or groups cannot hold
-        their effects.
+        If products of numbers cannot be squared, columns are combinations of others, the fixed effects
+        reproduce the response, or groups cannot hold their effects.
     """
     design = UnitDesign(summaries)
     fixed_names = dict.fromkeys(name for term in formula.fixed for name in term)
@@ -74,6 +75,8 @@ def reduced(
     for name, each in levels.items():
         if each is not None:
             require_two_levels(name, each)
+    terms = [*formula.fixed, *(term for bar in formula.random for term in bar.terms)]
+    require_squarable_products(terms, design.sizes())
     bars = bars_of(formula, levels)
     inner = _inner_groups(summaries, formula, bars)
     crossed = crossed_of(summaries, formula)

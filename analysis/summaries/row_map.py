@@ -94,6 +94,7 @@ def sums_of_rows(
         groups_kept,
         reader.references,
         log_weights,
+        reader.references,
     )
 
 

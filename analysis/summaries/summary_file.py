@@ -66,7 +66,8 @@ class SummaryHeader(_Strict):
     """Everything in a file of summaries that is not an array of numbers.
 
     ``groups`` and ``values`` give the labels that the arrays ``group:NAME`` and ``value:NAME`` count from 0
-    (-1 is missing); a value without labels is a number. ``references`` names the arrays ``reference:NAME``.
+    (-1 is missing); a value without labels is a number. ``references`` names the arrays ``reference:NAME``,
+    ``means`` the arrays ``mean:NAME``.
     """
 
     format: Literal["nwbswitch-summaries"]
@@ -77,6 +78,7 @@ class SummaryHeader(_Strict):
     groups: dict[str, list[str]]
     values: dict[str, list[str] | None]
     references: list[str]
+    means: list[str] = Field(default=[])
     ranges: dict[str, tuple[float, float]]
     missing: dict[str, int]
     n_missing: int = Field(ge=0)
@@ -172,6 +174,7 @@ def _header(summaries: UnitSummaries) -> SummaryHeader:
             name: list(each.levels) if each.is_factor else None for name, each in summaries.values.items()
         },
         references=sorted(summaries.references),
+        means=sorted(summaries.means),
         ranges={name: (float(low), float(high)) for name, (low, high) in summaries.ranges.items()},
         missing=dict(summaries.missing),
         n_missing=summaries.n_missing,
@@ -199,6 +202,7 @@ def _arrays(summaries: UnitSummaries) -> dict[str, Any]:
     if summaries.log_weights is not None:
         arrays["log_weights"] = summaries.log_weights
     arrays |= {f"reference:{name}": each for name, each in summaries.references.items()}
+    arrays |= {f"mean:{name}": each for name, each in summaries.means.items()}
     for kind, table in (("group", summaries.groups), ("value", summaries.values)):
         for name, each in table.items():
             codes = each.codes
@@ -239,12 +243,14 @@ def _summaries(header: SummaryHeader, arrays: Mapping[str, np.ndarray]) -> UnitS
     if "log_weights" in arrays:
         shapes["log_weights"] = (u,)
     shapes |= {f"reference:{name}": (u,) for name in header.references}
+    shapes |= {f"mean:{name}": (u,) for name in header.means}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has the shape {arrays[name].shape} instead of {shape}")
         if not np.all(np.isfinite(arrays[name])):
             raise ValueError(f"{name} holds values that are not finite")
     _check_counts(arrays, u, n_kinds)
+    _check_means(header)
     products = None
     if "products" in arrays:
         products = _full(arrays["products"], size).reshape(cells, m, k, m, k)
@@ -269,7 +275,19 @@ def _summaries(header: SummaryHeader, arrays: Mapping[str, np.ndarray]) -> UnitS
         log_weights=arrays["log_weights"].astype(float) if "log_weights" in arrays else None,
         missing=dict(header.missing),
         ranges=dict(header.ranges),
+        means={name: arrays[f"mean:{name}"].astype(float) for name in header.means},
     )
+
+
+def _check_means(header: SummaryHeader) -> None:
+    columns = set(map(_column, header.columns))
+    numbers = {name for column in columns for name in column.numbers}
+    for name in header.means:
+        if LocalColumn((name,)) not in columns:
+            raise ValueError(f"mean:{name} is of no number among the columns")
+    if header.definition.weights and numbers.difference(header.means):
+        name = min(numbers.difference(header.means))
+        raise ValueError(f"with row weights the plain mean mean:{name} is needed")
 
 
 def _check_counts(arrays: Mapping[str, np.ndarray], n_units: int, n_kinds: int) -> None:

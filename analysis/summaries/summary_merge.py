@@ -180,16 +180,17 @@ def _aligned(
         assert part.slopes is not None
         slopes = part.slopes[:, source] * per_cell[:, :, None]
     references = dict(part.references)
-    ranges = dict(part.ranges)
+    ranges, means = dict(part.ranges), dict(part.means)
     for variable, coded in promoted.items():
         if coded.numbers is not None:
-            references[variable] = coded.numbers
+            references[variable] = means[variable] = coded.numbers
             ranges[variable] = (float(coded.numbers.min()), float(coded.numbers.max()))
     return replace(
         part,
         columns=tuple(columns),
         references=references,
         ranges=ranges,
+        means=means,
         values={variable: each for variable, each in part.values.items() if variable not in inside},
         centres=part.centres[:, source] * scalars,
         within=within,
@@ -291,6 +292,10 @@ def _joined(
         ranges={
             name: _range([part.ranges[name] for part in parts if name in part.ranges])
             for name in _names(part.ranges for part in parts)
+        },
+        means={
+            name: np.concatenate([part.mean_of(name) for part in parts])
+            for name in _names(part.means for part in parts)
         },
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,10 +19,8 @@ from nwbswitch.analysis.formulas.factor import (
     plain_column,
 )
 from nwbswitch.analysis.formulas.formula import Variable
+from nwbswitch.analysis.summaries.magnitudes import require_squarable
 from nwbswitch.schemas.errors import FitError, FormulaError
-
-# Sums of squares of numbers up to this, and of their inverses, can be held.
-LARGEST: Final = 1e140
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +70,7 @@ class TableRows:
         size = max(abs(float(found.min())), abs(float(found.max())))
         if not np.isfinite(size):
             self._require_finite(name, found)
-        if size > LARGEST or 0.0 < size < 1.0 / LARGEST:
-            raise FitError(
-                f"{self.variables[name].name!r} has values of the size {size:.0e}, whose squares cannot be "
-                "held; give it another unit."
-            )
+        require_squarable(self.variables[name].name, size)
         return np.asarray(found)
 
     def factor(self, name: str) -> Factor:

@@ -62,14 +62,20 @@ class UnitDesign:
         return found
 
     def mean(self, name: str) -> float:
-        """Return the mean of a number over rows."""
+        """Return the plain mean of a number over rows, as emmeans takes it, with row weights too."""
         n_rows = self.summaries.n_rows
-        if name in self.local:
-            values = self.summaries.centres[:, self.place[LocalColumn((name,))]] + self._reference(name)
-        else:
-            values = self._numbers(name)
+        values = self.summaries.mean_of(name) if name in self.local else self._numbers(name)
         low = float(values.min())
         return low + float(n_rows @ (values - low) / n_rows.sum())
+
+    def sizes(self) -> dict[str, float]:
+        """Return the greatest absolute value of every number whose values are known."""
+        ranges = self.summaries.ranges.items()
+        found = {name: max(abs(low), abs(high)) for name, (low, high) in ranges}
+        for name, value in self.summaries.values.items():
+            if value.numbers is not None:
+                found[name] = float(np.abs(value.numbers).max(initial=0.0))
+        return found
 
     def _split(self, column: LocalColumn, shifts: Mapping[str, float]) -> list[tuple[np.ndarray, int]]:
         """Return the local columns that make up a product, each with its scalar per unit."""

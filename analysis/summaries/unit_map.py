@@ -20,6 +20,7 @@ from nwbswitch.analysis.summaries.cell_map import sums_of_cells
 from nwbswitch.analysis.summaries.crossing import crossings_of, slot_variable
 from nwbswitch.analysis.summaries.inner_effects import bars_of, inner_effects
 from nwbswitch.analysis.summaries.local_columns import local_columns, needed_sets
+from nwbswitch.analysis.summaries.magnitudes import require_squarable_products
 from nwbswitch.analysis.summaries.nesting import (
     Nest,
     check_number_of_effects,
@@ -93,8 +94,9 @@ def summarise_rows(
     FormulaError
         If a column is unknown, a factor has one level or too many, or the response is text.
     FitError
-        If no row is left, a value is infinite, the response is constant, groups are crossed (too many of
-        them, if ``crossed``), or a group has one level or as many levels as rows.
+        If no row is left, a value is infinite, numbers or their products cannot be squared, the response
+        is constant, groups are crossed (too many of them, if ``crossed``), or a group has one level or as
+        many levels as rows.
     """
     asked = {RESPONSE: formula.response, **formula.variables}
     for name in (*keep, *([weights] if weights else [])):
@@ -106,6 +108,7 @@ def summarise_rows(
     if few and not nest.above and not nest.crossed:
         nest = of_groups(nest)
     variables = unit_variables(rows, formula, nest, keep, crossings_of(nest, formula.random), partial=partial)
+    require_squarable_products(_terms(formula, ()), variables.sizes())
     levels: dict[str, Sequence[str] | None] = variables.levels_inside()
     levels |= {name: coded.levels if coded.is_factor else None for name, coded in variables.values.items()}
     bars = bars_of(formula, levels)
@@ -178,6 +181,7 @@ def summarise_rows(
         {name: variables.range_of(name) for name in (*variables.cell_numbers, *variables.numbers)},
         labels,
         variables.crossed,
+        summed.means,
     )
 
 

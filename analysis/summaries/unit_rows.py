@@ -66,7 +66,8 @@ class UnitRows:
 class UnitSums:
     """Sums of units and of cells of innermost groups, as `UnitSummaries` holds them.
 
-    ``groups`` (groups,) is the innermost group of every cell where there is one cell per group.
+    ``groups`` (groups,) is the innermost group of every cell where there is one cell per group; ``means``
+    has the plain mean (u,) of every number, whatever the weights of rows.
     """
 
     n_rows: np.ndarray
@@ -81,6 +82,7 @@ class UnitSums:
     groups: np.ndarray | None
     references: Mapping[str, np.ndarray]
     log_weights: np.ndarray | None
+    means: Mapping[str, np.ndarray]
 
 
 def effect_table(effects: Sequence[InnerEffect], columns: Sequence[LocalColumn]) -> np.ndarray:

@@ -93,6 +93,9 @@ class UnitSummaries:
     variable, ``ranges`` has the least and greatest value of each number among the columns, ``labels``
     those of the innermost groups where there is one cell per group and they were kept. ``crossed`` are
     factors crossed with the innermost one.
+
+    ``means`` (u,) are the plain means over rows of each number among the columns, which row weights do not
+    enter; without weights they may be left out.
     """
 
     definition: Definition
@@ -117,8 +120,16 @@ class UnitSummaries:
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     crossed: tuple[CrossedGroups, ...] = ()
+    means: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def n_units(self) -> int:
         """Number of units."""
         return len(self.n_rows)
+
+    def mean_of(self, name: str) -> np.ndarray:
+        """Return the plain mean (u,) of a number among the columns over the rows of each unit."""
+        if name in self.means:
+            return self.means[name]
+        centres = self.centres[:, self.columns.index(LocalColumn((name,)))]
+        return np.asarray(centres + self.references.get(name, 0.0))

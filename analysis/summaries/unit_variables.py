@@ -60,6 +60,15 @@ class UnitVariables:
         values = self.cell_numbers[name] if name in self.cell_numbers else self.numbers[name]
         return float(values.min()), float(values.max())
 
+    def sizes(self) -> dict[str, float]:
+        """Return the greatest absolute value of every number."""
+        ranges = {name: self.range_of(name) for name in (*self.cell_numbers, *self.numbers)}
+        found = {name: max(abs(low), abs(high)) for name, (low, high) in ranges.items()}
+        for name, coded in self.values.items():
+            if coded.numbers is not None:
+                found[name] = float(np.abs(coded.numbers).max())
+        return found
+
 
 def unit_variables(
     rows: TableRows,

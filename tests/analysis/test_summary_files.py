@@ -1,6 +1,7 @@
 """Summaries saved, split, joined and fitted: the same numbers as from the rows."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,3 +257,75 @@ def test_another_version_is_named(tmp_path: Path) -> None:
     rewritten(path, header=np.frombuffer(text, dtype=np.uint8))
     with pytest.raises(InputFileError, match="version 99"):
         load_summaries(path)
+
+
+def weighted(*, seed: int = 8) -> pd.DataFrame:
+    """Return rows whose weights rise with a covariate, so that weighted and plain means differ."""
+    rng = np.random.default_rng(seed)
+    rows = table(seed=seed)
+    x = rng.normal(30.0, 1.0, len(rows))
+    constant = rows["session"] == "a1s1"
+    x[constant] = 33.0
+    return rows.assign(x=x, w=np.exp(x - 30.0), y=rows["y"] + 0.4 * x * (rows["drug"] == "ketamine"))
+
+
+@pytest.mark.parametrize("weights", ["w", None])
+def test_marginal_means_are_taken_at_the_plain_mean_of_a_number(tmp_path: Path, weights: str | None) -> None:
+    """From rows, by either engine, and from files; in one file the number is constant in its session."""
+    rows = weighted()
+    plain, heavy = rows["x"].mean(), np.average(rows["x"], weights=rows["w"])
+    assert abs(plain - heavy) > 0.3
+    formula = "y ~ x * drug + (1 | animal) + (1 | session) + (1 | neuron)"
+    alone = rows["session"] == "a1s1"
+    for name, chosen in (("a", rows[alone]), ("b", rows[~alone])):
+        chosen.to_parquet(tmp_path / f"{name}.parquet")
+    files = sorted(tmp_path.glob("*.parquet"))
+    summarise(files, formula, weights=weights, out=tmp_path / "sums", quiet=True)
+    of_file = load_summaries(tmp_path / "sums" / "b.summary.npz")
+    first = rows[rows["session"] == "a0s0"]
+    place = of_file.groups["session"].levels.index("a0s0")
+    assert of_file.groups["session"].codes is not None
+    unit = int(np.flatnonzero(of_file.groups["session"].codes == place)[0])
+    assert of_file.means["x"][unit] == pytest.approx(first["x"].mean(), rel=1e-14)
+    fits = [
+        fit(rows, formula, weights=weights, engine="nested"),
+        fit(rows, formula, weights=weights, engine="sparse"),
+        fit(tmp_path / "sums", formula),
+    ]
+    by_hand = fits[1].marginal_means("drug", at={"x": plain}).table()["emmean"].to_numpy()
+    for each in fits:
+        assert each.model.variables["x"].mean == pytest.approx(plain, rel=1e-13)
+        # Engines search to 1e-8 or so in theta; taken at the weighted mean, these differ by 0.3 and more.
+        assert each.marginal_means("drug").table()["emmean"].to_numpy() == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["shape", "nan", "name", "missing", "left out"])
+def test_means_that_do_not_fit_are_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "x.summary.npz"
+    save_summaries(
+        summarise_rows(weighted(), read_formula("y ~ x + (1 | animal/session)"), weights="w"), path
+    )
+    with np.load(path, allow_pickle=False) as held:
+        arrays = dict(held)
+    header = json.loads(arrays["header"].tobytes())
+    assert header["means"] == ["x"]
+    if damage == "shape":
+        arrays["mean:x"] = arrays["mean:x"][:-1]
+    elif damage == "nan":
+        arrays["mean:x"][0] = np.nan
+    elif damage == "name":
+        header["means"] = ["x", "y"]
+        arrays["mean:y"] = arrays["mean:x"]
+    elif damage == "missing":
+        del arrays["mean:x"]
+    else:
+        header["means"] = []
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    np.savez(path, **arrays)
+    with pytest.raises(InputFileError, match="mean:"):
+        load_summaries(path)
+
+
+def test_without_weights_means_may_be_left_out() -> None:
+    held = summarise_rows(weighted(), read_formula("y ~ x + (1 | animal/session)"))
+    assert replace(held, means={}).mean_of("x") == pytest.approx(held.means["x"], rel=1e-14)
