@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ import pandas as pd
 
 from nwbswitch.analysis.formulas.expressions import columns_used
 from nwbswitch.analysis.formulas.formula import Variable
+from nwbswitch.schemas.errors import FormulaError
+from nwbswitch.schemas.issues import nearest
 
 
 def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = None) -> pd.DataFrame:
@@ -29,6 +31,8 @@ def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = No
     ------
     InputFileError
         If a file cannot be read.
+    FormulaError
+        If a file or an Arrow table lacks a column.
     TypeError
         If ``data`` is none of these, or its columns have several levels.
     """
@@ -44,12 +48,15 @@ def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = No
     if isinstance(data, str | Path):
         from nwbswitch.analysis.table_file import read_table
 
-        return read_table(data, columns=needed)
+        found = read_table(data, columns=needed)
+        if not needed <= set(found.columns):
+            _require_columns(needed, list(read_table(data).columns))
+        return found
     if hasattr(data, "__arrow_c_stream__"):
         import pyarrow as pa
 
         table = pa.table(data)
-        # Unknown columns are left to the formula's own message.
+        _require_columns(needed, table.column_names)
         kept = [name for name in table.column_names if name in needed] or table.column_names[:1]
         narrow: pd.DataFrame = table.select(kept).to_pandas()
         return narrow
@@ -61,3 +68,9 @@ def table_of(data: Any, variables: Iterable[Variable], *, where: str | None = No
         f"data must be a table (pandas, polars, pyarrow) or the path of one, not {type(data).__name__}; a "
         "pandas DataFrame is the common case."
     )
+
+
+def _require_columns(needed: set[str], names: Sequence[str]) -> None:
+    for name in sorted(needed - set(names)):
+        known = nearest(name, names) or f"Columns are {', '.join(names[:20])}."
+        raise FormulaError(f"The table has no column {name!r}. {known}")

@@ -223,3 +223,18 @@ def test_missing_values_are_told_by_column(engine):
     found = fit(table, "y ~ x + (1|animal) + (1|session)", engine=engine)
     assert found.info["missing"] == {"y": 2, "x": 3}
     assert found.info["n_missing"] == 4
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "arrow"])
+def test_a_column_that_is_not_there_is_named_with_the_nearest(tmp_path: Path, kind: str) -> None:
+    import pyarrow as pa
+
+    rows = pd.DataFrame({"rate": [1.0, 2.0, 4.0, 3.0], "animal": list("aabb"), "window": list("xyxy")})
+    file = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        rows.to_csv(file, index=False)
+    elif kind == "parquet":
+        rows.to_parquet(file)
+    data = pa.Table.from_pandas(rows) if kind == "arrow" else file
+    with pytest.raises(FormulaError, match="no column 'windw'. Did you mean 'window'"):
+        prepare(data, read_formula("rate ~ windw + (1 | animal)"))
