@@ -19,7 +19,8 @@ from nwbswitch.schemas.errors import MissingExtraError
 
 nap = pytest.importorskip("pynapple")
 
-pytestmark = pytest.mark.filterwarnings("error")
+# What other tests left open may be collected during one of these.
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture

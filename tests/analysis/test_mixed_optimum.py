@@ -173,7 +173,7 @@ def test_a_small_variance_before_a_large_one_does_not_stop_the_search():
     assert found.evaluation.criterion <= min(reached) + 1e-8
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("bars", ["(1|animal)", "(x|animal)", "(1|animal/session)"])
 @pytest.mark.parametrize("noise", [0.0, 1e-10])
 def test_a_response_that_the_random_effects_reproduce_is_refused(bars, noise):
