@@ -17,26 +17,15 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Coded, Contrasts, Design, coded, design
 from nwbswitch.analysis.formulas.expressions import rows_where, shortened
 from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Term, Variable
+from nwbswitch.analysis.mixed.model_frame import GROUP, RandomBlock
 from nwbswitch.analysis.summaries.table_source import table_of
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 # Proportion times trials must be this close to a whole number, relative to the trials.
 WHOLE: Final = 1e-6
-GROUP: Final = "|"
 _EXAMPLE: Final = (
     "Expected cbind(yes, no), a proportion with a column of trials, or a column of yes/no values."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CountBlock:
-    """Coefficients of one bar that vary together: columns (rows, k) within the levels of a group."""
-
-    group: str
-    label: str
-    matrix: np.ndarray
-    names: tuple[str, ...]
-    terms: tuple[Term, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class CountLevel:
     names: tuple[str, ...]
     codes: np.ndarray
     labels: tuple[str, ...]
-    blocks: tuple[CountBlock, ...]
+    blocks: tuple[RandomBlock, ...]
 
     @property
     def n_groups(self) -> int:
@@ -297,7 +286,7 @@ def count_levels(
 ) -> tuple[CountLevel, ...]:
     """Return the grouping levels, most groups first; factors that group alike share a level."""
     groupings: dict[str, tuple[np.ndarray, tuple[str, ...]]] = {}
-    blocks: dict[str, list[CountBlock]] = {}
+    blocks: dict[str, list[RandomBlock]] = {}
     for term in random:
         name = term.group_name
         if name not in groupings:
@@ -305,8 +294,8 @@ def count_levels(
             blocks[name] = []
         columns = design(term.terms, variables, n_rows, contrasts=contrasts)
         label = f"{name}.{len(blocks[name])}" if blocks[name] else name
-        blocks[name].append(CountBlock(name, label, columns.matrix, columns.names, columns.terms))
-    merged: list[tuple[list[str], list[CountBlock]]] = []
+        blocks[name].append(RandomBlock(name, label, columns.matrix, columns.names, columns.terms))
+    merged: list[tuple[list[str], list[RandomBlock]]] = []
     for name in sorted(groupings, key=lambda each: -len(groupings[each][1])):
         alike = next((each for each in merged if _alike(groupings[each[0][0]], groupings[name])), None)
         if alike is None:

@@ -47,7 +47,7 @@ def same(one, other, *, tolerance: float = 1e-10) -> None:
         assert list(first.columns) == list(second.columns)
         for name in first.columns:
             if first[name].dtype.kind == "f":
-                loose = 1e-6 if name in ("df", "den_df", "p") else 20 * tolerance**0.75
+                loose = 1e-8 if name in ("df", "den_df", "p", "sd", "variance") else 10 * tolerance
                 assert np.allclose(first[name], second[name], rtol=loose, atol=loose, equal_nan=True), name
             else:
                 assert list(first[name]) == list(second[name])
