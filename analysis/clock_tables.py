@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nwbswitch.analysis.results_folder import CLOCKS_FILE
+from nwbswitch.analysis.runs.results_folder import CLOCKS_FILE
 from nwbswitch.analysis.table_file import read_table, write_csv
 from nwbswitch.schemas.clock_table import (
     CLOCK_COLUMNS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from nwbswitch.analysis.meta import MetaFit
+    from nwbswitch.analysis.meta_analysis.meta import MetaFit
     from nwbswitch.analysis.mixed.coefficient import Coefficient
 
 

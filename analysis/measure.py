@@ -27,7 +27,7 @@ from nwbswitch.analysis.cells_file import (
 )
 from nwbswitch.analysis.clock_tables import refuse_other_clocks, write_clocks_file
 from nwbswitch.analysis.measure_result import Counts, MeasureResult
-from nwbswitch.analysis.results_folder import CLOCKS_FILE
+from nwbswitch.analysis.runs.results_folder import CLOCKS_FILE
 from nwbswitch.analysis.session_cells import MeasureSession, Modality, SessionFacts, Unmeasured
 from nwbswitch.analysis.sources import Source, find_sources, with_digest
 from nwbswitch.schemas.clock_table import CLOCKS

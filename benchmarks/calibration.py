@@ -13,11 +13,11 @@ from collections import Counter
 import click
 import numpy as np
 
-from nwbswitch.analysis.arm_analysis import analyse_arms
-from nwbswitch.analysis.counts import DRUG, half_counts
-from nwbswitch.analysis.estimands import ESTIMANDS, Layout, contrast_sums
-from nwbswitch.analysis.simulate_counts import SCENARIOS, simulate_counts, simulate_study
-from nwbswitch.analysis.verdict import MARGIN
+from nwbswitch.analysis.estimands.counts import DRUG, half_counts
+from nwbswitch.analysis.estimands.primary import ESTIMANDS, Layout, contrast_sums
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, simulate_counts, simulate_study
+from nwbswitch.analysis.verdicts.arm_analysis import analyse_arms
+from nwbswitch.analysis.verdicts.verdict import MARGIN
 from nwbswitch.schemas.worlds import World
 
 NAIVE = ("naive_down", "naive_up", "naive_p_active_after_silent", "naive_corr")

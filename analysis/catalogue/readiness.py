@@ -2,7 +2,8 @@
 
 A recording needs neurons before and after an administration whose time is known, on one clock, for long
 enough; an arm needs animals and something to compare with. What is asked for here is what `switch` needs
-to give numbers at all, see `nwbswitch.analysis.verdict` and the sampling errors in the documentation.
+to give numbers at all, see `nwbswitch.analysis.verdicts.verdict` and the sampling errors in the
+documentation.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nwbswitch.analysis.catalogue.facts import Activity, Given, RecordingFacts
-from nwbswitch.analysis.verdict import MIN_ANIMALS
+from nwbswitch.analysis.verdicts.verdict import MIN_ANIMALS
 from nwbswitch.schemas.drug_log import ACUTE_S, Role
 from nwbswitch.schemas.epochs import Window
 

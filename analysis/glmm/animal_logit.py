@@ -21,7 +21,7 @@ from nwbswitch.analysis.inference.wald import WaldInference
 from nwbswitch.analysis.mixed.coefficient import LEVEL
 from nwbswitch.analysis.mixed.result_tables import table_text
 from nwbswitch.analysis.plain_values import plain
-from nwbswitch.analysis.pooling import permutation_p, relabelled_totals, sign_flip
+from nwbswitch.analysis.verdicts.pooling import permutation_p, relabelled_totals, sign_flip
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 LogitMethod = Literal["t", "permutation"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.figures import ARM_COLOURS, INK, REFERENCE_COLOUR
+from nwbswitch.analysis.figures.switch_figures import ARM_COLOURS, INK, REFERENCE_COLOUR
 from nwbswitch.analysis.mixed.estimates import sd_names
 
 if TYPE_CHECKING:

@@ -72,7 +72,7 @@ def power(
     ExistingOutputError
         If ``out`` holds the result of other work and ``overwrite`` is false.
     """
-    from nwbswitch.analysis.results_folder import read_json, refuse_other_work
+    from nwbswitch.analysis.runs.results_folder import read_json, refuse_other_work
     from nwbswitch.schemas.files import require_writable, write_json
     from nwbswitch.schemas.provenance import record
 

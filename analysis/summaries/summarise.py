@@ -100,7 +100,7 @@ def summarise(
         If a table cannot hold the model; nothing of that table is written.
     """
     from nwbswitch.analysis.formulas.formula import read_formula
-    from nwbswitch.analysis.results_folder import refuse_other_work, save_result
+    from nwbswitch.analysis.runs.results_folder import refuse_other_work, save_result
     from nwbswitch.schemas.files import sha256_file
     from nwbswitch.schemas.jobs import run_jobs
     from nwbswitch.schemas.provenance import record
@@ -147,7 +147,7 @@ def _named(table: Path, error: BaseException) -> BaseException:
 
 def _remove_others(record_file: Path, files: Sequence[Path]) -> None:
     """Remove the files of the work that is replaced: they would be fitted along with the new ones."""
-    from nwbswitch.analysis.results_folder import read_json
+    from nwbswitch.analysis.runs.results_folder import read_json
 
     if not record_file.exists():
         return

@@ -11,12 +11,12 @@ from nwbswitch.schemas.version import __version__
 if TYPE_CHECKING:
     from nwbswitch.analysis.catalogue.find import find
     from nwbswitch.analysis.measure import measure
-    from nwbswitch.analysis.meta import meta
+    from nwbswitch.analysis.meta_analysis.meta import meta
     from nwbswitch.analysis.mixed.fit import fit
     from nwbswitch.analysis.reading.recording import open_recording
-    from nwbswitch.analysis.report import report
-    from nwbswitch.analysis.switch import switch
+    from nwbswitch.analysis.reporting.report import report
     from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.analysis.verdicts.switch import switch
     from nwbswitch.converters.annotate import annotate
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
@@ -30,11 +30,11 @@ _HANDED_ON = {
     "fit": "analysis.mixed.fit",
     "init": "converters.survey.init",
     "measure": "analysis.measure",
-    "meta": "analysis.meta",
+    "meta": "analysis.meta_analysis.meta",
     "open_recording": "analysis.reading.recording",
     "read_table": "analysis.table_file",
-    "report": "analysis.report",
-    "switch": "analysis.switch",
+    "report": "analysis.reporting.report",
+    "switch": "analysis.verdicts.switch",
 }
 
 __all__ = [

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from nwbswitch.analysis.access.byte_cache import CacheSettings
-    from nwbswitch.analysis.meta import Test as MetaTest
-    from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
+    from nwbswitch.analysis.meta_analysis.meta import Test as MetaTest
+    from nwbswitch.analysis.meta_analysis.tau2 import Method as MetaMethod
     from nwbswitch.analysis.session_cells import Modality
 
 _TAU2 = ("ee", "dl", "pm", "reml", "ml", "he", "hs", "sj", "eb")
@@ -178,7 +178,7 @@ def switch(
     as_json: bool,
 ) -> None:
     """Estimate the switch from a cells table: estimands, controls and a verdict per arm."""
-    from nwbswitch.analysis.results_folder import estimate_switch
+    from nwbswitch.analysis.runs.results_folder import estimate_switch
 
     with wrong_argument_is_wrong_usage():
         result = estimate_switch(
@@ -221,7 +221,7 @@ def meta(
     as_json: bool,
 ) -> None:
     """Pool effects by a random-effects meta-analysis."""
-    from nwbswitch.analysis.models import pool_table
+    from nwbswitch.analysis.runs.models import pool_table
 
     result = pool_table(
         table,
@@ -244,6 +244,6 @@ def meta(
 @overwrite_option
 def report(results: Path, out: Path, overwrite: bool) -> None:
     """Write a self-contained HTML report of a results folder and print its path."""
-    from nwbswitch.analysis.report import report as run_report
+    from nwbswitch.analysis.reporting.report import report as run_report
 
     click.echo(run_report(results, out, overwrite=overwrite))

@@ -160,7 +160,7 @@ def fit(
     as_json: bool,
 ) -> None:
     """Fit a mixed model to TABLE (.csv, .tsv or .parquet), or to a folder DIR of summaries."""
-    from nwbswitch.analysis.models import fit_table
+    from nwbswitch.analysis.runs.models import fit_table
 
     with wrong_argument_is_wrong_usage():
         found = fit_table(

@@ -47,11 +47,11 @@ def demo(
     ExistingOutputError
         If ``out`` holds a study made with other parameters and ``overwrite`` is false.
     """
+    from nwbswitch.analysis.estimands.rates import FORMULA
     from nwbswitch.analysis.measure import measure
-    from nwbswitch.analysis.models import fit_table, pool_table
-    from nwbswitch.analysis.rates import FORMULA
-    from nwbswitch.analysis.report import report
-    from nwbswitch.analysis.results_folder import (
+    from nwbswitch.analysis.reporting.report import report
+    from nwbswitch.analysis.runs.models import fit_table, pool_table
+    from nwbswitch.analysis.runs.results_folder import (
         CELLS_FILE,
         CHECK_FILE,
         ESTIMATES_FILE,

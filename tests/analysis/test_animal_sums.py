@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nwbswitch.analysis import animal_sums as module
-from nwbswitch.analysis.animal_sums import (
+from nwbswitch.analysis.estimands import animal_sums as module
+from nwbswitch.analysis.estimands.animal_sums import (
     animal_sums,
     detection_limits,
     difference_variance,
     neuron_variance,
     time_variance,
 )
-from nwbswitch.analysis.counts import DRUG, PSEUDO, SessionCounts, WindowCounts, half_counts
-from nwbswitch.analysis.estimands import Layout, contrast_sums, evaluate, keys
-from nwbswitch.analysis.simulate_counts import SCENARIOS, Scenario, simulate_study
+from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, SessionCounts, WindowCounts, half_counts
+from nwbswitch.analysis.estimands.primary import Layout, contrast_sums, evaluate, keys
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, Scenario, simulate_study
 
 LAYOUT = Layout(0, (5, 20))
 

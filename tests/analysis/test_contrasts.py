@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.animal_sums import AnimalSums, animal_sums
-from nwbswitch.analysis.contrasts import ONE_ANIMAL, arm_estimates, difference_estimates
-from nwbswitch.analysis.counts import DRUG, SessionCounts
-from nwbswitch.analysis.estimands import Layout, evaluate
-from nwbswitch.analysis.simulate_counts import SCENARIOS, simulate_study
+from nwbswitch.analysis.estimands.animal_sums import AnimalSums, animal_sums
+from nwbswitch.analysis.estimands.counts import DRUG, SessionCounts
+from nwbswitch.analysis.estimands.primary import Layout, evaluate
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, simulate_study
+from nwbswitch.analysis.verdicts.contrasts import ONE_ANIMAL, arm_estimates, difference_estimates
 
 LAYOUT = Layout(3, (10,))
 

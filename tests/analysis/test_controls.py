@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nwbswitch.analysis.contrasts import Difference
-from nwbswitch.analysis.controls import Check, Outcome, judge, replicates
-from nwbswitch.analysis.pooling import Estimate
+from nwbswitch.analysis.verdicts.contrasts import Difference
+from nwbswitch.analysis.verdicts.controls import Check, Outcome, judge, replicates
+from nwbswitch.analysis.verdicts.pooling import Estimate
 
 ANIMALS = tuple("abcdefgh")
 

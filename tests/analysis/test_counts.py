@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.counts import (
+from nwbswitch.analysis.estimands.counts import (
     DRUG,
     PSEUDO,
     comparable,
@@ -17,7 +17,7 @@ from nwbswitch.analysis.counts import (
     halves,
     read_sessions,
 )
-from nwbswitch.analysis.simulate_counts import Scenario, cells_table, simulate_study
+from nwbswitch.analysis.simulation.count_studies import Scenario, cells_table, simulate_study
 from nwbswitch.schemas.errors import TableError
 
 

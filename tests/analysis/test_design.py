@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.counts import SessionCounts
-from nwbswitch.analysis.design import design_sentence
-from nwbswitch.analysis.simulate_counts import Scenario, simulate_study
+from nwbswitch.analysis.designs.design import design_sentence
+from nwbswitch.analysis.estimands.counts import SessionCounts
+from nwbswitch.analysis.simulation.count_studies import Scenario, simulate_study
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
-from nwbswitch.analysis.switch import switch
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
+from nwbswitch.analysis.verdicts.switch import switch
 
 LIMITS = (3, 12)
 Count = tuple[float, float]  # events, seconds

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.meta import meta
-from nwbswitch.analysis.meta_tau2 import Studies, generalised_q, log_likelihood
+from nwbswitch.analysis.meta_analysis.meta import meta
+from nwbswitch.analysis.meta_analysis.tau2 import Studies, generalised_q, log_likelihood
 from nwbswitch.schemas.errors import FitError, FormulaError
 
 BCG = json.loads((Path(__file__).resolve().parents[1] / "reference" / "meta_bcg.json").read_text())

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.counts import Floats
-from nwbswitch.analysis.pooling import (
+from nwbswitch.analysis.estimands.counts import Floats
+from nwbswitch.analysis.verdicts.pooling import (
     Estimate,
     holm,
     jackknife,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.rates import neuron_rates
-from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.analysis.estimands.rates import neuron_rates
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import TableError
 
 

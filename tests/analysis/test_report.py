@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis import figures
 from nwbswitch.analysis.clock_tables import write_clocks_file
-from nwbswitch.analysis.models import fit_table, pool_table
-from nwbswitch.analysis.report import report
-from nwbswitch.analysis.report_text import headline, reason, signed, typeset
-from nwbswitch.analysis.results_folder import estimate_switch, read_results
-from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.analysis.figures import switch_figures as figures
+from nwbswitch.analysis.reporting.report import report
+from nwbswitch.analysis.reporting.words import headline, reason, signed, typeset
+from nwbswitch.analysis.runs.models import fit_table, pool_table
+from nwbswitch.analysis.runs.results_folder import estimate_switch, read_results
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.clock_table import CLOCKS
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 

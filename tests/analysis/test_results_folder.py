@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.results_folder import estimate_switch, read_json, save_result, table_work
-from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.analysis.runs.results_folder import estimate_switch, read_json, save_result, table_work
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 
 

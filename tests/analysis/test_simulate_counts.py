@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nwbswitch.analysis.counts import DRUG, PSEUDO, half_counts, read_sessions
-from nwbswitch.analysis.estimands import ESTIMANDS, Layout, contrast_sums
-from nwbswitch.analysis.simulate_counts import (
+from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, half_counts, read_sessions
+from nwbswitch.analysis.estimands.primary import ESTIMANDS, Layout, contrast_sums
+from nwbswitch.analysis.simulation.count_studies import (
     SCENARIOS,
     Scenario,
     cells_table,

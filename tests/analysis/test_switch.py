@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nwbswitch.analysis.arm_analysis import ArmResult, analyse_arms
-from nwbswitch.analysis.controls import Outcome
-from nwbswitch.analysis.counts import SessionCounts, read_sessions
-from nwbswitch.analysis.simulate_counts import SCENARIOS, Scenario, cells_table, simulate_study
-from nwbswitch.analysis.switch import switch, switch_sessions
-from nwbswitch.analysis.switch_result import SwitchResult
-from nwbswitch.analysis.verdict import Word
+from nwbswitch.analysis.estimands.counts import SessionCounts, read_sessions
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, Scenario, cells_table, simulate_study
+from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms
+from nwbswitch.analysis.verdicts.controls import Outcome
+from nwbswitch.analysis.verdicts.switch import switch, switch_sessions
+from nwbswitch.analysis.verdicts.switch_result import SwitchResult
+from nwbswitch.analysis.verdicts.verdict import Word
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.tables import ESTIMATES
 from nwbswitch.schemas.worlds import World

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from nwbswitch.analysis.controls import Control, Outcome
-from nwbswitch.analysis.pooling import Estimate
-from nwbswitch.analysis.verdict import MEANING, Evidence, Word, decide
+from nwbswitch.analysis.verdicts.controls import Control, Outcome
+from nwbswitch.analysis.verdicts.pooling import Estimate
+from nwbswitch.analysis.verdicts.verdict import MEANING, Evidence, Word, decide
 
 LOST = Estimate(float("nan"), status="not estimable: split-half reliability below .3")
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from nwbswitch.analysis.simulate_counts import SCENARIOS, cells_table, simulate_study
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
 from nwbswitch.cli import commands
 
 

@@ -22,7 +22,7 @@ from nwbswitch.analysis.inference.multiplicity import Adjust
 from nwbswitch.analysis.mixed.deviance import Method
 from nwbswitch.analysis.mixed.prepare import Engine
 from nwbswitch.analysis.mixed.result_tables import Format
-from nwbswitch.analysis.models import fit_table
+from nwbswitch.analysis.runs.models import fit_table
 from nwbswitch.analysis.summaries.summarise import summarise
 from nwbswitch.cli_fit import fit
 from nwbswitch.schemas.errors import NwbswitchError

@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.animal_estimates import PerAnimal
-from nwbswitch.analysis.arm_analysis import ArmResult
-from nwbswitch.analysis.controls import Control
-from nwbswitch.analysis.counts import SessionCounts, by_animal, count_neurons
-from nwbswitch.analysis.design import design_sentence
-from nwbswitch.analysis.estimands import Key
-from nwbswitch.analysis.estimates_table import Heading, animal_rows, arm_rows, estimates_table, neuron_rates
-from nwbswitch.analysis.pooling import Estimate, random_effects
-from nwbswitch.analysis.verdict import Reason, Verdict
+from nwbswitch.analysis.designs.design import design_sentence
+from nwbswitch.analysis.estimands.counts import SessionCounts, by_animal, count_neurons
+from nwbswitch.analysis.estimands.primary import Key
+from nwbswitch.analysis.verdicts.animal_estimates import PerAnimal
+from nwbswitch.analysis.verdicts.arm_analysis import ArmResult
+from nwbswitch.analysis.verdicts.controls import Control
+from nwbswitch.analysis.verdicts.estimates_table import (
+    Heading,
+    animal_rows,
+    arm_rows,
+    estimates_table,
+    neuron_rates,
+)
+from nwbswitch.analysis.verdicts.pooling import Estimate, random_effects
+from nwbswitch.analysis.verdicts.verdict import Reason, Verdict
 
 PRIMARY = ("G", "R_act", "R_sil", "SW", "rho_star")
 _NAIVE = {

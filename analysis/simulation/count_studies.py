@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.counts import Floats, SessionCounts, WindowCounts
+from nwbswitch.analysis.estimands.counts import Floats, SessionCounts, WindowCounts
 from nwbswitch.schemas.worlds import BLOCK_S, World, baseline_rates, block_gains, rates_after
 
 Design = Literal["crossover", "between"]

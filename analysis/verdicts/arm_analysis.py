@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbswitch.analysis.animal_sums import AnimalSums, animal_sums, detection_limits
-from nwbswitch.analysis.contrasts import Difference, arm_estimates, difference_estimates
-from nwbswitch.analysis.controls import Check, Control, judge
-from nwbswitch.analysis.counts import DRUG, PSEUDO, Contrast, SessionCounts
-from nwbswitch.analysis.estimands import Key, Layout, silent_response_above_noise
-from nwbswitch.analysis.pooling import Estimate, jackknife, jackknife_between
-from nwbswitch.analysis.verdict import Evidence, Verdict, decide
+from nwbswitch.analysis.estimands.animal_sums import AnimalSums, animal_sums, detection_limits
+from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, Contrast, SessionCounts
+from nwbswitch.analysis.estimands.primary import Key, Layout, silent_response_above_noise
+from nwbswitch.analysis.verdicts.contrasts import Difference, arm_estimates, difference_estimates
+from nwbswitch.analysis.verdicts.controls import Check, Control, judge
+from nwbswitch.analysis.verdicts.pooling import Estimate, jackknife, jackknife_between
+from nwbswitch.analysis.verdicts.verdict import Evidence, Verdict, decide
 
 NO_DRUG = "none"
 """Name of the arm of recordings without any administration."""

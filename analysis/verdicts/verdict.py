@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nwbswitch.analysis.controls import EQUIVALENCE_LEVEL, Control, Outcome, replicates
-from nwbswitch.analysis.pooling import ALPHA, Estimate
+from nwbswitch.analysis.verdicts.controls import EQUIVALENCE_LEVEL, Control, Outcome, replicates
+from nwbswitch.analysis.verdicts.pooling import ALPHA, Estimate
 
 MIN_ANIMALS = 6
 MARGIN = 0.25

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from nwbswitch.analysis.animal_sums import AnimalSums
-from nwbswitch.analysis.estimands import OK, Key, Layout, evaluate, keys, status
-from nwbswitch.analysis.pooling import (
+from nwbswitch.analysis.estimands.animal_sums import AnimalSums
+from nwbswitch.analysis.estimands.primary import OK, Key, Layout, evaluate, keys, status
+from nwbswitch.analysis.verdicts.pooling import (
     Estimate,
     Statistic,
     jackknife,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbswitch.analysis.counts import Floats, HalfCounts
+from nwbswitch.analysis.estimands.counts import Floats, HalfCounts
 from nwbswitch.schemas.worlds import SILENT_RATE_PER_MIN
 
 ACTIVE_SHARE = 0.25

@@ -14,7 +14,7 @@ from nwbswitch.schemas.provenance import record, same_work
 if TYPE_CHECKING:
     import pandas as pd
 
-    from nwbswitch.analysis.switch_result import SwitchResult
+    from nwbswitch.analysis.verdicts.switch_result import SwitchResult
 
 RESULT = "result.json"
 CHECK_FILE = "check.json"
@@ -39,7 +39,7 @@ def estimate_switch(
     """Estimate the switch from a cells file; write ``out`` (CSV), with two files beside it.
 
     ``result.json`` holds verdicts, controls and provenance; ``rates.parquet`` one row per neuron, window and
-    half, ready for a mixed model (see `nwbswitch.analysis.rates`).
+    half, ready for a mixed model (see `nwbswitch.analysis.estimands.rates`).
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def estimate_switch(
     out
         Estimates table to write; nothing is written when it is None.
     reference, margin, cell_type, seed
-        As in `nwbswitch.analysis.switch.switch`.
+        As in `nwbswitch.analysis.verdicts.switch.switch`.
     overwrite
         Replace results that were made differently.
 
@@ -57,9 +57,9 @@ def estimate_switch(
     ExistingOutputError
         If results of other work are there and ``overwrite`` is false.
     """
-    from nwbswitch.analysis.rates import PAIR, neuron_rates
-    from nwbswitch.analysis.switch import switch
+    from nwbswitch.analysis.estimands.rates import PAIR, neuron_rates
     from nwbswitch.analysis.table_file import read_table, write_csv, write_parquet
+    from nwbswitch.analysis.verdicts.switch import switch
     from nwbswitch.schemas.tables import CELLS
 
     parameters = {"reference": reference, "margin": margin, "cell_type": cell_type}

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nwbswitch.analysis.contrasts import Difference
-from nwbswitch.analysis.pooling import ALPHA, Estimate, holm
+from nwbswitch.analysis.verdicts.contrasts import Difference
+from nwbswitch.analysis.verdicts.pooling import ALPHA, Estimate, holm
 
 EQUIVALENCE_LEVEL = 0.90
 

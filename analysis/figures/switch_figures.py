@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.rates import PAIR, neuron_rates
+from nwbswitch.analysis.estimands.rates import PAIR, neuron_rates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

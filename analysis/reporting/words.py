@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from nwbswitch.analysis.verdict import MIN_ANIMALS
+from nwbswitch.analysis.verdicts.verdict import MIN_ANIMALS
 
 VERDICT_WORDS = {
     "switch without tau_c": "switch, leaving tau_c aside",

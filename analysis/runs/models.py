@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nwbswitch.analysis.results_folder import refuse_other_work, save_result, table_work
+from nwbswitch.analysis.runs.results_folder import refuse_other_work, save_result, table_work
 from nwbswitch.analysis.table_file import read_table
 from nwbswitch.schemas.errors import ExistingOutputError
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.inference.contrasts import ContrastMethod
     from nwbswitch.analysis.inference.inference import Ddf
     from nwbswitch.analysis.inference.multiplicity import Adjust
-    from nwbswitch.analysis.meta import MetaFit, Test
-    from nwbswitch.analysis.meta_tau2 import Method as MetaMethod
+    from nwbswitch.analysis.meta_analysis.meta import MetaFit, Test
+    from nwbswitch.analysis.meta_analysis.tau2 import Method as MetaMethod
     from nwbswitch.analysis.mixed.deviance import Method
     from nwbswitch.analysis.mixed.prepare import Engine
     from nwbswitch.analysis.mixed.result import MixedFit
@@ -242,7 +242,7 @@ def pool_table(
     ExistingOutputError
         If ``out`` holds the result of other work and ``overwrite`` is false.
     """
-    from nwbswitch.analysis.meta import meta
+    from nwbswitch.analysis.meta_analysis.meta import meta
 
     result = meta(
         read_table(table),

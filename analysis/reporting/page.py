@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis import figures
-from nwbswitch.analysis.report_clocks import clocks_section
-from nwbswitch.analysis.report_text import (
+from nwbswitch.analysis.figures import switch_figures as figures
+from nwbswitch.analysis.reporting.clocks import clocks_section
+from nwbswitch.analysis.reporting.words import (
     VERDICT_WORDS,
     failed_controls,
     headline,
@@ -22,7 +22,7 @@ from nwbswitch.analysis.report_text import (
     signed,
     typeset,
 )
-from nwbswitch.analysis.results_folder import Results
+from nwbswitch.analysis.runs.results_folder import Results
 from nwbswitch.schemas.version import __version__
 
 _ESTIMANDS = ("rho_star", "M", "SW", "R_act", "R_sil", "G", "tau_c")

@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from nwbswitch.analysis.counts import Floats
+from nwbswitch.analysis.estimands.counts import Floats
 
 Statistic = Callable[[Floats], Floats]
 

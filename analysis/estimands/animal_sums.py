@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nwbswitch.analysis.counts import (
+from nwbswitch.analysis.estimands.counts import (
     Contrast,
     Floats,
     HalfCounts,
@@ -24,7 +24,7 @@ from nwbswitch.analysis.counts import (
     half_counts,
     halves,
 )
-from nwbswitch.analysis.estimands import (
+from nwbswitch.analysis.estimands.primary import (
     Key,
     Layout,
     contrast_sums,

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from nwbswitch.analysis.animal_estimates import PerAnimal
-from nwbswitch.analysis.arm_analysis import ArmResult, arm_key
-from nwbswitch.analysis.counts import DRUG, PSEUDO, Contrast, SessionCounts, half_counts
-from nwbswitch.analysis.estimands import Key
-from nwbswitch.analysis.pooling import Estimate
+from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, Contrast, SessionCounts, half_counts
+from nwbswitch.analysis.estimands.primary import Key
+from nwbswitch.analysis.verdicts.animal_estimates import PerAnimal
+from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, arm_key
+from nwbswitch.analysis.verdicts.pooling import Estimate
 from nwbswitch.schemas.tables import ESTIMATES
 
 

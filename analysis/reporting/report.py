@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.resources import files as package_files
 from pathlib import Path
 
-from nwbswitch.analysis.report_page import page
-from nwbswitch.analysis.results_folder import (
+from nwbswitch.analysis.reporting.page import page
+from nwbswitch.analysis.runs.results_folder import (
     CELLS_FILE,
     CLOCKS_FILE,
     ESTIMATES_FILE,

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from nwbswitch.analysis.animal_sums import (
+from nwbswitch.analysis.estimands.animal_sums import (
     AnimalSums,
     difference_variance,
     neuron_variance,
     time_variance,
 )
-from nwbswitch.analysis.arm_analysis import ArmResult
-from nwbswitch.analysis.counts import DRUG, PSEUDO, Contrast, SessionCounts, by_animal
-from nwbswitch.analysis.estimands import OK, Key, evaluate, keys, status
-from nwbswitch.analysis.pooling import Estimate
+from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, Contrast, SessionCounts, by_animal
+from nwbswitch.analysis.estimands.primary import OK, Key, evaluate, keys, status
+from nwbswitch.analysis.verdicts.arm_analysis import ArmResult
+from nwbswitch.analysis.verdicts.pooling import Estimate
 
 PerAnimal = dict[str, dict[Key, Estimate]]
 """Estimates by animal and key."""

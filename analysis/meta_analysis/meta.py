@@ -12,7 +12,7 @@ import pandas as pd
 from nwbswitch.analysis.formulas.coding import Design, design
 from nwbswitch.analysis.formulas.expressions import evaluate
 from nwbswitch.analysis.formulas.formula import Formula, Variable, read_formula
-from nwbswitch.analysis.meta_tau2 import ESTIMATORS, Method, Studies, Tau2, at_tau2, tau2_where_q_is
+from nwbswitch.analysis.meta_analysis.tau2 import ESTIMATORS, Method, Studies, Tau2, at_tau2, tau2_where_q_is
 from nwbswitch.analysis.mixed.coefficient import Coefficient
 from nwbswitch.analysis.mixed.model_frame import check_rank, complete_rows
 from nwbswitch.analysis.plain_values import plain

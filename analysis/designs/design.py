@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from nwbswitch.analysis.arm_analysis import NO_DRUG, arm_key
-from nwbswitch.analysis.counts import SessionCounts, by_animal
+from nwbswitch.analysis.estimands.counts import SessionCounts, by_animal
+from nwbswitch.analysis.verdicts.arm_analysis import NO_DRUG, arm_key
 
 
 def design_sentence(sessions: Sequence[SessionCounts]) -> str:

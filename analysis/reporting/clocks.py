@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nwbswitch.analysis.clock_tables import doubts
-from nwbswitch.analysis.report_text import typeset
+from nwbswitch.analysis.reporting.words import typeset
 from nwbswitch.schemas.clock_table import ClockMethod
 
 MAX_DOUBTS = 12

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from nwbswitch.analysis.animal_estimates import animal_estimates
-from nwbswitch.analysis.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
-from nwbswitch.analysis.counts import DRUG, PSEUDO, SessionCounts, read_sessions
-from nwbswitch.analysis.switch_result import SwitchInfo, SwitchResult
-from nwbswitch.analysis.verdict import MARGIN
+from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, SessionCounts, read_sessions
+from nwbswitch.analysis.verdicts.animal_estimates import animal_estimates
+from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
+from nwbswitch.analysis.verdicts.switch_result import SwitchInfo, SwitchResult
+from nwbswitch.analysis.verdicts.verdict import MARGIN
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Place, issue
 

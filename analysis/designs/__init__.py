@@ -1,0 +1,1 @@
+"""The design of a study, read off its recording sessions and drug logs."""

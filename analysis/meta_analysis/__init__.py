@@ -1,0 +1,1 @@
+"""Pooling of effects over studies."""

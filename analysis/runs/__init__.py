@@ -1,0 +1,1 @@
+"""Work on files: folders of results, and analyses run from a plan."""

@@ -1,0 +1,1 @@
+"""From animals to an arm: pooling, differences, negative controls and the verdict."""
