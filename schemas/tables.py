@@ -209,9 +209,9 @@ ESTIMATES = TableSpec(
         Column("arm", "str", "Treatment arm."),
         Column("cell_type", "str", "Cell type the sums run over."),
         Column("contrast", "str", "drug (window against baseline), pseudo (N1), vs_<arm> or vs_pseudo."),
-        Column("level", "str", "animal or arm."),
-        Column("animal", "str", "Subject identifier at animal level, else empty."),
-        Column("estimand", "str", "G, R_act, R_sil, SW, rho_star, tau_c, M or naive_*."),
+        Column("level", "str", "session, animal or arm."),
+        Column("animal", "str", "Subject identifier at animal and session level, else empty."),
+        Column("estimand", "str", "G, R_act, R_sil, SW, rho_star, tau_c, M, or an exploratory one."),
         Column("k", "int", "Detection limit of the tau_c sweep; 0 for all other estimands."),
         Column("estimate", "float", "Point estimate; empty when it is not estimable.", nullable=True),
         Column("se", "float", "Standard error.", nullable=True),
@@ -226,6 +226,14 @@ ESTIMATES = TableSpec(
         Column("n_neurons", "int", "Neurons that contribute, each counted once by tracking id."),
         Column("status", "str", "ok, or why there is no estimate."),
         Column("simulated", "bool", "Whether any source says that it is simulated."),
+        Column("session", "str", "Recording session at session level, else empty.", required=False),
+        Column(
+            "role",
+            "str",
+            "primary, gatekeeping, secondary, exploratory or descriptive (no test).",
+            required=False,
+        ),
+        Column("p_holm", "float", "P by Holm's method within its role.", required=False, nullable=True),
     ),
 )
 

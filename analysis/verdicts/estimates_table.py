@@ -39,6 +39,9 @@ class EstimateRow:
     n_neurons: int
     status: str
     simulated: bool
+    session: str = ""
+    role: str = "descriptive"
+    p_holm: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
