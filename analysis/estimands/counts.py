@@ -31,12 +31,15 @@ class WindowCounts:
         Time of valid frames, shape (neurons, blocks), s; 0 where a neuron has no such block.
     half
         Interleaved half of each block, 1 or 2, shape (blocks,).
+    start_s
+        Start of each block on the session clock, shape (blocks,), s; None when it is not known.
     """
 
     events: Floats
     negative: Floats
     exposure_s: Floats
     half: NDArray[np.int64]
+    start_s: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,9 @@ def _window(neuron: NDArray[np.int64], n: int, rows: pd.DataFrame, place: str) -
         filled[cell] = values
         return filled.reshape(n, blocks.size)
 
-    return WindowCounts(grid("n_events"), grid("n_negative"), grid("exposure_s"), half)
+    start_s = np.zeros(blocks.size)
+    start_s[block] = rows["start_s"].to_numpy(dtype=float)
+    return WindowCounts(grid("n_events"), grid("n_negative"), grid("exposure_s"), half, start_s)
 
 
 def _one(rows: pd.DataFrame, column: str, place: str) -> str:
