@@ -123,18 +123,25 @@ def _neighbour(path: Path) -> str:
     return nearest(path.name, names)
 
 
+def with_variables(text: str, place: Place, *, what: str) -> tuple[str, list[Issue]]:
+    """Return text with ``${NAME}`` and ``${NAME:-default}`` filled in from the environment, and issues."""
+    missing = [name for name, default in _VARIABLE.findall(text) if name not in os.environ and not default]
+    if missing:
+        message = f"{what} needs the environment variable {missing[0]}, which is not set."
+        remedy = f"Set it, or write ${{{missing[0]}:-a/default}}."
+        return text, [issue("missing-value", message, place=place, remedy=remedy)]
+    return _VARIABLE.sub(lambda match: os.environ.get(match.group(1), match.group(2) or ""), text), []
+
+
 def expanded_root(text: str, folder: Path, place: Place) -> tuple[Path, list[Issue]]:
     """Return the folder that ``data_root`` names, with environment variables filled in, and issues.
 
     ``${NAME}`` must be set; ``${NAME:-default}`` falls back to the default. A relative path counts from
     ``folder``.
     """
-    missing = [name for name, default in _VARIABLE.findall(text) if name not in os.environ and not default]
-    if missing:
-        message = f"data_root needs the environment variable {missing[0]}, which is not set."
-        remedy = f"Set it, or write ${{{missing[0]}:-a/default}}."
-        return folder, [issue("missing-value", message, place=place, remedy=remedy)]
-    path = _VARIABLE.sub(lambda match: os.environ.get(match.group(1), match.group(2) or ""), text)
+    path, found = with_variables(text, place, what="data_root")
+    if found:
+        return folder, found
     root = (folder / path).resolve() if "\0" not in path else folder
     if not root.is_dir():
         message = f"data_root names {path!r}, which is not a folder."
