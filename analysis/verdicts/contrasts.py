@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,17 @@ class Difference:
     def n_smaller(self) -> int:
         """Animals of the smaller group."""
         return min(len(self.animals), len(self.others))
+
+    @property
+    def shared(self) -> list[tuple[int, int]]:
+        """Places (among animals, among others) of animals that are in both groups."""
+        return shared_places(self.animals, self.others)
+
+
+def shared_places(animals: Sequence[str], others: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the places of animals that are in both groups."""
+    there = {name: place for place, name in enumerate(others)}
+    return [(place, there[name]) for place, name in enumerate(animals) if name in there]
 
 
 def arm_estimates(arm: AnimalSums, *, seed: int = 0) -> dict[Key, Estimate]:
@@ -87,13 +98,19 @@ def _p_within(key: Key, arm: AnimalSums, seed: int) -> float:
 
 
 def difference_estimates(
-    arm: AnimalSums, reference: AnimalSums, *, permute: bool = True, seed: int = 0
+    arm: AnimalSums,
+    reference: AnimalSums,
+    *,
+    names: Sequence[str] | None = None,
+    permute: bool = True,
+    seed: int = 0,
 ) -> Difference:
     """Return the estimates of an arm minus its reference, and M = rho*_reference - rho*_arm.
 
     Within animals when at least two animals, and at least half of those of the arm, have both; then
     animals without the reference are left out and counted. Else between animals. Without ``permute`` there
-    are intervals and no P, which is enough for a control.
+    are intervals and no P, which is enough for a control. ``names`` restricts the estimands; M is there
+    with rho_star.
     """
     common = [name for name in arm.animals if name in reference.animals]
     within = len(common) >= 2 and 2 * len(common) >= len(arm.animals)
@@ -106,15 +123,15 @@ def difference_estimates(
         len(_neurons(arm, animals) | _neurons(reference, others)),
     )
     layout, plain = arm.layout, arm.layout.expected()
-    averaged = [layout.averaged(each) for each in (one, two)]
-    shared = [] if within else [(animals.index(name), others.index(name)) for name in common]
+    shared = [] if within else shared_places(animals, others)
     totals = None
+    averaged = [layout.averaged(each) for each in (one, two)] if permute else []
     if permute and within:
         totals = swapped_totals(np.concatenate(averaged, axis=1), seed=seed)
-    elif permute and not shared:
-        totals = relabelled_totals(*averaged, seed=seed)
+    elif permute:
+        totals = relabelled_totals(*averaged, shared=shared, seed=seed)
     found = {}
-    for key in keys(layout):
+    for key in keys(layout) if names is None else [(name, 0) for name in names]:
         states = [status(key[0], each.sum(axis=0)[0], layout, limit=key[1]) for each in (one, two)]
         state = next((each for each in states if each != OK), OK)
         pooled, p = None, math.nan
@@ -126,10 +143,9 @@ def difference_estimates(
             if totals is not None and key[0] not in _NO_P:
                 p = permutation_p(_two_parts(key, plain), totals)
         found[key] = _estimate(pooled, p, state, counts)
-    rho = found["rho_star", 0]
-    found["M", 0] = Estimate(
-        -rho.estimate, rho.se, rho.df, rho.p, rho.status, rho.n_animals, rho.n_sessions, rho.n_neurons
-    )
+    if ("rho_star", 0) in found:
+        rho = found["rho_star", 0]
+        found["M", 0] = replace(rho, estimate=-rho.estimate)
     left_out = len(set(arm.animals) | set(reference.animals)) - len(set(animals) | set(others))
     return Difference(found, "within" if within else "between", animals, others, left_out)
 

@@ -10,13 +10,13 @@ groups Welch 1947 (Biometrika 34:28-35); random effects, Paule and Mandel 1982 (
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
 from nwbswitch.analysis.estimands.counts import Floats
+from nwbswitch.analysis.verdicts.relabelling import relabelling, smallest_p
 
 Statistic = Callable[[Floats], Floats]
 
@@ -166,33 +166,28 @@ def swapped_totals(sums: Floats, *, seed: int = 0) -> Floats | None:
     return np.stack([total[0] + moved, total[1] - moved], axis=-2)
 
 
-def relabelled_totals(sums: Floats, other: Floats, *, seed: int = 0) -> Floats | None:
+def relabelled_totals(
+    sums: Floats, other: Floats, *, shared: Sequence[tuple[int, int]] = (), seed: int = 0
+) -> Floats | None:
     """Return the totals of two groups under all ways to deal the animals to groups of these sizes.
 
     Parameters
     ----------
     sums, other
         Animals of either group, shape (animals, 1, sums).
+    shared
+        Rows (in first, in second) of animals that are in both; they exchange their two parts.
 
     Returns
     -------
     array or None
         As `swapped_totals`.
     """
-    n_one, n = sums.shape[0], sums.shape[0] + other.shape[0]
-    ways = math.comb(n, n_one)
-    if (2 if 2 * n_one == n else 1) / ways > ALPHA:
+    n_one, n_two = sums.shape[0], other.shape[0]
+    if smallest_p(n_one, n_two, len(shared)) > ALPHA:
         return None
-    if ways <= MAX_ARRANGEMENTS:
-        chosen = np.array(list(combinations(range(n), n_one)))
-    else:
-        rng = np.random.default_rng(seed)
-        drawn = rng.permuted(np.tile(np.arange(n), (MAX_ARRANGEMENTS, 1)), axis=1)[:, :n_one]
-        chosen = np.concatenate([np.arange(n_one)[None], drawn])
-    masks = np.zeros((chosen.shape[0], n))
-    np.put_along_axis(masks, chosen, 1.0, axis=1)
-    everyone = np.concatenate([sums, other])[:, 0]
-    return np.stack([masks @ everyone, (1 - masks) @ everyone], axis=-2)
+    dealt = relabelling(n_one, n_two, shared, most=MAX_ARRANGEMENTS, seed=seed)
+    return dealt.totals(np.concatenate([sums, other])[:, 0])
 
 
 def permutation_p(statistic: Statistic, totals: Floats | None) -> float:

@@ -63,9 +63,11 @@ def test_with_few_animals_in_common_the_groups_are_compared(study: list[SessionC
     found = difference_estimates(drug, saline)
     assert found.design == "between"
     assert (len(found.animals), len(found.others), found.n_left_out) == (6, 4, 0)
-    # two animals are in both groups, so that their labels cannot be dealt: there is no P
+    # two animals are in both groups and exchange their sessions, the other six are dealt anew
+    assert found.shared == [(4, 0), (5, 1)]
     assert found.estimates["SW", 0].estimable
-    assert math.isnan(found.estimates["SW", 0].p)
+    arrangements = found.estimates["SW", 0].p * 2**2 * math.comb(6, 4)
+    assert arrangements == pytest.approx(round(arrangements))
 
 
 def test_no_p_without_permutations(study: list[SessionCounts]) -> None:
