@@ -3,6 +3,8 @@
 Study i has effect y_i with known variance v_i and moderators X_i: y ~ N(X beta, V + tau^2 I). With weights
 w the residual maker is P = W - W X (X'W X)^-1 X'W. Formulas as collected by Veroniki et al. (2016) and
 Viechtbauer (2005), in the form that allows moderators (Raudenbush 2009). Estimates below zero are zero.
+`genq` takes weights that the user gives (DerSimonian and Kacker 2007, generalised method of moments);
+`hsk` is Hunter and Schmidt's with the small-sample factor k / (k - p) (Brannick et al. 2019).
 """
 
 from __future__ import annotations
@@ -13,16 +15,20 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-Method = Literal["ee", "dl", "pm", "reml", "ml", "he", "hs", "sj", "eb"]
+Method = Literal["ee", "dl", "pm", "reml", "ml", "he", "hs", "hsk", "sj", "eb", "genq"]
 
 
 @dataclass(frozen=True, slots=True)
 class Studies:
-    """Effects (k,), their variances (k,) and the moderators (k, p), intercept included."""
+    """Effects (k,), their variances (k,) and the moderators (k, p), intercept included.
+
+    ``weights`` (k,) replace the inverse variances in the estimate of the coefficients; None for the usual.
+    """
 
     effect: np.ndarray
     variance: np.ndarray
     design: np.ndarray
+    weights: np.ndarray | None = None
 
     @property
     def k(self) -> int:
@@ -33,6 +39,11 @@ class Studies:
     def df(self) -> int:
         """Studies minus coefficients."""
         return len(self.effect) - int(self.design.shape[1])
+
+    def rows(self, chosen: np.ndarray) -> Studies:
+        """Return the studies of a mask or of positions."""
+        weights = None if self.weights is None else self.weights[chosen]
+        return Studies(self.effect[chosen], self.variance[chosen], self.design[chosen], weights)
 
 
 class Tau2(NamedTuple):
@@ -133,6 +144,19 @@ def _hunter_schmidt(studies: Studies) -> Tau2:
     return _moment(studies, fitted, studies.k, float(fitted.w.sum()))
 
 
+def _hunter_schmidt_corrected(studies: Studies) -> Tau2:
+    fitted = at_tau2(studies, 0.0)
+    factor = studies.k / studies.df
+    return _moment(studies, fitted, studies.k / factor, float(fitted.w.sum()) / factor)
+
+
+def _generalised_q_moment(studies: Studies) -> Tau2:
+    if studies.weights is None:
+        raise ValueError("method 'genq' needs weights: name their column.")
+    fitted = Weighted(studies, studies.weights)
+    return _moment(studies, fitted, fitted.trace(studies.variance), fitted.trace(np.ones(studies.k)))
+
+
 def _sidik_jonkman(studies: Studies) -> Tau2:
     first = float(np.var(studies.effect))
     if first == 0.0:
@@ -156,6 +180,20 @@ def log_likelihood(studies: Studies, tau2: float, *, restricted: bool) -> float:
     return float(value)
 
 
+def _relative_likelihoods(studies: Studies, grid: np.ndarray, *, restricted: bool) -> np.ndarray:
+    """Return the log-likelihood at every tau^2 of ``grid``, up to one constant."""
+    basis = np.linalg.qr(studies.design)[0]
+    w = 1.0 / (studies.variance + grid[:, None])
+    root = np.sqrt(w)
+    Q, triangle = np.linalg.qr(root[:, :, None] * basis)
+    scaled = (root * studies.effect)[:, :, None]
+    residual = scaled - Q @ (np.swapaxes(Q, 1, 2) @ scaled)
+    value = 0.5 * (np.log(w).sum(axis=1) - np.sum(residual**2, axis=(1, 2)))
+    if restricted:
+        value -= np.log(np.abs(np.diagonal(triangle, axis1=1, axis2=2))).sum(axis=1)
+    return np.asarray(value)
+
+
 def _score(studies: Studies, tau2: float, *, restricted: bool) -> float:
     """Return twice the derivative of the log-likelihood in tau^2."""
     fitted = at_tau2(studies, tau2)
@@ -168,7 +206,7 @@ def _likelihood(studies: Studies, *, restricted: bool) -> Tau2:
 
     # The likelihood can have several maxima: take the best of a grid, then the root of the score beside it.
     grid = np.r_[0.0, _scale(studies) * np.logspace(-8, 1.5, 96)]
-    best = int(np.argmax([log_likelihood(studies, float(t), restricted=restricted) for t in grid]))
+    best = int(np.argmax(_relative_likelihoods(studies, grid, restricted=restricted)))
     low, high = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
 
     def score(t: float) -> float:
@@ -204,8 +242,10 @@ ESTIMATORS: Final[dict[Method, Callable[[Studies], Tau2]]] = {
     "ml": _ml,
     "he": _hedges,
     "hs": _hunter_schmidt,
+    "hsk": _hunter_schmidt_corrected,
     "sj": _sidik_jonkman,
     # The empirical Bayes estimate solves the same equation as that of Paule and Mandel (Morris 1983).
     "eb": _paule_mandel,
+    "genq": _generalised_q_moment,
 }
-"""Equal effects; DerSimonian-Laird; Paule-Mandel; REML; ML; Hedges; Hunter-Schmidt; Sidik-Jonkman; EB."""
+"""From the name of a method to its function."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.inference.contrasts import ContrastMethod
     from nwbswitch.analysis.inference.inference import Ddf
     from nwbswitch.analysis.inference.multiplicity import Adjust
-    from nwbswitch.analysis.meta_analysis.meta import MetaFit, Test
+    from nwbswitch.analysis.meta_analysis.estimate import Test
+    from nwbswitch.analysis.meta_analysis.meta_result import MetaFit
     from nwbswitch.analysis.meta_analysis.tau2 import Method as MetaMethod
     from nwbswitch.analysis.mixed.deviance import Method
     from nwbswitch.analysis.mixed.prepare import Engine

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from nwbswitch.analysis.access.byte_cache import CacheSettings
-    from nwbswitch.analysis.meta_analysis.meta import Test as MetaTest
+    from nwbswitch.analysis.meta_analysis.estimate import Test as MetaTest
     from nwbswitch.analysis.meta_analysis.tau2 import Method as MetaMethod
     from nwbswitch.analysis.session_cells import Modality
 

@@ -81,8 +81,6 @@ def test_small_samples_of_pymare(shared):
     moderators = {"intercept": None, "one": "mod1", "two": "mod1 + mod2"}
     compared = 0
     for case in cases:
-        if case["test"] not in ("z", "knha"):
-            continue  # metafor's ad hoc variant of Knapp-Hartung is not offered
         method = "ee" if case["method"] == "FE" else case["method"].lower()
         found = meta(
             designs[designs["case"] == case["design"]],
@@ -104,7 +102,7 @@ def test_small_samples_of_pymare(shared):
         )
         assert found.table()["estimate"].tolist() == pytest.approx(case["beta"], rel=tolerance, abs=tolerance)
         assert found.table()["se"].tolist() == pytest.approx(case["se"], rel=tolerance)
-    assert compared == 120
+    assert compared == 180
 
 
 def test_t_has_the_usual_errors_and_studies_minus_coefficients(trials):
@@ -183,6 +181,10 @@ def test_summary_says_what_was_done(trials):
         ({}, {"method": "xx"}, ValueError, "available are ee, dl"),
         ({}, {"test": "xx"}, ValueError, "available are knha"),
         ({}, {"level": 95.0}, ValueError, "between 0 and 1"),
+        ({}, {"method": "genq"}, ValueError, "needs weights"),
+        ({}, {"weights": "year", "weighted": False}, ValueError, "leave weights out"),
+        ({}, {"weights": "yaer"}, FormulaError, "Did you mean 'year'"),
+        ({}, {"weights": "yi"}, FitError, "'yi' is -0.88"),
         ({"vi": -1.0}, {}, FitError, "is -1.0 in row 1"),
         ({"vi": 0.0}, {}, FitError, "positive number"),
         ({"vi": np.inf}, {}, FitError, "positive number"),
@@ -197,6 +199,45 @@ def test_bad_input_is_said_in_one_sentence(trials, change, arguments, error, wor
     assert words in str(caught.value)
 
 
-def test_one_study_is_not_enough(trials):
-    with pytest.raises(FitError, match="at least two"):
-        meta(trials.iloc[:1], effect="yi", variance="vi")
+@pytest.mark.parametrize("k", [1, 2])
+def test_fewer_than_three_studies_are_listed_and_not_pooled(trials, k):
+    found = meta(trials.iloc[:k], effect="yi", variance="vi", slab="year")
+    assert not found.pooled
+    assert found.status.startswith(f"{k} stud")
+    assert found.studies["effect"].tolist() == trials["yi"].tolist()[:k]
+    assert found.table().empty
+    assert found.prediction is None
+    as_json = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert (as_json["estimate"], as_json["p"], as_json["k"]) == (None, None, k)
+    text = found.summary()
+    assert "Not pooled" in text
+    assert "1948" in text
+
+
+def test_the_unit_is_said(trials):
+    trials["level"] = "animal"
+    found = meta(trials, effect="yi", variance="vi")
+    assert found.unit == "animal"
+    assert "13 animals" in found.summary()
+    assert "prediction interval for a new animal" in found.summary()
+    assert meta(trials, effect="yi", variance="vi", unit="slice").unit == "slice"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"dataset": "one", "level": "arm"}, "come from one dataset (one)"),
+        ({"dataset": [f"d{i // 2}" for i in range(13)], "level": "arm"}, "d3 and 2 more"),
+        ({"dataset": ["a", "b"] * 6 + ["a"], "level": "animal"}, "Animals of 2 datasets"),
+        ({"dataset": range(13), "level": "arm", "estimand": ["M"] * 12 + ["SW"]}, "estimand: M, SW"),
+    ],
+)
+def test_rows_that_cannot_be_independent_are_pointed_out(trials, columns, words):
+    found = meta(trials.assign(**columns), effect="yi", variance="vi")
+    assert any(words in each for each in found.info["warnings"])
+    assert words in found.summary()
+
+
+def test_independent_rows_get_no_warning(trials):
+    trials = trials.assign(dataset=range(13), level="arm", estimand="M", contrast="vs_saline")
+    assert meta(trials, effect="yi", variance="vi").info["warnings"] == []
