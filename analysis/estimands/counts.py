@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nwbswitch.analysis.estimands.cell_rows import SessionRows, rows_by_session
 from nwbswitch.schemas.errors import TableError
 from nwbswitch.schemas.issues import Issue, Place, issue
 from nwbswitch.schemas.tables import CELLS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Places = NDArray[np.intp]
+_LARGEST_SPREAD = 50
+_SMALL_GRID = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,8 @@ class SessionCounts:
     """Neurons of one cell type in one recording session.
 
     ``identity`` names each neuron, shape (neurons,): the tracking id, so that a neuron followed over
-    sessions is one cluster, else a name that is unique to the session.
+    sessions is one cluster, else a name that is unique to the session. ``rois`` are their planes and
+    numbers in the file, empty when not known; ``event_bases`` what was counted, empty when not stated.
     """
 
     dataset: str
@@ -73,6 +78,8 @@ class SessionCounts:
     simulated: bool
     identity: NDArray[np.str_]
     windows: dict[str, WindowCounts]
+    rois: NDArray[np.str_] = field(default_factory=lambda: np.array([], dtype=np.str_))
+    event_bases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,78 +98,109 @@ PSEUDO = Contrast("pseudo", "pseudo_baseline", "pseudo_drug")
 def read_sessions(cells: pd.DataFrame) -> list[SessionCounts]:
     """Return the counts of every session and cell type, ordered by animal, session and cell type.
 
+    See `nwbswitch.analysis.estimands.counts_reader.read_cells` for a file that is larger than memory.
+
     Raises
     ------
     TableError
         When the table does not fit its specification, or a neuron has a block of a window twice.
     """
-    cells = CELLS.checked(cells)
+    if not isinstance(cells, pd.DataFrame):
+        raise TypeError(f"the cells table must be a pandas DataFrame, not {type(cells).__name__}")
+    found = CELLS.issues(cells)
+    if found:
+        raise TableError(found)
     if cells.empty:
         raise TableError([_bad("The cells table has no rows.", "cells")])
-    keys = ["dataset", "animal", "session", "cell_type"]
-    return [
-        _session(str(d), str(a), str(s), str(c), rows)
-        for (d, a, s, c), rows in cells.groupby(keys, sort=True)
-    ]
+    return [session_counts(rows) for rows in rows_by_session(cells)]
 
 
-def _session(dataset: str, animal: str, session: str, cell_type: str, rows: pd.DataFrame) -> SessionCounts:
+def session_counts(rows: SessionRows) -> SessionCounts:
+    """Return the counts of one session and cell type from its rows in any order.
+
+    Raises
+    ------
+    TableError
+        When rows contradict each other.
+    """
+    dataset, animal, session, cell_type = rows.key
     place = f"animal {animal}, session {session}"
-    codes = rows.groupby(["plane", "neuron"], sort=True).ngroup().to_numpy()
-    first = np.unique(codes, return_index=True)[1]
-    names = (rows["plane"] + "/" + rows["neuron"].astype(str)).to_numpy(dtype=str)[first]
-    tracking = rows["tracking_id"].to_numpy(dtype=str)[first]
-    identity = np.where(tracking != "", tracking, [f"{session}/{name}" for name in names])
-    if len(set(identity)) < len(identity):
+    for column in ("exposure_s", "n_events", "n_negative"):
+        values = getattr(rows, column)
+        if not np.isfinite(values).all() or (values < 0).any():
+            raise TableError([_bad(f"{place}: {column} has negative or infinite values.", f"cells.{column}")])
+    low = int(rows.neuron.min())
+    span = int(rows.neuron.max()) - low + 1
+    if span > 2**40:
+        raise TableError([_bad(f"{place}: neuron numbers span {span}.", "cells.neuron")])
+    rois, first, neuron = np.unique(
+        rows.plane.codes.astype(np.int64) * span + (rows.neuron - low), return_index=True, return_inverse=True
+    )
+    tracking = rows.tracking.codes[first]
+    if (tracking[neuron] != rows.tracking.codes).any():
+        raise TableError([_bad(f"{place}: a neuron has two tracking ids.", "cells.tracking_id")])
+    planes = rows.plane.values[rois // span]
+    names = [f"{plane}/{number}" for plane, number in zip(planes, rois % span + low, strict=True)]
+    known = rows.tracking.values[tracking]
+    identity = np.array(
+        [text or f"{session}/{name}" for text, name in zip(known, names, strict=True)], dtype=np.str_
+    )
+    if np.unique(identity).size < identity.size:
         raise TableError([_bad(f"{place}: two neurons share a tracking id.", "cells.tracking_id")])
     windows = {
-        str(window): _window(codes[part], names.size, rows[part], f"{place}, window {window}")
-        for window in rows["window"].unique()
-        for part in [(rows["window"] == window).to_numpy()]
+        str(window): _window(
+            rows, np.flatnonzero(rows.window.codes == code), neuron, rois.size, f"{place}, window {window}"
+        )
+        for code, window in enumerate(rows.window.values)
     }
     return SessionCounts(
         dataset=dataset,
         animal=animal,
         session=session,
-        arm=_one(rows, "arm", place),
-        order=int(_one(rows, "order", place)),
+        arm=_one(rows.arms, "arm", place),
+        order=int(_one(map(str, rows.orders), "order", place)),
         cell_type=cell_type,
-        anatomical=bool((rows["roi_basis"] == "anatomical").all()),
-        simulated=bool(rows["simulated"].any()),
-        identity=identity.astype(np.str_),
+        anatomical=rows.anatomical,
+        simulated=rows.simulated,
+        identity=identity,
         windows=windows,
+        rois=np.array(names, dtype=np.str_),
+        event_bases=rows.event_bases,
     )
 
 
-def _window(neuron: NDArray[np.int64], n: int, rows: pd.DataFrame, place: str) -> WindowCounts:
-    blocks, block = np.unique(rows["block"].to_numpy(), return_inverse=True)
-    cell = neuron * blocks.size + block
-    if np.unique(cell).size < cell.size:
+def _window(rows: SessionRows, part: Places, neuron: Places, n: int, place: str) -> WindowCounts:
+    """Return the counts of the rows ``part`` of one window; ``neuron`` numbers all rows' neurons."""
+    blocks, block = np.unique(rows.block[part], return_inverse=True)
+    if n * blocks.size > _LARGEST_SPREAD * part.size + _SMALL_GRID:
+        problem = f"{place}: {part.size} rows for {n} neurons and {blocks.size} blocks."
+        raise TableError([_bad(f"{problem} Number the blocks alike for all neurons.", "cells.block")])
+    cell = neuron[part] * blocks.size + block
+    if np.bincount(cell, minlength=1).max() > 1:
         raise TableError([_bad(f"{place}: a neuron has the same block twice.", "cells.block")])
-    half = np.zeros(blocks.size, dtype=np.int64)
-    half[block] = rows["half"].to_numpy()
-    if not np.isin(half, (1, 2)).all() or (half[block] != rows["half"].to_numpy()).any():
+    half, own = np.zeros(blocks.size, dtype=np.int64), rows.half[part]
+    half[block] = own
+    if not np.isin(half, (1, 2)).all() or (half[block] != own).any():
         raise TableError([_bad(f"{place}: half must be 1 or 2, the same for all neurons.", "cells.half")])
-
-    def grid(column: str) -> Floats:
-        values = rows[column].to_numpy(dtype=float)
-        if not np.isfinite(values).all() or (values < 0).any():
-            raise TableError([_bad(f"{place}: {column} has negative or infinite values.", f"cells.{column}")])
-        filled = np.zeros(n * blocks.size)
-        filled[cell] = values
-        return filled.reshape(n, blocks.size)
-
     start_s = np.zeros(blocks.size)
-    start_s[block] = rows["start_s"].to_numpy(dtype=float)
-    return WindowCounts(grid("n_events"), grid("n_negative"), grid("exposure_s"), half, start_s)
+    start_s[block] = rows.start_s[part]
+
+    def grid(values: Floats) -> Floats:
+        filled = np.zeros(n * blocks.size)
+        filled[cell] = values[part]
+        table = filled.reshape(n, blocks.size)
+        # One row stands for all where all are the same, which halves the memory of exposures.
+        return np.broadcast_to(table[0].copy(), table.shape) if (table == table[0]).all() else table
+
+    return WindowCounts(grid(rows.n_events), grid(rows.n_negative), grid(rows.exposure_s), half, start_s)
 
 
-def _one(rows: pd.DataFrame, column: str, place: str) -> str:
-    values = rows[column].unique()
+def _one(found: Iterable[str], column: str, place: str) -> str:
+    values = sorted(found)
     if len(values) > 1:
-        found = ", ".join(map(repr, map(str, values)))
-        raise TableError([_bad(f"{place}: {column} must be one value, found {found}.", f"cells.{column}")])
-    return str(values[0])
+        shown = ", ".join(map(repr, values))
+        raise TableError([_bad(f"{place}: {column} must be one value, found {shown}.", f"cells.{column}")])
+    return values[0]
 
 
 def _bad(message: str, item: str) -> Issue:
