@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from nwbswitch.analysis.session_cells import IDENTITY, SessionFacts, read_facts
+from nwbswitch.analysis.session_tables import NO_START, SessionAbout
 from nwbswitch.analysis.sources import OF_SERVER, Source
 from nwbswitch.analysis.table_file import require_plausible
 from nwbswitch.schemas.drug_log import arm_name, deciding_row
@@ -150,27 +151,32 @@ class ArmAndOrder:
     order: int
 
 
-def arms_and_orders(sessions: Sequence[SessionFacts]) -> list[ArmAndOrder]:
-    """Return the arm of each session, with its dose where a dataset has several, and its rank."""
+def arms_and_orders(sessions: Sequence[SessionAbout]) -> list[ArmAndOrder]:
+    """Return the arm of each session, with its dose where a dataset has several, and its rank.
+
+    Sessions that could not be measured count too: they were held, and what was given in them was given.
+    """
     doses: dict[tuple[str, str], set[float | None]] = {}
     starts: dict[tuple[str, str], list[datetime]] = {}
-    for facts in sessions:
-        starts.setdefault((facts.dataset, facts.animal), []).append(facts.start_time)
-        row = deciding_row(facts.administrations)
+    for about in sessions:
+        if about.start_time != NO_START:
+            starts.setdefault((about.dataset, about.animal), []).append(about.start_time)
+        row = deciding_row(about.administrations)
         if row is not None:
-            doses.setdefault((facts.dataset, row.substance.lower()), set()).add(row.dose)
+            doses.setdefault((about.dataset, row.substance.lower()), set()).add(row.dose)
     found = []
-    for facts in sessions:
-        row = deciding_row(facts.administrations)
-        several = row is not None and len(doses[facts.dataset, row.substance.lower()]) > 1
-        earlier = [start < facts.start_time for start in starts[facts.dataset, facts.animal]]
-        found.append(ArmAndOrder(arm_name(facts.administrations, with_dose=several), 1 + sum(earlier)))
+    for about in sessions:
+        row = deciding_row(about.administrations)
+        several = row is not None and len(doses[about.dataset, row.substance.lower()]) > 1
+        earlier = [start < about.start_time for start in starts.get((about.dataset, about.animal), ())]
+        found.append(ArmAndOrder(arm_name(about.administrations, with_dose=several), 1 + sum(earlier)))
     return found
 
 
-def session_tables(parts: Parts, kept: Sequence[tuple[Source, SessionFacts]]) -> Iterator[pd.DataFrame]:
+def session_tables(
+    parts: Parts, kept: Sequence[tuple[Source, SessionFacts]], given: Sequence[ArmAndOrder]
+) -> Iterator[pd.DataFrame]:
     """Yield the finished rows of one session after the other, so that one at a time is in memory."""
-    given = arms_and_orders([facts for _, facts in kept])
     for (source, _), each in zip(kept, given, strict=True):
         yield parts.rows(source).assign(arm=each.arm, order=each.order)
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,24 +26,32 @@ from nwbswitch.analysis.cells_file import (
     write_cells,
 )
 from nwbswitch.analysis.clock_tables import refuse_other_clocks, write_clocks_file
+from nwbswitch.analysis.left_out import (
+    LeftOut,
+    all_sessions,
+    arms_of_all,
+    reasons_of,
+    refused_session,
+    repeated_sessions,
+)
 from nwbswitch.analysis.measure_result import Counts, MeasureResult
 from nwbswitch.analysis.runs.results_folder import CLOCKS_FILE
 from nwbswitch.analysis.session_cells import MeasureSession, Modality, SessionFacts, Unmeasured
+from nwbswitch.analysis.session_tables import SESSIONS_FILE, refuse_other_sessions, write_sessions_file
 from nwbswitch.analysis.sources import Source, find_sources, with_digest
 from nwbswitch.schemas.clock_table import CLOCKS
 from nwbswitch.schemas.errors import (
     ExistingOutputError,
     InputFileError,
     IssuesError,
-    NwbswitchError,
     UnavailableError,
-    UnsafeFileError,
 )
 from nwbswitch.schemas.files import require_writable
-from nwbswitch.schemas.issues import Issue, Place, issue
+from nwbswitch.schemas.issues import Issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.overrides import Overrides, load_overrides
 from nwbswitch.schemas.provenance import record, same_work
+from nwbswitch.schemas.result_tables import SESSIONS
 from nwbswitch.schemas.safe_text import safe_line
 
 __all__ = ["MeasureResult", "measure", "read_record"]
@@ -81,7 +89,8 @@ def measure(
     `nwbswitch.analysis.activity`; without a window ``baseline`` the noise is that of ``pseudo_baseline``.
     Blocks count from the start of their window; one with less than half a block of valid frames is left
     out, others keep their exposure. A session that cannot be measured is reported and does not stop the
-    others. What sources say of their clocks is gathered in ``clock_alignment.csv`` beside ``out``.
+    others. What sources say of their clocks is gathered in ``clock_alignment.csv`` beside ``out``; what
+    was given to whom and when, with the sessions that could not be measured, in ``sessions.csv``.
 
     One session at a time is in memory. Sessions that are done wait in ``<out>.parts``, where the same
     command finds them after an interruption; the folder goes when the table is written. Where far files
@@ -129,7 +138,7 @@ def measure(
     Raises
     ------
     ExistingOutputError
-        If ``out``, or the table of clocks beside it, holds other work and ``overwrite`` is false.
+        If ``out``, or a table beside it, holds other work and ``overwrite`` is false.
     IssuesError
         If no session at all could be measured.
     ValueError
@@ -171,7 +180,9 @@ def measure(
     if target is not None:
         require_writable(target)
         if not overwrite:
-            refuse_other_clocks(target.parent, [each.digest for each in inputs])
+            digests = [each.digest for each in inputs]
+            refuse_other_clocks(target.parent, digests)
+            refuse_other_sessions(target.parent, digests)
     with _parts(target, work, stated) as parts:
         done = {each: parts.facts(each) for each in inputs}
         outcomes = run_jobs(
@@ -183,7 +194,7 @@ def measure(
             describe=lambda each: each.name,
             receive=lambda outcome: _put_away(outcome, parts),
         )
-        measured, issues = _sorted_out(inputs, outcomes, parts)
+        measured, left_out, issues = _sorted_out(inputs, outcomes, parts)
         if settled is not None:
             issues += [*settled.warnings, *settled.unmatched(each.name for each in inputs)]
         if not measured:
@@ -193,7 +204,8 @@ def measure(
             for each in outcomes
             if each.error is not None and _may_come_yet(each.item, each.error)
         ]
-        return _joined(parts, measured, issues, target, {"provenance": work, "unfinished": unfinished})
+        about = {"provenance": work, "unfinished": unfinished}
+        return _joined(parts, measured, left_out, issues, target, about)
 
 
 def _identified(sources: Sequence[Source]) -> list[Source]:
@@ -257,15 +269,18 @@ def _put_away(outcome: _Job, parts: Parts) -> _Job:
 
 def _sorted_out(
     inputs: Sequence[Source], outcomes: Sequence[_Job], parts: Parts
-) -> tuple[list[tuple[Source, SessionFacts]], list[Issue]]:
-    """Return the sessions that could be measured, each recording once, and every finding, in order."""
+) -> tuple[list[tuple[Source, SessionFacts]], list[LeftOut], list[Issue]]:
+    """Return the sessions that could be measured, each once, the others, and every finding, in order."""
     by_source = {outcome.item: outcome for outcome in outcomes}
     measured: list[tuple[Source, SessionFacts]] = []
+    left_out: list[LeftOut] = []
     issues: list[Issue] = []
     for source in inputs:
         outcome = by_source.get(source)
         if outcome is not None and outcome.error is not None:
-            issues += _reasons(outcome)
+            reasons = reasons_of(source, outcome.error, outcome.reason)
+            issues += reasons
+            left_out.append(refused_session(source, outcome.error, reasons))
         elif outcome is not None and isinstance(outcome.value, Unmeasured):
             issues += outcome.value.issues
         else:
@@ -276,32 +291,7 @@ def _sorted_out(
             measured.append((source, facts))
             issues += facts.issues
     kept, twice = one_of_each(measured)
-    return kept, [*issues, *twice]
-
-
-def _reasons(outcome: _Job) -> list[Issue]:
-    """Return why a session could not be measured; an error that is no fault of the file is raised."""
-    error, place = outcome.error, Place(outcome.item.name)
-    match error:
-        case IssuesError():
-            return [each if each.place.file else _placed(each, place) for each in error.issues]
-        case UnsafeFileError():
-            return [issue("unsafe-file", error.problem, place=place, remedy=error.remedy)]
-        case InputFileError():
-            return [issue("unreadable-file", error.problem, place=place, remedy=error.remedy)]
-        case MemoryError():
-            problem = "needs more memory than there is."
-            remedy = "Use fewer workers, longer blocks, or a machine with more memory."
-            return [issue("unreadable-file", problem, place=place, remedy=remedy)]
-        case NwbswitchError() | OSError():
-            return [issue("unreadable-file", outcome.reason, place=place)]
-        case None:
-            return []
-    raise error
-
-
-def _placed(found: Issue, place: Place) -> Issue:
-    return replace(found, place=replace(found.place, file=place.file))
+    return kept, [*left_out, *repeated_sessions(measured, kept, twice)], [*issues, *twice]
 
 
 def _may_come_yet(source: Source, error: Exception) -> bool:
@@ -314,6 +304,7 @@ def _may_come_yet(source: Source, error: Exception) -> bool:
 def _joined(
     parts: Parts,
     measured: Sequence[tuple[Source, SessionFacts]],
+    left_out: Sequence[LeftOut],
     issues: Sequence[Issue],
     target: Path | None,
     about: dict[str, Any],
@@ -326,10 +317,12 @@ def _joined(
         len({(each.dataset, each.animal) for each in facts}),
     )
     clocks = _clocks(row for each in facts for row in each.clocks)
-    tables = session_tables(parts, measured)
+    given = arms_of_all(measured, left_out)
+    sessions = all_sessions(measured, left_out, given)
+    tables = session_tables(parts, measured, given[0])
     if target is None:
         held = pd.concat(list(tables), ignore_index=True)
-        return MeasureResult(tuple(issues), None, clocks, counts, held)
+        return MeasureResult(tuple(issues), None, clocks, counts, held, sessions)
     ours: dict[str, Any] = {
         **about,
         "issues": [each.as_dict() for each in issues],
@@ -337,9 +330,12 @@ def _joined(
     }
     if clocks is not None:
         ours["clocks"] = json.loads(clocks.to_json(orient="records", double_precision=15))
+    if sessions is not None:
+        ours["sessions"] = json.loads(sessions.to_json(orient="records", double_precision=15))
     write_cells(target, tables, ours)
     write_clocks_file(clocks, target.parent)
-    return MeasureResult(tuple(issues), target, clocks, counts)
+    write_sessions_file(sessions, target.parent)
+    return MeasureResult(tuple(issues), target, clocks, counts, None, sessions)
 
 
 def _clocks(rows: Iterable[dict[str, Any]]) -> pd.DataFrame | None:
@@ -378,7 +374,12 @@ def _found_done(target: Path, work: dict[str, Any], ours: dict[str, Any]) -> Mea
     clocks = CLOCKS.checked(pd.DataFrame(held), file=target) if held else None
     if clocks is not None and not (target.parent / CLOCKS_FILE).exists():
         write_clocks_file(clocks, target.parent)
-    return MeasureResult(stored_issues(ours), target, clocks, Counts(**ours.get("counts", {})))
+    rows = ours.get("sessions")
+    sessions = SESSIONS.checked(pd.DataFrame(rows), file=target) if rows else None
+    if sessions is not None and not (target.parent / SESSIONS_FILE).exists():
+        write_sessions_file(sessions, target.parent)
+    counts = Counts(**ours.get("counts", {}))
+    return MeasureResult(stored_issues(ours), target, clocks, counts, None, sessions)
 
 
 def _without(work: dict[str, Any], lacking: Collection[str]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class MeasureResult:
     counts: Counts = Counts()
     held: pd.DataFrame | None = field(default=None, repr=False)
     """The table itself when it was not written to ``out``."""
+    sessions: pd.DataFrame | None = field(default=None, repr=False)
+    """All sessions, those left out too; columns of `nwbswitch.schemas.result_tables.SESSIONS`."""
 
     @property
     def cells(self) -> pd.DataFrame:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import TypeAdapter
@@ -18,6 +19,7 @@ from nwbswitch.analysis.activity.recipe import Recipe
 from nwbswitch.analysis.clock_tables import doubts, session_frame
 from nwbswitch.analysis.reading.outline import Outline, PointKind
 from nwbswitch.analysis.reading.recording import Recording, open_recording
+from nwbswitch.analysis.session_tables import SessionAbout, about_outline
 from nwbswitch.analysis.sources import Source
 from nwbswitch.schemas.drug_log import Administration
 from nwbswitch.schemas.errors import InputFileError, IssuesError
@@ -48,6 +50,7 @@ class SessionFacts:
     issues: tuple[Issue, ...]
     clocks: tuple[dict[str, str | int | float | None], ...]
     """Rows of `nwbswitch.schemas.clock_table.CLOCKS`; None for NaN."""
+    about: SessionAbout
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -63,6 +66,17 @@ class Unmeasured:
     """A source that holds nothing to measure, and no mistake: raw movies whose companion holds the traces."""
 
     issues: tuple[Issue, ...]
+
+
+class RefusedSessionError(IssuesError):
+    """A session that cannot be measured, with what its file says of it."""
+
+    def __init__(self, issues: Sequence[Issue], about: SessionAbout) -> None:
+        super().__init__(issues)
+        self.about = about
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.issues, self.about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +95,13 @@ class MeasureSession:
         with open_recording(source, overrides=self.overrides, cache=cache) as recording:
             found = list(recording.outline.issues)
             if has_errors(found):
-                raise IssuesError(found)
+                raise RefusedSessionError(found, about_outline(recording.outline))
             if not (recording.outline.planes or recording.outline.points):
                 return Unmeasured(tuple(found))
-            rows = _rows(recording, self.recipe, self.modality, found)
+            try:
+                rows = _rows(recording, self.recipe, self.modality, found)
+            except IssuesError as error:
+                raise RefusedSessionError(error.issues, about_outline(recording.outline)) from error
             return _packed(recording, rows, found)
 
 
@@ -166,6 +183,7 @@ def _packed(recording: Recording, rows: pd.DataFrame, found: list[Issue]) -> byt
         administrations=outline.administrations,
         issues=tuple(found),
         clocks=tuple(json.loads(clocks.to_json(orient="records", double_precision=15))),
+        about=replace(about_outline(outline), windows=tuple(rows["window"].unique().tolist())),
     )
     table = pa.Table.from_pandas(rows, preserve_index=False)
     table = table.replace_schema_metadata(

@@ -25,7 +25,13 @@ SESSIONS = TableSpec(
         Column("arm", "str", "Treatment arm as in the cells table; empty without a drug."),
         Column("order", "int", "Rank of the session within its animal by start time, from 1."),
         Column("start_time", "str", "Start of the session, ISO 8601 with its offset."),
-        Column("time_of_day_h", "float", "Local hour of the administration, or of the start.", "h"),
+        Column(
+            "time_of_day_h",
+            "float",
+            "Hour of the administration, or of the start, by the clock of start_time; empty without one.",
+            "h",
+            nullable=True,
+        ),
         Column("sex", "str", "M, F, O or U."),
         Column("age_days", "float", "Age at the session.", "d", nullable=True),
         Column("weight_g", "float", "Weight, where stated.", "g", nullable=True),
@@ -49,6 +55,7 @@ SESSIONS = TableSpec(
         Column("asset_id", "str", "Identifier of the source in its archive; empty for a file."),
         Column("source_version", "str", "Version of the dandiset; empty for a file."),
         _SIMULATED,
+        Column("species", "str", "Latin name; empty when not stated.", required=False),
     ),
 )
 

@@ -20,7 +20,7 @@ from nwbswitch.schemas.drug_reading.evidence import Evidence, Mention
 from nwbswitch.schemas.epochs import Window
 from nwbswitch.schemas.issues import Issue
 
-OUTLINE_VERSION = 1
+OUTLINE_VERSION = 2
 """Raised whenever an outline of the same file would come out different."""
 
 
@@ -203,6 +203,8 @@ class SubjectFacts:
     age: str = ""
     strain: str = ""
     genotype: str = ""
+    weight: str = ""
+    """With its unit, as written."""
 
 
 def _plain_clocks(clocks: tuple[ClockQuality, ...]) -> list[dict[str, str | int | float]]:
@@ -234,6 +236,10 @@ class Outline:
     """How well the clocks of the streams are known, where the file holds our table of them."""
     mentions: tuple[Mention, ...] = ()
     """Substances that the file names and that were not given in this session."""
+    batch: str = ""
+    """Cohort, batch, litter or rig, or a code of the experimenters; empty where the file states none."""
+    anaesthesia: str = ""
+    """awake, or the anaesthetic; empty where the file does not say."""
     version: int = OUTLINE_VERSION
 
 

@@ -15,6 +15,7 @@ from nwbswitch.analysis.reading.drug_places import drug_statements
 from nwbswitch.analysis.reading.outline import Outline, Plane, Points, SubjectFacts, WindowSpan
 from nwbswitch.analysis.reading.planes import FoundPlanes, read_planes
 from nwbswitch.analysis.reading.points import find_points
+from nwbswitch.analysis.reading.session_words import read_anaesthesia, read_batch
 from nwbswitch.analysis.reading.stated_neurons import restated
 from nwbswitch.analysis.reading.stored_values import dataset_at, fits, text_of
 from nwbswitch.analysis.reading.subjects import read_subject
@@ -124,6 +125,8 @@ def _outline(nwb: h5py.File, name: str, override: Override) -> Outline:
         points=points,
         issues=tuple(found),
         clocks=clocks,
+        batch=read_batch(nwb),
+        anaesthesia=read_anaesthesia(nwb, drugs.administrations),
     )
 
 

@@ -60,6 +60,7 @@ def read_subject(nwb: h5py.File, *, name: str, found: list[Issue]) -> SubjectFac
         age=reader.age(text_of(nwb.get("session_start_time"))),
         strain=strain,
         genotype=reader.words("genotype"),
+        weight=reader.words("weight")[:40],
     )
 
 
