@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nwbswitch.analysis.verdicts.switch_result import SwitchResult
+    from nwbswitch.schemas.tables import TableSpec
 
 RESULT = "result.json"
 CHECK_FILE = "check.json"
@@ -23,7 +24,17 @@ ESTIMATES_FILE = "estimates.csv"
 RATES_FILE = "rates.parquet"
 FIT_FILE = "fit.json"
 META_FILE = "meta.json"
+MODELS_FOLDER = "models"
+META_FOLDER = "meta"
+REPLICATION_FILE = "replication.json"
 CLOCKS_FILE = "clock_alignment.csv"
+SESSIONS_FILE = "sessions.csv"
+COURSES_FILE = "time_courses.csv"
+FEATURES_FILE = "course_features.csv"
+SPECIFICATIONS_FILE = "specifications.csv"
+REPLICATION_FILE = "replication.json"
+MODELS_FOLDER = "models"
+META_FOLDER = "meta"
 
 
 def estimate_switch(
@@ -106,16 +117,38 @@ def table_work(
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a results folder holds; ``fit`` and ``meta`` are None when they were not made."""
+    """What a results folder holds; what was not made is None or empty.
 
-    cells: pd.DataFrame
+    Attributes
+    ----------
+    neurons
+        Events and exposure of every neuron and window; see `nwbswitch.analysis.runs.neuron_sums`.
+    estimates, sessions, time_courses, course_features, specifications
+        Tables as specified in `nwbswitch.schemas`.
+    result
+        Content of ``result.json``.
+    models, metas
+        Mixed models and pooled effects by name.
+    measured
+        Parameters of `measure`; empty when the cells table does not state them.
+    replication
+        Content of ``replication.json``: the answer of several data sets.
+    clocks
+        Clocks of the recordings that were measured; None when they say nothing of them.
+    """
+
+    neurons: pd.DataFrame
     estimates: pd.DataFrame
     result: dict[str, Any]
-    fit: dict[str, Any] | None
-    meta: dict[str, Any] | None
+    models: dict[str, dict[str, Any]]
+    metas: dict[str, dict[str, Any]]
     measured: dict[str, Any]
+    sessions: pd.DataFrame | None = None
+    time_courses: pd.DataFrame | None = None
+    course_features: pd.DataFrame | None = None
+    specifications: pd.DataFrame | None = None
+    replication: dict[str, Any] | None = None
     clocks: pd.DataFrame | None = None
-    """Clocks of the recordings that were measured; None when they say nothing of them."""
 
     @property
     def arms(self) -> list[str]:
@@ -143,24 +176,57 @@ def read_results(folder: Path) -> Results:
     InputFileError
         If a file that must be there is missing or damaged.
     """
-    from nwbswitch.analysis.table_file import read_table
-    from nwbswitch.schemas.tables import CELLS, ESTIMATES
+    from nwbswitch.analysis.runs.neuron_sums import neuron_sums
+    from nwbswitch.schemas.result_tables import RESULT_TABLES
+    from nwbswitch.schemas.tables import ESTIMATES
 
     result = read_json(folder / RESULT)
     needed = {"arms", "reference", "margin", "seed", "cell_type", "design", "simulated", "tau_c_limits"}
     if missing := needed - set(result):
         raise InputFileError(folder / RESULT, f"lacks {', '.join(sorted(missing))}.", "Run nwbswitch switch.")
-    cells, estimates = folder / CELLS_FILE, folder / ESTIMATES_FILE
-    table = CELLS.checked(read_table(cells, text=CELLS.text_names), file=cells)
+    neurons = neuron_sums(folder / CELLS_FILE)
+    tables = {
+        name: _table(folder / f"{name}.csv", spec) if (folder / f"{name}.csv").exists() else None
+        for name, spec in RESULT_TABLES.items()
+    }
     return Results(
-        cells=table,
-        estimates=ESTIMATES.checked(read_table(estimates, text=ESTIMATES.text_names), file=estimates),
+        neurons=neurons,
+        estimates=_table(folder / ESTIMATES_FILE, ESTIMATES),
         result=result,
-        fit=read_json(folder / FIT_FILE) if (folder / FIT_FILE).exists() else None,
-        meta=read_json(folder / META_FILE) if (folder / META_FILE).exists() else None,
-        measured=_measured(cells),
-        clocks=_clocks(folder, table["source_digest"]),
+        models=_answers(folder, FIT_FILE, MODELS_FOLDER),
+        metas=_answers(folder, META_FILE, META_FOLDER),
+        measured=_measured(folder / CELLS_FILE),
+        sessions=tables["sessions"],
+        time_courses=tables["time_courses"],
+        course_features=tables["course_features"],
+        specifications=tables["specifications"],
+        replication=read_replication(folder),
+        clocks=_clocks(folder, neurons["source_digest"]),
     )
+
+
+def read_replication(folder: Path) -> dict[str, Any] | None:
+    """Return the answer of several data sets, or None where there is none."""
+    path = folder / REPLICATION_FILE
+    return read_json(path) if path.exists() else None
+
+
+def read_metas(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the pooled effects of a folder by name."""
+    return _answers(folder, META_FILE, META_FOLDER)
+
+
+def _table(path: Path, spec: TableSpec) -> pd.DataFrame:
+    from nwbswitch.analysis.table_file import read_table
+
+    return spec.checked(read_table(path, text=spec.text_names), file=path)
+
+
+def _answers(folder: Path, alone: str, several: str) -> dict[str, dict[str, Any]]:
+    """Return the JSON answers in a file and in a folder, by name."""
+    single = folder / alone
+    paths = [single] if single.exists() else []
+    return {path.stem: read_json(path) for path in [*paths, *sorted((folder / several).glob("*.json"))]}
 
 
 def _clocks(folder: Path, digests: pd.Series) -> pd.DataFrame | None:

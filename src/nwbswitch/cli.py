@@ -24,6 +24,7 @@ from nwbswitch.cli_options import (
     wrong_argument_is_wrong_usage,
 )
 from nwbswitch.cli_power import power
+from nwbswitch.cli_run import freeze, run
 from nwbswitch.cli_summarise import summarise
 from nwbswitch.schemas.version import __version__
 
@@ -42,7 +43,7 @@ def commands() -> None:
     """
 
 
-for _command in (find, measure, switch, summarise, fit, power, meta, report):
+for _command in (find, measure, switch, summarise, fit, power, meta, report, freeze, run):
     commands.add_command(_command)
 
 

@@ -1,0 +1,261 @@
+"""Does it replicate? The first sentence about several data sets, and what it rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from nwbswitch.analysis.meta_analysis.meta import MIN_STUDIES
+from nwbswitch.analysis.plain_values import plain
+from nwbswitch.analysis.replication.eligibility import Candidate, judged, known_candidates
+from nwbswitch.analysis.runs.plan_places import placed
+from nwbswitch.analysis.runs.results_folder import META_FOLDER
+from nwbswitch.schemas.files import write_json
+from nwbswitch.schemas.issues import Severity
+
+if TYPE_CHECKING:
+    from nwbswitch.analysis.meta_analysis.meta_result import MetaFit
+    from nwbswitch.analysis.runs.dataset_run import DatasetOutcome, Workplace
+    from nwbswitch.schemas.analysis_plan import AnalysisPlan, MetaPlan
+
+PRIMARY = "M"
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """What several data sets say together.
+
+    Attributes
+    ----------
+    sentence
+        Whether the finding replicates, or why that cannot be judged.
+    candidates
+        Every data set that was looked at, eligible ones first.
+    pooled
+        Pooled effects by estimand, as JSON of `meta`; those that were listed only, too.
+    left_out
+        Pooled M without each data set or laboratory; empty when too few.
+    placed
+        Published fractions with the simulated worlds they are compatible with.
+    """
+
+    sentence: str
+    candidates: tuple[Candidate, ...]
+    pooled: Mapping[str, Mapping[str, Any]]
+    left_out: tuple[Mapping[str, Any], ...]
+    placed: tuple[Mapping[str, Any], ...]
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per data set."""
+        return pd.DataFrame([asdict(each) for each in self.candidates])
+
+    def summary(self) -> str:
+        """Return the sentence and the data sets."""
+        lines = [self.sentence]
+        for each in self.candidates:
+            why = "; ".join(each.reasons)
+            lines.append(f"  {each.dataset}: {each.verdict or 'not analysed'}{f' ({why})' if why else ''}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        first = self.pooled.get(PRIMARY)
+        interval = None
+        if first is not None and first.get("pi_low") is not None:
+            interval = {"low": first["pi_low"], "high": first["pi_high"]}
+        found: dict[str, Any] = plain(
+            {
+                "sentence": self.sentence,
+                "datasets": [asdict(each) for each in self.candidates],
+                "pooled": {name: dict(each) for name, each in self.pooled.items()},
+                "prediction": interval,
+                "left_out": [dict(each) for each in self.left_out],
+                "published": [dict(each) for each in self.placed],
+            }
+        )
+        return found
+
+
+def replication(
+    plan: AnalysisPlan, outcomes: Sequence[DatasetOutcome], folder: Path, at: Workplace
+) -> Replication:
+    """Return what the data sets of a run say together, and write their pooled effects into ``folder``."""
+    candidates = [
+        judged(
+            each.plan.name,
+            each.result,
+            arm=None if at.blind else plan.switch.arm,
+            lab=each.plan.lab,
+            problems=tuple(one.message for one in each.issues if one.severity is Severity.ERROR),
+        )
+        for each in outcomes
+    ]
+    if plan.candidates is not None:
+        analysed = {name for each in outcomes for name in _dandisets(each)}
+        known = known_candidates(Path(placed(plan.candidates, at.base, what="candidates")))
+        candidates += [each for each in known if each.dataset not in analysed]
+    candidates.sort(key=lambda each: (not each.eligible, not each.analysed, each.dataset))
+    eligible = [each for each in candidates if each.eligible]
+    fits: dict[str, MetaFit] = {}
+    left_out: tuple[Mapping[str, Any], ...] = ()
+    if plan.meta is not None and len(eligible) > 1:
+        effects = effects_of(plan, outcomes, eligible)
+        fits = {name: _pooled(effects, name, plan.meta) for name in plan.meta.estimands}
+        left_out = _left_out(fits.get(PRIMARY), effects)
+    for name, fit in fits.items():
+        write_json(folder / META_FOLDER / f"{name}.json", fit.as_dict())
+    return Replication(
+        sentence=_sentence(candidates, eligible, fits.get(PRIMARY)),
+        candidates=tuple(candidates),
+        pooled={name: fit.as_dict() for name, fit in fits.items()},
+        left_out=left_out,
+        placed=tuple(_placed(plan)),
+    )
+
+
+def _dandisets(outcome: DatasetOutcome) -> set[str]:
+    from nwbswitch.analysis.dandi_addresses import parse_address
+
+    addresses = [parse_address(each) for each in outcome.plan.sources]
+    return {each.dandiset for each in addresses if each is not None and each.dandiset}
+
+
+def effects_of(
+    plan: AnalysisPlan, outcomes: Sequence[DatasetOutcome], eligible: Sequence[Candidate]
+) -> pd.DataFrame:
+    """Return one row per eligible data set and estimand: dataset, lab, estimand, yi, vi and moderators."""
+    results = {each.plan.name: each for each in outcomes}
+    rows = []
+    for each in eligible:
+        outcome = results[each.dataset]
+        assert outcome.result is not None
+        arm = outcome.result["arms"][each.arm]
+        against = {**arm["against_reference"], "M": arm["estimands"].get("M")}
+        for name in plan.meta.estimands if plan.meta else ():
+            numbers = against.get(name) or {}
+            se = numbers.get("se")
+            rows.append(
+                {
+                    "dataset": each.dataset,
+                    "lab": each.lab or each.dataset,
+                    "estimand": name,
+                    "yi": numbers.get("estimate"),
+                    "vi": None if se is None else se**2,
+                    "n_animals": each.n_animals,
+                    **outcome.plan.moderators,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _pooled(effects: pd.DataFrame, estimand: str, asked: MetaPlan) -> MetaFit:
+    from nwbswitch.analysis.meta_analysis.meta import meta
+
+    own = effects[effects["estimand"] == estimand]
+    return meta(
+        own.astype({"yi": float, "vi": float}),
+        effect="yi",
+        variance="vi",
+        slab="dataset",
+        method=asked.method,
+        test=asked.test,
+        moderators=asked.moderators,
+    )
+
+
+def _left_out(fit: MetaFit | None, effects: pd.DataFrame) -> tuple[Mapping[str, Any], ...]:
+    """Return the pooled M without each laboratory at a time."""
+    if fit is None or not fit.pooled or fit.has_moderators:
+        return ()
+    from nwbswitch.analysis.meta_analysis.meta import meta
+
+    own = effects[effects["estimand"] == PRIMARY].astype({"yi": float, "vi": float})
+    found = []
+    for lab, _ in own.groupby("lab", sort=True):
+        rest = own[own["lab"] != lab]
+        if len(rest) < MIN_STUDIES:
+            continue
+        without = meta(
+            rest, effect="yi", variance="vi", slab="dataset", method=fit.method, test=fit.test
+        ).as_dict()
+        kept = {name: without[name] for name in ("estimate", "ci_low", "ci_high", "tau2", "k")}
+        found.append({"without": str(lab), **kept})
+    return tuple(found)
+
+
+def _placed(plan: AnalysisPlan) -> list[dict[str, Any]]:
+    """Return each published pair of fractions with the worlds whose naive fractions are like it."""
+    from nwbswitch.analysis.simulation.naive_worlds import compatible_worlds
+
+    found = []
+    for each in plan.published:
+        worlds = compatible_worlds(each.down_pct, each.up_pct, window_s=each.window_s)
+        found.append(
+            {
+                **each.model_dump(),
+                "compatible_worlds": [str(world) for world in worlds],
+                "sentence": _placed_sentence(each.label, each.down_pct, each.up_pct, worlds),
+            }
+        )
+    return found
+
+
+def _placed_sentence(label: str, down: float, up: float, worlds: Sequence[object]) -> str:
+    names = _and([str(world) for world in worlds])
+    with_what = f"is compatible with {names}" if worlds else "is compatible with none of the simulated worlds"
+    return (
+        f"{label}: {down:g} % of neurons down and {up:g} % up {with_what} by the same naive rule; "
+        "compatibility is no evidence for any of them."
+    )
+
+
+def _sentence(candidates: Sequence[Candidate], eligible: Sequence[Candidate], fit: MetaFit | None) -> str:
+    animals = sum(each.n_animals for each in eligible)
+    found = (
+        f"{_sets(len(candidates))} found, {len(eligible)} eligible with {animals} animals"
+        if eligible
+        else f"{_sets(len(candidates))} found, none eligible"
+    )
+    if len(eligible) < 2:
+        what = ""
+        if eligible:
+            only = eligible[0]
+            what = f" {only.dataset} says {only.verdict} for {only.arm}."
+        return (
+            f"Whether this replicates cannot be judged from these data: {found}. "
+            f"Two or more are needed.{what} Why each candidate failed is listed."
+        )
+    words = Counter(each.verdict for each in eligible)
+    verdicts = _and([f"{word} in {n}" for word, n in words.most_common()])
+    same = (
+        f"The same verdict in all {len(eligible)} data sets: {eligible[0].verdict}"
+        if len(words) == 1
+        else f"The data sets differ: {verdicts}"
+    )
+    return f"{same} ({found}). {_prediction(fit)}"
+
+
+def _prediction(fit: MetaFit | None) -> str:
+    if fit is None or not fit.pooled:
+        return f"Fewer than {MIN_STUDIES} data sets are listed, not pooled: there is no prediction interval."
+    if fit.prediction is None:
+        return "With moderators there is no one prediction interval."
+    low, high = fit.prediction
+    one = fit.coefficients[0]
+    return (
+        f"Pooled excess remapping M is {one.estimate:.2f} (95 % CI {one.ci_low:.2f} to {one.ci_high:.2f}); "
+        f"that of a new data set is expected between {low:.2f} and {high:.2f}."
+    )
+
+
+def _sets(n: int) -> str:
+    return f"{n} data set{'s' * (n != 1)}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,307 @@
+"""The steps of a run for one data set: measure, estimate, follow in time, vary the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nwbswitch.analysis.runs.ledger import Ledger
+from nwbswitch.analysis.runs.plan_places import placed
+from nwbswitch.analysis.runs.results_folder import (
+    CELLS_FILE,
+    COURSES_FILE,
+    ESTIMATES_FILE,
+    FEATURES_FILE,
+    META_FILE,
+    RESULT,
+    SESSIONS_FILE,
+    SPECIFICATIONS_FILE,
+    estimate_switch,
+    read_json,
+)
+from nwbswitch.analysis.runs.run_record import InputFile
+from nwbswitch.schemas.analysis_plan import AnalysisPlan, DatasetPlan
+from nwbswitch.schemas.errors import FitError, IssuesError
+from nwbswitch.schemas.files import sha256_file, write_json
+from nwbswitch.schemas.issues import Issue
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    import pandas as pd
+
+    from nwbswitch.schemas.overrides import Overrides
+
+MEASURED = "measured"
+"""Folder of the cells with their arms, when the arms in the results are coded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """How and where a run works.
+
+    Attributes
+    ----------
+    plan
+        What is to be done.
+    base
+        Folder of the plan.
+    blind
+        Whether arms are coded.
+    workers, executor
+        Who does the work.
+    overwrite
+        Whether results of other work are replaced.
+    say
+        Receives one line per step.
+    """
+
+    plan: AnalysisPlan
+    base: Path
+    blind: bool
+    workers: int
+    executor: Executor | None
+    overwrite: bool
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetOutcome:
+    """What became of one data set.
+
+    Attributes
+    ----------
+    plan
+        What was planned for it.
+    folder
+        Its results.
+    issues
+        Findings about its recordings.
+    inputs
+        What was read.
+    result
+        Content of ``result.json``; None when no recording could be measured.
+    """
+
+    plan: DatasetPlan
+    folder: Path
+    issues: tuple[Issue, ...]
+    inputs: tuple[InputFile, ...]
+    result: dict[str, Any] | None
+
+
+def run_dataset(study: DatasetPlan, folder: Path, at: Workplace) -> DatasetOutcome:
+    """Do every step of one data set; what is done already is left as it is."""
+    ledger = Ledger(folder)
+    cells, issues = _measured(study, folder, at)
+    if cells is None:
+        return DatasetOutcome(study, folder, issues, (), None)
+    inputs = _inputs(study, cells)
+    if at.blind:
+        cells = _coded(cells, folder, at)
+    _estimated(cells, folder, at)
+    _followed(cells, folder, ledger, at)
+    _varied(study, cells, folder, ledger, at)
+    _pooled(folder, at)
+    return DatasetOutcome(study, folder, issues, inputs, read_json(folder / RESULT))
+
+
+def _measured(study: DatasetPlan, folder: Path, at: Workplace) -> tuple[Path | None, tuple[Issue, ...]]:
+    from nwbswitch.analysis.measure import measure
+
+    at.say(f"{study.name}: measuring")
+    target = (folder / MEASURED if at.blind else folder) / CELLS_FILE
+    try:
+        found = measure(
+            [placed(each, at.base, what="sources") for each in study.sources],
+            out=target,
+            overrides=stated_overrides(study, at.plan, at.base),
+            instance=at.plan.instance,
+            workers=at.workers,
+            executor=at.executor,
+            overwrite=at.overwrite,
+            **at.plan.measure.model_dump(),
+        )
+    except IssuesError as error:
+        at.say(f"{study.name}: nothing could be measured")
+        return None, error.issues
+    return target, found.issues
+
+
+def stated_overrides(study: DatasetPlan, plan: AnalysisPlan, base: Path) -> Overrides:
+    """Return the overrides of a data set: those of its file, and the name and windows of the plan."""
+    from nwbswitch.schemas.overrides import Overrides, load_overrides
+
+    own = load_overrides(placed(study.overrides, base, what="overrides")) if study.overrides else Overrides()
+    stated: dict[str, Any] = {"dataset": study.name} if plan.datasets else {}
+    if plan.epochs:
+        stated["windows"] = [each.model_dump(mode="json") for each in plan.epochs]
+    return replace(own, defaults={**stated, **own.defaults})
+
+
+def _inputs(study: DatasetPlan, cells: Path) -> tuple[InputFile, ...]:
+    """Return the files that the cells were measured from, by names without the path of this machine."""
+    from nwbswitch.analysis.cells_file import read_record
+    from nwbswitch.analysis.table_file import read_table
+
+    columns = ["source", "source_digest", "asset_id", "source_version"]
+    held = read_table(cells, text=columns, columns=columns).drop_duplicates()
+    assets = {str(row["source_digest"]): row for row in held.to_dict("records")}
+    inputs = read_record(cells)["provenance"]["inputs"]
+    return tuple(
+        InputFile(
+            study.name,
+            name,
+            digest,
+            str(assets.get(digest, {}).get("asset_id", "")),
+            str(assets.get(digest, {}).get("source_version", "")),
+        )
+        for name, digest in inputs.items()
+    )
+
+
+def _coded(cells: Path, folder: Path, at: Workplace) -> Path:
+    """Write cells and sessions with coded arms, by the key that is there or a new one; return the cells."""
+    from nwbswitch.analysis.runs.blinding import blinded_cells, blinded_sessions
+    from nwbswitch.analysis.runs.blinding_key import kept_key
+    from nwbswitch.analysis.table_file import read_table, write_csv, write_parquet
+    from nwbswitch.schemas.result_tables import SESSIONS
+    from nwbswitch.schemas.tables import CELLS
+
+    table = read_table(cells, text=CELLS.text_names)
+    key = kept_key(folder.parent / f"{folder.name}.key.json", table)
+    target = folder / CELLS_FILE
+    write_parquet(blinded_cells(table, key), target)
+    sessions = cells.parent / SESSIONS_FILE
+    if sessions.exists():
+        own = SESSIONS.checked(read_table(sessions, text=SESSIONS.text_names), file=sessions)
+        write_csv(blinded_sessions(own, key), folder / SESSIONS_FILE)
+    return target
+
+
+def _estimated(cells: Path, folder: Path, at: Workplace) -> None:
+    at.say(f"{folder.name}: estimating the switch")
+    asked = at.plan.switch
+    estimate_switch(
+        cells,
+        folder / ESTIMATES_FILE,
+        reference=None if at.blind else asked.reference,
+        margin=asked.margin,
+        cell_type=asked.cell_type,
+        k=asked.k,
+        draws=asked.draws,
+        resamples=asked.resamples,
+        seed=at.plan.seed,
+        workers=at.workers,
+        executor=at.executor,
+        overwrite=at.overwrite,
+    )
+
+
+def _followed(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
+    """Write the time courses and their features."""
+    courses = at.plan.time_courses
+    if courses is None:
+        return
+    work = {"cells": sha256_file(cells), **courses.model_dump(), "seed": at.plan.seed}
+    targets = [folder / COURSES_FILE, folder / FEATURES_FILE]
+    if ledger.is_done("time courses", work, targets):
+        return
+    from nwbswitch.analysis.estimands.counts_reader import iterate_sessions
+    from nwbswitch.analysis.estimands.time_courses import time_courses
+    from nwbswitch.analysis.table_file import write_csv
+
+    at.say(f"{folder.name}: following the estimates in time")
+    reference = read_json(folder / RESULT)["reference"]
+    found = time_courses(
+        list(iterate_sessions(cells)),
+        reference=reference,
+        sessions_table=sessions_table(folder),
+        width_s=courses.width_s,
+        step_s=courses.step_s,
+    )
+    for table, target in zip(found, targets, strict=True):
+        write_csv(table, target)
+    ledger.note("time courses", work)
+
+
+def sessions_table(folder: Path) -> pd.DataFrame | None:
+    """Return the table of sessions of a folder of results, None when there is none."""
+    from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.schemas.result_tables import SESSIONS
+
+    path = folder / SESSIONS_FILE
+    if not path.exists():
+        return None
+    return SESSIONS.checked(read_table(path, text=SESSIONS.text_names), file=path)
+
+
+def _varied(study: DatasetPlan, cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
+    """Write the specification curve."""
+    asked = at.plan.robustness
+    if asked is None or at.blind:
+        return
+    parts: Sequence[Any] = (asked.model_dump(mode="json"), at.plan.switch.model_dump(mode="json"))
+    work = {"cells": sha256_file(cells), "asked": parts, "seed": at.plan.seed}
+    target = folder / SPECIFICATIONS_FILE
+    if ledger.is_done("robustness", work, [target]):
+        return
+    from nwbswitch.analysis.robustness.specification_curve import specification_curve
+    from nwbswitch.analysis.table_file import write_csv
+
+    at.say(f"{folder.name}: varying the analysis")
+    table = specification_curve(
+        [placed(each, at.base, what="sources") for each in study.sources],
+        cells=cells,
+        asked=asked,
+        measure_plan=at.plan.measure,
+        switch_plan=at.plan.switch,
+        overrides=stated_overrides(study, at.plan, at.base),
+        instance=at.plan.instance,
+        folder=folder / ".specifications",
+        seed=at.plan.seed,
+        workers=at.workers,
+        executor=at.executor,
+    )
+    write_csv(table, target)
+    ledger.note("robustness", work)
+
+
+def _pooled(folder: Path, at: Workplace) -> None:
+    """Pool the animals' differences of the primary estimand, as a second way beside the ratio of sums."""
+    from nwbswitch.analysis.runs.models import pool_table
+
+    result = read_json(folder / RESULT)
+    reference = result["reference"]
+    arms = [arm for arm in result["arms"] if arm != reference]
+    if at.plan.meta is None or reference is None or at.blind or not arms:
+        return
+    arm = at.plan.switch.arm or arms[0]
+    contrast = f"vs_{reference}"
+    where = (
+        f"level == 'animal' and contrast == {contrast!r} and arm == {arm!r} and estimand == 'M' "
+        f"and cell_type == {result['cell_type']!r}"
+    )
+    try:
+        pool_table(
+            folder / ESTIMATES_FILE,
+            effect="estimate",
+            variance="se**2",
+            where=where,
+            slab="animal",
+            method=at.plan.meta.method,
+            test=at.plan.meta.test,
+            out=folder / META_FILE,
+            overwrite=at.overwrite,
+        )
+    except FitError as error:
+        at.say(f"{folder.name}: the animals are not pooled: {error}")
+
+
+def write_status(folder: Path, status: dict[str, Any], *, blind: bool) -> None:
+    """Put the status of the plan into the result of a data set, for its report."""
+    path = folder / RESULT
+    if path.exists():
+        write_json(path, {**read_json(path), "plan": {**status, "blinded": blind}})
