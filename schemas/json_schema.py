@@ -1,4 +1,4 @@
-"""The JSON Schemas of study files and of overrides, for editors that complete and check as one writes.
+"""The JSON Schemas of study files, overrides and plans, for editors that complete and check as one writes.
 
 ``python -m nwbswitch.schemas.json_schema`` writes them to ``schemas/json``; a test fails when one is old.
 """
@@ -9,12 +9,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nwbswitch.schemas.analysis_plan import AnalysisPlan
 from nwbswitch.schemas.files import replaced
 from nwbswitch.schemas.overrides import OverridesDocument
 from nwbswitch.schemas.study_document import StudyDocument
 
 SCHEMA_FILE = Path(__file__).parent / "json" / "study.schema.json"
 OVERRIDES_FILE = SCHEMA_FILE.with_name("overrides.schema.json")
+PLAN_FILE = SCHEMA_FILE.with_name("analysis.schema.json")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -26,6 +28,11 @@ def study_schema() -> dict[str, Any]:
 def overrides_schema() -> dict[str, Any]:
     """Return the JSON Schema of what a reanalyst states of other people's files."""
     return _titled("nwbswitch overrides", OverridesDocument.model_json_schema())
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the plan of an analysis."""
+    return _titled("nwbswitch analysis", AnalysisPlan.model_json_schema())
 
 
 def _titled(title: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -55,3 +62,4 @@ def write_schema(path: Path = SCHEMA_FILE, *, schema: dict[str, Any] | None = No
 if __name__ == "__main__":
     write_schema()
     write_schema(OVERRIDES_FILE, schema=overrides_schema())
+    write_schema(PLAN_FILE, schema=plan_schema())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from nwbswitch.schemas.analysis_plan import changes, load_plan
 from nwbswitch.schemas.errors import StudyError
+from nwbswitch.schemas.json_schema import PLAN_FILE, plan_schema
 
 PLAN = """
 name: crossover
@@ -86,3 +88,8 @@ def test_changes_are_told_key_by_key() -> None:
     now = {"a": {"b": 2, "c": [1, 3]}, "d": "x", "e": None}
     assert changes(then, now) == ["a.b: 1 before, 2 now", "a.c: [1, 2] before, [1, 3] now"]
     assert changes(now, now) == []
+
+
+def test_the_stored_schema_is_that_of_the_model() -> None:
+    stored = json.loads(PLAN_FILE.read_text(encoding="utf-8"))
+    assert stored == plan_schema(), "run: python -m nwbswitch.schemas.json_schema"
