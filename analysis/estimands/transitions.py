@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nwbswitch.analysis.estimands.counts import Floats, WindowCounts
+from nwbswitch.analysis.estimands.counts import Bools, Floats, WindowCounts
 from nwbswitch.analysis.estimands.families import quotient
 from nwbswitch.analysis.estimands.primary import MIN_EXPECTED_EVENTS, OK, UNDEFINED
 from nwbswitch.schemas.worlds import SILENT_RATE_PER_MIN
@@ -55,8 +55,6 @@ class RateTable:
     replicates
         Of each group, for each window: sums of n (n - 1), and of products of different blocks, either over
         the squared time, shape (groups, 2, 2).
-    n_lost
-        Neurons of each group with fewer than three blocks in a window, shape (groups,).
     """
 
     events: Floats
@@ -65,7 +63,12 @@ class RateTable:
     active: Floats
     weights: Floats
     replicates: Floats
-    n_lost: NDArray[np.int64]
+
+
+def enough_blocks(before: WindowCounts, after: WindowCounts) -> Bools:
+    """Return which neurons have three or more blocks in each window."""
+    blocks = [(window.exposure_s > 0).sum(axis=1) for window in (before, after)]
+    return np.asarray(np.min(blocks, axis=0) >= MIN_BLOCKS)
 
 
 def rate_table(groups: Sequence[Sequence[tuple[WindowCounts, WindowCounts]]]) -> RateTable:
@@ -74,18 +77,16 @@ def rate_table(groups: Sequence[Sequence[tuple[WindowCounts, WindowCounts]]]) ->
     Exposures are rounded to steps of 5 % so that neurons with the same counts share a row; the state a
     neuron is read as is not.
     """
-    rows, member, replicates, lost = [np.zeros((0, 8))], [], [], []
+    rows, member, replicates = [np.zeros((0, 8))], [], []
     for group, pairs in enumerate(groups):
-        sums, n_lost = np.zeros((2, 2)), 0
+        sums = np.zeros((2, 2))
         for pair in pairs:
-            chosen = np.all([(window.exposure_s > 0).sum(axis=1) >= MIN_BLOCKS for window in pair], axis=0)
-            n_lost += int((~chosen).sum())
+            chosen = enough_blocks(*pair)
             parts = [_window_rows(window.events[chosen], window.exposure_s[chosen]) for window in pair]
             rows.append(np.concatenate([part for part, _ in parts], axis=1))
             sums += [found for _, found in parts]
             member.append(np.full(int(chosen.sum()), group))
         replicates.append(sums)
-        lost.append(n_lost)
     every = np.concatenate(rows)
     unique, row = np.unique(every, axis=0, return_inverse=True)
     weights = np.zeros((len(groups), len(unique)))
@@ -98,7 +99,6 @@ def rate_table(groups: Sequence[Sequence[tuple[WindowCounts, WindowCounts]]]) ->
         active=unique[:, [3, 7]],
         weights=weights,
         replicates=np.array(replicates).reshape(len(groups), 2, 2),
-        n_lost=np.array(lost, dtype=np.int64),
     )
 
 
