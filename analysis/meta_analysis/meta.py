@@ -166,7 +166,7 @@ def _studies(
     right = (moderators or "1").strip().removeprefix("~")
     asked = read_formula(f"effect ~ {right}", bars=False)
     formula = Formula(right.strip(), Variable(effect, f"`{effect}`"), asked.fixed, (), asked.variables)
-    extra = (variance,)
+    extra: tuple[str, ...] = (variance,)
     if weights is not None:
         require_column(data, weights)
         extra += (weights,)

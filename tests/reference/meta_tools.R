@@ -31,8 +31,7 @@ paired_table <- data.frame(
   sd2i = c(1.5, 1.1, 2.2, 0.7, 3.9), ni = c(12, 6, 31, 4, 20), ri = c(0.6, 0.2, 0.85, -0.3, 0.5)
 )
 paired <- list()
-for (case in list(c("MC", "LS"), c("SMCC", "LS"), c("SMCC", "LS2"), c("SMCR", "LS"), c("SMCR", "LS2"), c("SMCRH", "LS"),
-                  c("ROMC", "LS"))) {
+for (case in list(c("MC", "LS"), c("SMCC", "LS"), c("SMCC", "LS2"), c("SMCR", "LS"), c("SMCR", "LS2"), c("ROMC", "LS"))) {
   found <- escalc(case[1], m1i = m1i, m2i = m2i, sd1i = sd1i, sd2i = sd2i, ni = ni, ri = ri, data = paired_table,
                   vtype = case[2], append = FALSE)
   paired[[paste(case, collapse = " ")]] <- pair(found)
@@ -51,7 +50,6 @@ rates <- list(IRR = pair(escalc("IRR", x1i = x1i, t1i = t1i, x2i = x2i, t2i = t2
 correlations_table <- data.frame(ri = c(0.1, -0.62, 0.95, 0), ni = c(123, 20, 5, 61))
 correlations <- list(
   COR = pair(escalc("COR", ri = ri, ni = ni, data = correlations_table, append = FALSE)),
-  UCOR = pair(escalc("UCOR", ri = ri, ni = ni, data = correlations_table, append = FALSE)),
   ZCOR = pair(escalc("ZCOR", ri = ri, ni = ni, data = correlations_table, append = FALSE))
 )
 
