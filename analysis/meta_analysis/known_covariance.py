@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nwbswitch.analysis.meta_analysis.meta import require_column
 from nwbswitch.analysis.meta_analysis.multilevel_blocks import MAX_NUMBERS
-from nwbswitch.schemas.errors import FitError, FormulaError
-from nwbswitch.schemas.issues import nearest
+from nwbswitch.schemas.errors import FitError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -53,13 +53,13 @@ def known_covariance(
 ) -> KnownCovariance:
     """Return the covariance of the sampling errors of effects, from their variances and a correlation.
 
-    Two effects i, j of one cluster have the covariance r_ij sqrt(v_i v_j). The correlation r_ij is ``rho`` if
-    they are different measures of the same animals. With groups of animals named, effects are differences
-    of two groups, d = g_1 - g_2 with the variance proportional to 1/n_1 + 1/n_2, and two differences are
-    correlated by the groups they share (Gleser and Olkin 2009, in Cooper et al., chapter 19, for shared controls):
-    the same group as first of both, or second of both, adds w, as first of one and second of the other
-    subtracts it, with w = (1/n) / sqrt((1/n_1 + 1/n_2)(1/n_1' + 1/n_2')). The result is times the correlation
-    of the measures.
+    Two effects i, j of one cluster have the covariance r_ij sqrt(v_i v_j). The correlation r_ij is ``rho``
+    if they are different measures of the same animals. With groups of animals named, effects are
+    differences of two groups, d = g_1 - g_2 with the variance proportional to 1/n_1 + 1/n_2, and two
+    differences are correlated by the groups they share (Gleser and Olkin 2009, in Cooper et al., chapter
+    19, for shared controls): the same group as first of both, or second of both, adds w, as first of one
+    and second of the other subtracts it, with w = (1/n) / sqrt((1/n_1 + 1/n_2)(1/n_1' + 1/n_2')). The
+    result is times the correlation of the measures.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def known_covariance(
         raise ValueError("Differences need both groups: give first and second, or neither.")
     for name in (variance, cluster, subgroup, type, first, second, first_size, second_size):
         if name is not None:
-            _require_column(effects, name)
+            require_column(effects, name)
     v = positive_numbers(effects[variance], variance, what="variance")
     within, between = _rho(rho, type)
     cluster_codes = _codes(effects, cluster, subgroup)
@@ -198,16 +198,10 @@ def positive_numbers(values: pd.Series, name: str, *, what: str) -> np.ndarray:
     if bad.size:
         label = values.index[bad[0]]
         raise FitError(
-            f"The {what} {name!r} is {values.iloc[bad[0]]} in the row {label}; every {what} must be a positive "
-            "number."
+            f"The {what} {name!r} is {values.iloc[bad[0]]} in the row {label}; every {what} must be a "
+            "positive number."
         )
     return numbers
-
-
-def _require_column(effects: pd.DataFrame, name: str) -> None:
-    if name not in effects.columns:
-        hint = nearest(name, map(str, effects.columns))
-        raise FormulaError(f"The table has no column {name!r}. {hint}".rstrip())
 
 
 def _codes(effects: pd.DataFrame, cluster: str, subgroup: str | None) -> np.ndarray:
@@ -243,7 +237,7 @@ def covariance_of_columns(effects: pd.DataFrame, *, cluster: str, columns: Seque
     from nwbswitch.analysis.meta_analysis.multilevel_blocks import require_positive_definite, stacks
 
     for name in (cluster, *columns):
-        _require_column(effects, name)
+        require_column(effects, name)
     codes = _codes(effects, cluster, None)
     numbers = effects[list(columns)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
     n = len(effects)
@@ -257,8 +251,8 @@ def covariance_of_columns(effects: pd.DataFrame, *, cluster: str, columns: Seque
         block = numbers[members][:, :m]
         if not np.isfinite(block).all() or not np.allclose(block, block.T, rtol=1e-6, atol=0.0):
             raise FitError(
-                f"The covariance of {cluster} {label} in {', '.join(columns[:m])} is not symmetric: row j of a "
-                "cluster must hold the covariances of its effect j with all of them, in the order of the rows."
+                f"The covariance of {cluster} {label} in {', '.join(columns[:m])} is not symmetric: row j of "
+                "a cluster must hold the covariances of its effect j with all of them, in the order of rows."
             )
         rows.append(np.repeat(members, m))
         places.append(np.tile(members, m))
@@ -288,11 +282,12 @@ def known_matrix(
     if variance is not None:
         v = positive_numbers(data[variance].iloc[rows], variance, what="variance")
         return csr_array(diags_array(v))
-    given = V.matrix if isinstance(V, KnownCovariance) else V
-    matrix = csr_array(given)
+    if V is None:
+        raise ValueError("There is neither a column of variances nor a covariance.")
+    matrix = csr_array(V.matrix) if isinstance(V, KnownCovariance) else csr_array(V)
     if matrix.shape != (len(data), len(data)):
         raise ValueError(
-            f"V has the shape {matrix.shape}; expected ({len(data)}, {len(data)}), a row for each of the table."
+            f"V has the shape {matrix.shape}; expected ({len(data)}, {len(data)}), as the table has rows."
         )
     if not np.isfinite(matrix.data).all():
         raise FitError("V holds a value that is not a finite number.")

@@ -1,8 +1,8 @@
 """Profile likelihood intervals of the variances and correlations of a multilevel meta-analysis.
 
-A value of a component is inside the interval if holding it there, all others searched anew, costs less likelihood
-than the chi-square quantile with one degree of freedom allows (Venzon and Moolgavkar 1988, Appl Stat 37:87-94). With REML
-the restricted likelihood is profiled, as the moderators are the same.
+A value of a component is inside the interval if holding it there, all others searched anew, costs less
+likelihood than the chi-square quantile with one degree of freedom allows (Venzon and Moolgavkar 1988, Appl
+Stat 37:87-94). With REML the restricted likelihood is profiled, as the moderators are the same.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def profile_components(
 
 def profile_table(profiles: Sequence[ComponentProfile]) -> pd.DataFrame:
     """Return component, kind, estimate, ci_low, ci_high, note; each variance is followed by its root."""
-    rows = []
+    rows: list[tuple[str, str, float, float, float, str]] = []
     for each in profiles:
         rows.append((each.component, each.kind, each.estimate, each.ci_low, each.ci_high, each.note))
         if each.kind == "variance":
-            roots = (float(np.sqrt(value)) for value in (each.estimate, each.ci_low, each.ci_high))
-            rows.append((each.component, "sd", *roots, each.note))
+            value, low, high = (float(np.sqrt(x)) for x in (each.estimate, each.ci_low, each.ci_high))
+            rows.append((each.component, "sd", value, low, high, each.note))
     return pd.DataFrame(rows, columns=["component", "kind", "estimate", "ci_low", "ci_high", "note"])
 
 

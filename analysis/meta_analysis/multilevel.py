@@ -1,8 +1,9 @@
 """Multilevel and multivariate meta-analysis of effects with known sampling covariance.
 
-The model is y = X beta + Z u + e with Cov(e) = V known: random intercepts of nested or crossed groups (Konstantopoulos
-2011, Res Synth Methods 2:61-76, for three levels) and effects of the levels of an inner factor, such as several
-estimands, that are correlated within groups (Berkey et al. 1998, Stat Med 17:2537-2550).
+The model is y = X beta + Z u + e with Cov(e) = V known: random intercepts of nested or crossed groups
+(Konstantopoulos 2011, Res Synth Methods 2:61-76, for three levels) and effects of the levels of an inner
+factor, such as several estimands, that are correlated within groups (Berkey et al. 1998, Stat Med
+17:2537-2550).
 """
 
 from __future__ import annotations

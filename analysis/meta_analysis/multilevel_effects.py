@@ -1,7 +1,7 @@
 """Predicted random effects of groups, and fitted values, residuals and weights of rows.
 
-With P as in `multilevel_likelihood` the best linear unbiased prediction of the effects u of a term is G Z'Py, and the
-variance of its error G - G Z'PZ G (Robinson 1991, Stat Sci 6:15-32).
+With P as in `multilevel_likelihood` the best linear unbiased prediction of the effects u of a term is G
+Z'Py, and the variance of its error G - G Z'PZ G (Robinson 1991, Stat Sci 6:15-32).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 def random_effects(fit: MultilevelFit) -> pd.DataFrame:
     """Return predicted random effects: group, level, inner, n_effects, estimate, se, ci_low, ci_high.
 
-    Limits are estimate +- c se with the normal quantile, or with test t that of the fewest degrees of freedom of the
-    coefficients. Inner levels that a group lacks are predicted from its others, with ``n_effects`` 0.
+    Limits are estimate +- c se with the normal quantile, or with test t that of the fewest degrees of
+    freedom of the coefficients. Inner levels that a group lacks are predicted from its others, with
+    ``n_effects`` 0.
     """
     df = float(np.min(fit.ddf))
     critical = quantile_of_t(fit.level, df) if df > 0.0 else float("nan")
@@ -76,9 +77,9 @@ def _effects(fit: MultilevelFit, place: int) -> tuple[np.ndarray, np.ndarray]:
 def row_table(fit: MultilevelFit) -> pd.DataFrame:
     """Return label, effect, fitted, blup, residual, se_residual, hat, weight_pct of the rows.
 
-    ``fitted`` is X b and ``blup`` adds the random effects; ``hat`` is the diagonal of X (X'M^-1 X)^-1 X'M^-1, the
-    residual is effect - fitted with its standard error, and ``weight_pct`` the sum of the row of M^-1
-    in percent, the weight of an effect in a mean without moderators.
+    ``fitted`` is X b and ``blup`` adds the random effects; ``hat`` is the diagonal of X (X'M^-1 X)^-1
+    X'M^-1, the residual is effect - fitted with its standard error, and ``weight_pct`` the sum of the row
+    of M^-1 in percent, the weight of an effect in a mean without moderators.
     """
     model, solved = fit.model, fit.solved
     data, frame = model.data, model.frame

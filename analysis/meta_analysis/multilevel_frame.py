@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.formulas.coding import Coded, Design, design
-from nwbswitch.analysis.formulas.expressions import evaluate
 from nwbswitch.analysis.formulas.formula import Formula, RandomTerm, Variable, read_formula
 from nwbswitch.analysis.meta_analysis.known_covariance import KnownCovariance, known_matrix
+from nwbswitch.analysis.meta_analysis.meta import MIN_STUDIES, require_column, with_column
 from nwbswitch.analysis.mixed.model_frame import GROUP, check_rank, complete_rows
 from nwbswitch.schemas.errors import FitError, FormulaError
-from nwbswitch.schemas.issues import nearest
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -80,10 +79,10 @@ def effect_frame(
         raise TypeError(f"data must be a pandas DataFrame, not {type(data).__name__}.")
     if (variance is None) == (V is None):
         raise ValueError("Give the column of variances (variance) or their covariance (V), not both.")
-    table = with_number_column(data, effect)
+    table = with_column(data, effect)
     extra: tuple[str, ...] = ()
     if variance is not None:
-        table = with_number_column(table, variance)
+        table = with_column(table, variance)
         extra = (variance,)
     right = (moderators or "1").strip().removeprefix("~")
     asked = read_formula(f"effect ~ {right}", bars=False)
@@ -112,26 +111,6 @@ def effect_frame(
     )
 
 
-def with_number_column(data: pd.DataFrame, text: str) -> pd.DataFrame:
-    """Return a table that has a column called ``text``: its own, or the value of that expression.
-
-    Raises
-    ------
-    FormulaError
-        If there is neither, or it is not a number.
-    """
-    if text in data.columns:
-        return data
-    if text.isidentifier():
-        raise FormulaError(
-            f"The table has no column {text!r}. {nearest(text, map(str, data.columns))}".rstrip()
-        )
-    values = evaluate(text, data)
-    if values.kind != "number":
-        raise FormulaError(f"{text!r} gives {values.kind}s, expected numbers.")
-    return data.assign(**{text: np.where(values.missing, np.nan, values.data)})
-
-
 def row_labels(data: pd.DataFrame, slab: str | None, rows: np.ndarray) -> tuple[str, ...]:
     """Return the labels of the rows: those of a column, or the row numbers from 1.
 
@@ -142,10 +121,7 @@ def row_labels(data: pd.DataFrame, slab: str | None, rows: np.ndarray) -> tuple[
     """
     if slab is None:
         return tuple(str(row + 1) for row in rows)
-    if slab not in data.columns:
-        raise FormulaError(
-            f"The table has no column {slab!r}. {nearest(slab, map(str, data.columns))}".rstrip()
-        )
+    require_column(data, slab)
     return tuple(str(each) for each in data[slab].iloc[rows])
 
 
@@ -155,7 +131,8 @@ def _sides(text: str) -> tuple[str, str]:
     )
     if not bar or not left.strip() or not right.strip():
         raise FormulaError(
-            f"The random term {text!r} cannot be read; expected e.g. '~ 1 | lab/study' or '~ outcome | study'."
+            f"The random term {text!r} cannot be read; expected e.g. '~ 1 | lab/study' or "
+            "'~ outcome | study'."
         )
     return left.strip(), right.strip()
 
@@ -195,8 +172,11 @@ def _parts(
     for term in terms:
         codes, labels = group_codes(term, found, n_rows)
         name = "/".join(reversed(term.group))
-        if len(labels) < 2:
-            raise FitError(f"The group {name!r} has one level; a variance needs at least two.")
+        if len(labels) < MIN_STUDIES:
+            raise FitError(
+                f"There are {len(labels)} groups of {name!r}: listed, not pooled, since a variance "
+                f"between groups needs at least {MIN_STUDIES}. Add studies, or leave the term out."
+            )
         if inner is None:
             parts.append(RandomPart(name, codes, labels))
             continue

@@ -1,11 +1,11 @@
 """How much of the variation of effects is not sampling error: I^2 of a multilevel model.
 
-With P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1 the typical sampling variance is v = (k - p) / tr P (Higgins and Thompson
-2002, Stat Med 21:1539-1558, equation 9, with P in place of the weights), and I^2 = sum sigma^2 / (sum sigma^2 + v),
-of which each component has its share (Nakagawa and Santos 2012, Evol Ecol 26:1253-1274). For an inner
-factor with a variance for each level, tr P and k - p = tr P V are summed over the rows of that level. By
-coefficient I^2 is 1 - Var(fixed) / Var(random), the variances of the coefficient without and with random effects
-(Jackson, White and Riley 2012, Stat Med 31:3805-3820).
+With P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1 the typical sampling variance is v = (k - p) / tr P (Higgins and
+Thompson 2002, Stat Med 21:1539-1558, equation 9, with P in place of the weights), and I^2 = sum sigma^2 /
+(sum sigma^2 + v), of which each component has its share (Nakagawa and Santos 2012, Evol Ecol 26:1253-1274).
+For an inner factor with a variance for each level, tr P and k - p = tr P V are summed over the rows of that
+level. By coefficient I^2 is 1 - Var(fixed) / Var(random), the variances of the coefficient without and with
+random effects (Jackson, White and Riley 2012, Stat Med 31:3805-3820).
 """
 
 from __future__ import annotations

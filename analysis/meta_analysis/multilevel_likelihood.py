@@ -40,7 +40,7 @@ class Shares:
         group = self.group[rows]
         same = group[:, :, None] == group[:, None, :]
         if self.inner is None:
-            return same
+            return np.asarray(same)
         one, other = (self.inner[rows] == each for each in self.pair)
         across = one[:, :, None] & other[:, None, :]
         return np.asarray(same & (across | across.transpose(0, 2, 1)))
@@ -162,7 +162,7 @@ def criterion(data: Data, solved: Solved, method: Method) -> float:
 def log_likelihood(data: Data, solved: Solved, method: Method) -> float:
     """Return the log-likelihood in the units of the effects."""
     n = data.n - data.p if method == "reml" else data.n
-    return -0.5 * (n * np.log(2.0 * np.pi * data.scale**2) + criterion(data, solved, method))
+    return float(-0.5 * (n * np.log(2.0 * np.pi * data.scale**2) + criterion(data, solved, method)))
 
 
 def derivatives(data: Data, solved: Solved, method: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -82,7 +82,7 @@ class MultilevelModel:
         return JointChart(tuple(charts))
 
     def covariance_of(self, part: int, theta: np.ndarray) -> np.ndarray:
-        """Return the covariance (q, q) of the effects of one group of a random term, in units of the effects."""
+        """Return the covariance (q, q) of the effects of one group of a term, in units of the effects."""
         first = sum(_n_entries(each) for each in self.frame.parts[:part])
         own = theta[first : first + _n_entries(self.frame.parts[part])] * self.data.scale**2
         if self.frame.parts[part].inner_codes is None:
@@ -183,8 +183,8 @@ def _require_distinct(frame: EffectFrame) -> None:
         pairs = len(np.unique(np.stack([one.codes, other.codes]), axis=1).T)
         if pairs == len(one.labels) == len(other.labels):
             raise FitError(
-                f"{one.group!r} and {other.group!r} have the same {pairs} groups, so their variances cannot be "
-                "told apart. Leave one out."
+                f"{one.group!r} and {other.group!r} have the same {pairs} groups, so their variances cannot "
+                "be told apart. Leave one out."
             )
     for part in frame.parts:
         if part.inner_codes is None:

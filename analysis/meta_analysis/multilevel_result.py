@@ -313,8 +313,8 @@ def _info(model: MultilevelModel, optimum: Optimum, components: pd.DataFrame) ->
     warnings = []
     if not optimum.converged:
         warnings.append(
-            f"The search did not converge: the slope of the likelihood is {optimum.gradient:.2g}. Look at the "
-            "profile of the components."
+            f"The search did not converge: the slope of the likelihood is {optimum.gradient:.2g}. Look at "
+            "the profile of the components."
         )
     for part in frame.parts:
         if len(part.labels) < 5:

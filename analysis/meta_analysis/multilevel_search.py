@@ -2,8 +2,8 @@
 
 The likelihood of variance components can have several maxima, and components can be 0. Starts are spread
 over the total heterogeneity and its division among the parts; the best of them are improved within the
-bounds by L-BFGS-B (Byrd et al. 1995, SIAM J Sci Comput 16:1190-1208), and the lowest is finished by Newton steps
-with the exact second derivatives on the coordinates that are not at a bound.
+bounds by L-BFGS-B (Byrd et al. 1995, SIAM J Sci Comput 16:1190-1208), and the lowest is finished by Newton
+steps with the exact second derivatives on the coordinates that are not at a bound.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ def multilevel_text(fit: MultilevelFit) -> str:
     percent = f"{100.0 * fit.level:g} %"
     letter = "z" if fit.test == "z" else "t"
     lines = [
-        f"Multilevel meta-analysis of {fit.k} effects ({fit.info['n_missing']} with missing values left out) in "
-        f"{fit.info['n_blocks']} independent blocks",
-        f"  {fit.model.method.upper()}; random {'; '.join(fit.random)}; log-likelihood {fit.log_likelihood:.3f}, "
-        f"AIC {fit.aic:.2f}, BIC {fit.bic:.2f}, AICc {fit.aicc:.2f}",
+        f"Multilevel meta-analysis of {fit.k} effects ({fit.info['n_missing']} with missing values left out) "
+        f"in {fit.info['n_blocks']} independent blocks",
+        f"  {fit.model.method.upper()}; random {'; '.join(fit.random)}; log-likelihood "
+        f"{fit.log_likelihood:.3f}, AIC {fit.aic:.2f}, BIC {fit.bic:.2f}, AICc {fit.aicc:.2f}",
         "",
         "Random effects" + (" that moderators leave" if fit.has_moderators else ""),
         *_component_lines(fit),

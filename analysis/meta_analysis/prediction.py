@@ -1,7 +1,8 @@
 """Predicted effects of a multilevel meta-analysis: of the mean study, and the interval for a new one.
 
-The interval for the true effect of a new study is x'b +- c sqrt(x'Cov(b)x + sum of the variances) (Riley, Higgins and Deeks
-2011, BMJ 342:d549, in the form of metafor: c is the quantile of the confidence interval, normal or t).
+The interval for the true effect of a new study is x'b +- c sqrt(x'Cov(b)x + sum of the variances) (Riley,
+Higgins and Deeks 2011, BMJ 342:d549, in the form of metafor: c is the quantile of the confidence interval,
+normal or t).
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def predict(fit: MultilevelFit, data: pd.DataFrame | None = None) -> pd.DataFram
     Returns
     -------
     DataFrame
-        The index of ``data``; columns estimate, se, df, ci_low, ci_high, pi_low, pi_high, and ``level`` of the
-        inner factor where there are several variances. The degrees of freedom are the fewest of the
+        The index of ``data``; columns estimate, se, df, ci_low, ci_high, pi_low, pi_high, and ``level`` of
+        the inner factor where there are several variances. The degrees of freedom are the fewest of the
         coefficients that take part.
 
     Raises
@@ -107,7 +108,7 @@ def _levels(fit: MultilevelFit, data: pd.DataFrame | None, matrix: np.ndarray) -
         if not fit.has_moderators:
             return None
         assert part.inner_codes is not None
-        return np.array(known, dtype=object)[part.inner_codes]
+        return np.asarray(np.array(known, dtype=object)[part.inner_codes])
     if part.inner not in data.columns:
         return None
     given = data[part.inner].astype(str)
@@ -139,8 +140,8 @@ def _with_levels(variable: Coded, levels: tuple[str, ...]) -> Coded:
     unknown = [each for each in variable.levels if each not in levels]
     if unknown:
         raise FitError(
-            f"{variable.name!r} has the level {shortened(unknown[0])!r}, which the model was not fitted with; it "
-            f"knows {', '.join(map(shortened, levels[:8]))}."
+            f"{variable.name!r} has the level {shortened(unknown[0])!r}, which the model was not fitted "
+            f"with; it knows {', '.join(map(shortened, levels[:8]))}."
         )
     place = np.array([levels.index(each) for each in variable.levels], dtype=np.int64)
     return Coded(variable.name, variable.missing, codes=place[variable.codes], levels=levels)

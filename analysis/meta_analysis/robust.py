@@ -1,12 +1,12 @@
 """Cluster-robust covariance of pooled effects, for few clusters.
 
 With clusters g, working covariance M_g, C = (X'M^-1 X)^-1 and residuals e_g = y_g - X_g b, the sandwich is
-C [sum_g X_g'M_g^-1 A_g e_g e_g'A_g'M_g^-1 X_g] C. CR0 has A_g = I (Liang and Zeger 1986; Hedges, Tipton and Johnson 2010
-for meta-analysis), CR1 multiplies it by G / (G - 1) and CR1p by G / (G - p). CR2 (Bell and McCaffrey 2002) is unbiased if
-M is right: A_g is the symmetric solution D'(D (M_g - X_g C X_g') D')^-1/2 D with M_g = D'D of Pustejovsky and Tipton (2018,
-J Bus Econ Stat 36:672-683, section 2), here with the Cholesky factor for D. Degrees of freedom are those of
-Satterthwaite (their section 3.1) for CR2, and G - p for the others; joint tests are the approximate Hotelling T^2
-(section 3.2, "HTZ").
+C [sum_g X_g'M_g^-1 A_g e_g e_g'A_g'M_g^-1 X_g] C. CR0 has A_g = I (Liang and Zeger 1986; Hedges, Tipton and
+Johnson 2010 for meta-analysis), CR1 multiplies it by G / (G - 1) and CR1p by G / (G - p). CR2 (Bell and
+McCaffrey 2002) is unbiased if M is right: A_g is the symmetric solution D'(D (M_g - X_g C X_g') D')^-1/2 D
+with M_g = D'D of Pustejovsky and Tipton (2018, J Bus Econ Stat 36:672-683, section 2), here with the
+Cholesky factor for D. Degrees of freedom are those of Satterthwaite (their section 3.1) for CR2, and G - p
+for the others; joint tests are the approximate Hotelling T^2 (section 3.2, "HTZ").
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ from nwbswitch.analysis.plain_values import plain
 from nwbswitch.schemas.errors import FitError
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from nwbswitch.analysis.meta_analysis.meta_result import MetaFit
     from nwbswitch.analysis.meta_analysis.multilevel_result import MultilevelFit
 
 Kind = Literal["CR0", "CR1", "CR1p", "CR2"]
@@ -135,8 +138,8 @@ class RobustMeta:
         """Return the table as text for people."""
         kind = "Satterthwaite" if self.kind == "CR2" else "clusters minus coefficients"
         lines = [
-            f"{self.kind} cluster-robust covariance, {self.n_clusters} clusters of {self.cluster}; degrees of "
-            f"freedom: {kind}.",
+            f"{self.kind} cluster-robust covariance, {self.n_clusters} clusters of {self.cluster}; degrees "
+            f"of freedom: {kind}.",
             self.table().to_string(index=False, float_format=lambda value: f"{value:.4g}"),
             *self.notes(),
         ]
@@ -194,13 +197,10 @@ def robust_multilevel(
     split = np.flatnonzero(np.bincount(crossing) > 1)
     if split.size:
         rows = np.flatnonzero(model.block == split[0])
-        one, other = (
-            labels[codes[rows[0]]],
-            next(labels[each] for each in codes[rows] if each != codes[rows[0]]),
-        )
+        one, other = list(dict.fromkeys(labels[each] for each in codes[rows].tolist()))[:2]
         raise FitError(
-            f"{name} {one} and {other} share random effects or sampling errors in this model, so they are not "
-            "independent clusters. Choose a coarser cluster."
+            f"{name} {one} and {other} share random effects or sampling errors in this model, so they are "
+            "not independent clusters. Choose a coarser cluster."
         )
     parts = stacks(frame.known, codes)
     working = []
@@ -226,13 +226,67 @@ def _clusters(
                 return cluster, part.codes, part.labels
         known = ", ".join(dict.fromkeys(part.group for part in frame.parts))
         raise ValueError(
-            f"{cluster!r} is no random group of this model; it has {known}. Give the labels of the rows instead."
+            f"{cluster!r} is no random group of this model; it has {known}. Give the labels of the rows "
+            "instead."
         )
-    given = [str(each) for each in cluster]
-    if len(given) != len(frame.rows):
-        raise ValueError(f"There are {len(given)} cluster labels for {len(frame.rows)} rows used.")
-    codes, uniques = pd.factorize(pd.Series(given, dtype=object))
-    return "cluster", np.asarray(codes), tuple(str(each) for each in uniques)
+    return "cluster", *_labelled(cluster, len(frame.rows))
+
+
+def _labelled(cluster: Sequence[Any], n_rows: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    if len(cluster) != n_rows:
+        raise ValueError(f"There are {len(cluster)} cluster labels for {n_rows} rows used.")
+    missing = np.flatnonzero(pd.isna(pd.Series(list(cluster), dtype=object)))
+    if missing.size:
+        raise FitError(f"The cluster is missing in row {int(missing[0]) + 1} of those used.")
+    codes, uniques = pd.factorize(pd.Series([str(each) for each in cluster], dtype=object))
+    return np.asarray(codes), tuple(str(each) for each in uniques)
+
+
+def robust_meta(fit: MetaFit, *, cluster: str | Sequence[Any], kind: Kind = "CR2") -> RobustMeta:
+    """Return the coefficients of a univariate meta-analysis with cluster-robust covariance.
+
+    Parameters
+    ----------
+    fit
+        The fit; the variances v + tau^2 are the working model.
+    cluster
+        Column of the table that was pooled, or labels of the rows used.
+    kind
+        As in `robust_multilevel`.
+
+    Raises
+    ------
+    FitError
+        If nothing was pooled, effects had weights of their own, or there are fewer than two clusters.
+    FormulaError
+        If there is no such column.
+    """
+    from nwbswitch.analysis.meta_analysis.meta import require_column
+
+    if not fit.pooled:
+        raise FitError(f"There is nothing to test: {fit.status}.")
+    if fit.problem.weights is not None:
+        raise FitError(
+            "The working model of CR2 has inverse variances for weights; this fit has others. Fit it without "
+            "weights."
+        )
+    name = cluster if isinstance(cluster, str) else "cluster"
+    if isinstance(cluster, str):
+        require_column(fit.source, cluster)
+        cluster = fit.source[cluster].tolist()
+    codes, labels = _labelled(cluster, fit.k)
+    known = csr_of_variances(fit.problem.variance + fit.tau2)
+    working = stacks(known, codes)
+    return cluster_robust(
+        fit.problem.effect, fit.problem.design, fit.terms, working, codes, labels, cluster=name, kind=kind
+    )
+
+
+def csr_of_variances(variances: np.ndarray) -> csr_array:
+    """Return a diagonal covariance, sparse."""
+    from scipy.sparse import csr_array, diags_array
+
+    return csr_array(diags_array(variances))
 
 
 def cluster_robust(

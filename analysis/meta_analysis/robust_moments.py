@@ -1,9 +1,10 @@
 """Degrees of freedom of cluster-robust tests, from the moments of the variance estimate under the model.
 
-A contrast c of the coefficients has the variance estimate sum_g s_g^2 with s_g = c'C L_g e_g. Under the working model
-Cov(s_g, s_h) = [g = h] d_g - b_g'b_h with d_g = c'C L_g M_g L_g' C c, b_g = R'X_g'L_g' C c and C = R R': sums over pairs of clusters
-factor, so the cost is linear in clusters. Satterthwaite: 2 E^2 / Var; Hotelling: q (q + 1) by the sum of the variances of all
-entries of the standardised estimate (Pustejovsky and Tipton 2018, J Bus Econ Stat 36:672-683, section 3).
+A contrast c of the coefficients has the variance estimate sum_g s_g^2 with s_g = c'C L_g e_g. Under the
+working model Cov(s_g, s_h) = [g = h] d_g - b_g'b_h with d_g = c'C L_g M_g L_g' C c, b_g = R'X_g'L_g' C c
+and C = R R': sums over pairs of clusters factor, so the cost is linear in clusters. Satterthwaite: 2 E^2 /
+Var; Hotelling: q (q + 1) by the sum of the variances of all entries of the standardised estimate
+(Pustejovsky and Tipton 2018, J Bus Econ Stat 36:672-683, section 3).
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _ALONE: Final = 1e-9
 class Adjusted:
     """The adjusted scores of the clusters in the units of an orthonormal design.
 
-    ``map`` (p, p) takes scores to coefficients and ``root`` (p, p) is R in their units; ``spread`` (clusters, p, p)
-    are L_g M_g L_g', ``lifted`` (clusters, p, p) are R'X_g'L_g', and ``left`` (clusters, p, p) is
-    I - R'X_g'M_g^-1 X_g R, the information without a cluster. ``clusters`` are their codes.
+    ``map`` (p, p) takes scores to coefficients and ``root`` (p, p) is R in their units; ``spread``
+    (clusters, p, p) are L_g M_g L_g', ``lifted`` (clusters, p, p) are R'X_g'L_g', and ``left`` (clusters,
+    p, p) is I - R'X_g'M_g^-1 X_g R, the information without a cluster. ``clusters`` are their codes.
     """
 
     map: np.ndarray
