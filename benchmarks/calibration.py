@@ -1,36 +1,89 @@
-"""Print what the estimands and the verdict make of simulated studies with a known truth.
+"""Compare what estimands and verdicts make of simulated counts with what is stated of them.
 
-python benchmarks/calibration.py                      both tables, modest repetitions
-python benchmarks/calibration.py verdicts --repetitions 1000 --animals 6 --animals 12
-python benchmarks/calibration.py estimands --neurons 60 --window-s 600
+python benchmarks/calibration.py estimands      the pinned calibration values cell by cell; exit 1 if off
+python benchmarks/calibration.py acceptance     what the verdict must keep to; exit 1 if it does not
+python benchmarks/calibration.py assumptions    what breaking each assumption does
+python benchmarks/calibration.py naive          naive fractions of the worlds, as the package keeps them
+python benchmarks/calibration.py verdicts --scenario switch --animals 6 --repetitions 1000
+python benchmarks/calibration.py worlds --neurons 60 --window-s 600
+
+All tables are Markdown, with Monte-Carlo standard errors in brackets. Raw traces: calibration_traces.py.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import click
 import numpy as np
 
-from nwbswitch.analysis.estimands.counts import DRUG, half_counts
-from nwbswitch.analysis.estimands.primary import ESTIMANDS, Layout, contrast_sums
-from nwbswitch.analysis.simulation.count_studies import SCENARIOS, simulate_counts, simulate_study
-from nwbswitch.analysis.verdicts.arm_analysis import analyse_arms
-from nwbswitch.analysis.verdicts.verdict import MARGIN
+from nwbswitch.analysis.simulation.acceptance import LAYOUTS, REQUIREMENTS, Requirement, judged
+from nwbswitch.analysis.simulation.agreement import mean_and_se
+from nwbswitch.analysis.simulation.assumptions import ESTIMATED, Effect, assumption_effects
+from nwbswitch.analysis.simulation.calibration import agreements, simulated_values
+from nwbswitch.analysis.simulation.count_studies import SCENARIOS, simulate_counts
+from nwbswitch.analysis.simulation.naive_worlds import simulate_naive_worlds
+from nwbswitch.analysis.simulation.pinned_values import read_pinned
+from nwbswitch.analysis.simulation.repetitions import CALIBRATED, repeated_values
+from nwbswitch.analysis.simulation.scenarios import BROKEN
+from nwbswitch.analysis.simulation.study_outcomes import (
+    StudyPlan,
+    failed_shares,
+    share_se,
+    simulate_outcomes,
+    word_shares,
+)
 from nwbswitch.schemas.worlds import World
 
-NAIVE = ("naive_down", "naive_up", "naive_p_active_after_silent", "naive_corr")
-SHOWN = (*NAIVE, "R_act", "R_sil", "SW", "rho_star")
+PINNED = Path(__file__).resolve().parents[1] / "tests" / "reference" / "calibration.json"
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def main(context: click.Context) -> None:
+@click.group()
+def main() -> None:
     """Calibrate the estimands and the verdict on simulated counts."""
-    if context.invoked_subcommand is None:
-        context.invoke(estimands)
-        context.invoke(verdicts)
+
+
+@main.command()
+@click.option("--repetitions", default=100, show_default=True, help="Sessions of 2,000 neurons per world.")
+@click.option("--small-repetitions", default=1_000, show_default=True, help="Smaller ones, for their spread.")
+@click.option("--draws", default=20, show_default=True, help="Draws that break ties.")
+@click.option("--seed", default=0, show_default=True)
+@click.pass_context
+def estimands(
+    context: click.Context, repetitions: int, small_repetitions: int, draws: int, seed: int
+) -> None:
+    """Compare every pinned value with a new simulation; exit 1 if one is off by more than 3 MC SE."""
+    started, n_cells, n_off = time.perf_counter(), 0, 0
+    _row("simulated", "estimand", "ours (MC SE)", "pinned (MC SE)", "distance, SE", "")
+    _row(*["---"] * 6)
+    for place, group in enumerate(read_pinned(PINNED).groups):
+        found = simulated_values(
+            group,
+            repetitions=repetitions if group.means else small_repetitions,
+            rng=np.random.default_rng([seed, place]),
+            draws=draws,
+        )
+        for cell in agreements(group, found):
+            n_cells += 1
+            n_off += not cell.agrees
+            pinned = f"{cell.low:g}" if cell.low == cell.high else f"{cell.low:g} to {cell.high:g}"
+            _row(
+                group.title,
+                cell.name,
+                f"{cell.ours:.3f} ({cell.se:.3f})",
+                f"{pinned} +- {cell.half_unit:g} ({cell.pinned_se:.3f})",
+                f"{cell.distance:.1f}",
+                "" if cell.agrees else "DIFFERS",
+            )
+    click.echo(
+        f"\n{n_cells - n_off} of {n_cells} cells within 3 standard errors of the difference, beyond half a "
+        f"unit of the pinned number's last digit; {time.perf_counter() - started:.0f} s."
+    )
+    if n_off:
+        context.exit(1)
 
 
 @main.command()
@@ -39,85 +92,188 @@ def main(context: click.Context) -> None:
 @click.option("--repetitions", default=40, show_default=True)
 @click.option("--draws", default=20, show_default=True, help="Draws that break ties.")
 @click.option("--seed", default=0, show_default=True)
-def estimands(neurons: int, window_s: float, repetitions: int, draws: int, seed: int) -> None:
-    """Print the mean of each estimand in each world, with its Monte-Carlo standard error."""
+def worlds(neurons: int, window_s: float, repetitions: int, draws: int, seed: int) -> None:
+    """Print the mean of each estimand in each world for any number of neurons and length of window."""
     rng = np.random.default_rng(seed)
-    layout = Layout(draws, ())
-    click.echo(f"{neurons} neurons, windows of {window_s:g} s, {repetitions} repetitions: mean (MC SE, SD)")
-    click.echo(f"{'':28s}" + "".join(f"{world.value:>24s}" for world in World))
-    found: dict[str, list[str]] = {name: [] for name in SHOWN}
-    for world in World:
-        values = []
-        for _ in range(repetitions):
-            session = simulate_counts(world, n_neurons=neurons, window_s=window_s, rng=rng)
-            counts = half_counts(session, DRUG)
-            assert counts is not None
-            sums = contrast_sums(counts[0], counts[1], layout, rng)
-            values.append([float(ESTIMANDS[name](sums, layout)) for name in SHOWN])
-        table = np.array(values)
-        for place, name in enumerate(SHOWN):
-            mean, sd = np.nanmean(table[:, place]), np.nanstd(table[:, place], ddof=1)
-            found[name].append(f"{mean:.3f} ({sd / np.sqrt(repetitions):.3f}, {sd:.2f})")
-    for name, row in found.items():
-        click.echo(f"{name:28s}" + "".join(f"{each:>24s}" for each in row))
+    columns = {
+        world: repeated_values(
+            lambda rng, world=world: simulate_counts(world, n_neurons=neurons, window_s=window_s, rng=rng),
+            repetitions=repetitions,
+            rng=rng,
+            draws=draws,
+        )
+        for world in World
+    }
+    _row(f"{neurons} x {window_s / 60:g} min", *(world.value for world in World))
+    _row(*["---"] * (1 + len(World)))
+    for name in CALIBRATED:
+        cells = (mean_and_se(columns[world][name]) for world in World)
+        _row(name, *(f"{mean:.3f} ({se:.3f})" for mean, se in cells))
 
 
 @main.command()
-@click.option("--repetitions", default=20, show_default=True, help="Studies per scenario and size.")
-@click.option("--animals", multiple=True, type=int, default=(3, 6, 12), show_default=True)
+@click.option("--repetitions", default=400, show_default=True, help="Studies per scenario and size.")
+@click.option("--layout", "layouts", multiple=True, type=click.Choice([each.name for each in LAYOUTS]))
+@click.option("--animals", multiple=True, type=int, help="Only studies of these sizes.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--workers", default=1, show_default=True)
+@click.pass_context
+def acceptance(
+    context: click.Context,
+    repetitions: int,
+    layouts: Sequence[str],
+    animals: Sequence[int],
+    seed: int,
+    workers: int,
+) -> None:
+    """Check false switches, false reshuffles and power; exit 1 if one is beyond its limit.
+
+    Crossovers unless other layouts are asked for.
+    """
+    started, n_off, n_checked = time.perf_counter(), 0, 0
+    wanted = layouts or (LAYOUTS[0].name,)
+    for layout in [each for each in LAYOUTS if each.name in wanted]:
+        click.echo(f"\n{layout.name}: 60 neurons per animal, windows of 10 min, {repetitions} studies each\n")
+        _row("scenario", "animals", "word", "share (MC SE)", "limit", "met", "all words", "failed controls")
+        _row(*["---"] * 8)
+        for (name, n_animals), asked in _by_study(animals).items():
+            outcomes = simulate_outcomes(
+                layout.plan(name, n_animals), repetitions=repetitions, seed=seed, workers=workers
+            )
+            for requirement in asked:
+                found = judged(requirement, outcomes)
+                n_checked += 1
+                n_off += not found.held
+                _row(
+                    name,
+                    str(n_animals),
+                    requirement.word.value,
+                    f"{found.share:.3f} ({found.se:.3f})",
+                    f"{requirement.bound} {requirement.limit:g}",
+                    "yes" if found.held else "NO",
+                    _words(word_shares(outcomes)),
+                    _words(failed_shares(outcomes)) or "none",
+                )
+    click.echo(
+        f"\n{n_checked - n_off} of {n_checked} requirements met; {time.perf_counter() - started:.0f} s."
+    )
+    if n_off:
+        context.exit(1)
+
+
+def _by_study(animals: Sequence[int]) -> dict[tuple[str, int], list[Requirement]]:
+    grouped: dict[tuple[str, int], list[Requirement]] = {}
+    for requirement in REQUIREMENTS:
+        if not animals or requirement.n_animals in animals:
+            grouped.setdefault((requirement.scenario, requirement.n_animals), []).append(requirement)
+    return grouped
+
+
+@main.command()
+@click.option("--repetitions", default=200, show_default=True, help="Studies per assumption and world.")
+@click.option("--assumption", "names", multiple=True, type=click.Choice(list(BROKEN)))
+@click.option("--animals", default=6, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--workers", default=1, show_default=True)
+def assumptions(repetitions: int, names: Sequence[str], animals: int, seed: int, workers: int) -> None:
+    """Print the bias of each estimand, the verdicts and the failed controls with an assumption broken."""
+    started = time.perf_counter()
+    click.echo(
+        f"Crossovers, {animals} animals, 60 neurons each, windows of 10 min, {repetitions} studies per row: "
+        "difference from the same world with the assumption kept (MC SE)\n"
+    )
+    _row("assumption broken", "world", *ESTIMATED, "verdicts (with it kept)", "failed controls")
+    _row(*["---"] * (4 + len(ESTIMATED)))
+    for name in names or BROKEN:
+        for effect in assumption_effects(
+            [name], repetitions=repetitions, n_animals=animals, seed=seed, workers=workers
+        ):
+            _row(
+                name, effect.world.value, *_biases(effect), _verdicts(effect), _words(effect.failed) or "none"
+            )
+    click.echo(f"\n{time.perf_counter() - started:.0f} s.")
+
+
+def _biases(effect: Effect) -> list[str]:
+    lost = {name: f", {share:.0%} not estimable" for name, share in effect.lost.items()}
+    return [f"{bias:+.2f} ({se:.2f}){lost.get(name, '')}" for name, (bias, se) in effect.biases.items()]
+
+
+def _verdicts(effect: Effect) -> str:
+    return f"{_words(effect.words)} ({_words(effect.intact_words)})"
+
+
+@main.command()
+@click.option("--repetitions", default=40, show_default=True, help="Sessions of 2,000 neurons per row.")
+@click.option("--seed", default=0, show_default=True)
+def naive(repetitions: int, seed: int) -> None:
+    """Print the naive fractions of the worlds as the rows of analysis/simulation/naive_worlds.py."""
+    for row in simulate_naive_worlds(repetitions=repetitions, seed=seed):
+        click.echo(
+            f'    NaiveWorld("{row.world}", {row.window_s:.0f}, {row.down_pct:.1f}, {row.up_pct:.1f}, '
+            f"{row.p_active_after_silent:.3f}, {row.correlation:.3f}),"
+        )
+
+
+@main.command()
+@click.option("--repetitions", default=100, show_default=True, help="Studies per scenario and size.")
+@click.option("--animals", multiple=True, type=int, default=(6, 12), show_default=True)
 @click.option(
     "--neurons", multiple=True, type=int, default=(60,), help="Per animal; several are taken in turn."
 )
 @click.option("--window-s", default=600.0, show_default=True, help="Length of a window, s.")
 @click.option("--scenario", "names", multiple=True, type=click.Choice(list(SCENARIOS)))
 @click.option("--design", type=click.Choice(["crossover", "between"]), default="crossover", show_default=True)
+@click.option("--shared", default=1.0, show_default=True, help="Share of neurons found in both sessions.")
 @click.option("--draws", default=10, show_default=True, help="Draws that break ties.")
 @click.option("--seed", default=0, show_default=True)
+@click.option("--workers", default=1, show_default=True)
 def verdicts(
     repetitions: int,
-    animals: tuple[int, ...],
+    animals: Sequence[int],
     neurons: tuple[int, ...],
     window_s: float,
-    names: tuple[str, ...],
+    names: Sequence[str],
     design: str,
+    shared: float,
     draws: int,
     seed: int,
+    workers: int,
 ) -> None:
-    """Print the share of each verdict, whole pipeline with controls, and what the controls said."""
-    click.echo(f"{design}, {neurons} neurons, windows of {window_s:g} s, {repetitions} studies each")
-    for place, name in enumerate(names or SCENARIOS):
+    """Print the share of each verdict of any scenario, and how often each control failed."""
+    _row("scenario", "animals", "verdicts (MC SE)", "verdicts of saline", "failed controls", "ms per study")
+    _row(*["---"] * 6)
+    for name in names or SCENARIOS:
         for n_animals in animals:
-            started = time.perf_counter()
-            words: Counter[str] = Counter()
-            controls: Counter[str] = Counter()
-            reference: Counter[str] = Counter()
-            rng = np.random.default_rng([seed, place, n_animals])
-            for _ in range(repetitions):
-                study = simulate_study(
-                    SCENARIOS[name],
-                    n_animals=n_animals,
-                    n_neurons=neurons,
-                    window_s=window_s,
-                    lag_s=window_s * 1.2,
-                    rng=rng,
-                    design="between" if design == "between" else "crossover",
-                )
-                arms = analyse_arms(
-                    study, reference="saline", margin=MARGIN, limits=None, draws=draws, seed=seed
-                )
-                words[arms["ketamine"].verdict.word.value] += 1
-                reference[arms["saline"].verdict.word.value] += 1
-                controls.update(f"{each.name} {each.outcome.value}" for each in arms["ketamine"].controls)
-            ms = 1e3 * (time.perf_counter() - started) / repetitions
-            click.echo(
-                f"{name:32s} {n_animals:3d} animals  {_shares(words, repetitions)}"
-                f" | saline: {_shares(reference, repetitions)}"
-                f" | controls: {_shares(controls, repetitions)} | {ms:.0f} ms"
+            plan = StudyPlan(
+                SCENARIOS[name],
+                n_animals,
+                n_neurons=neurons,
+                window_s=window_s,
+                lag_s=1.2 * window_s,
+                design="between" if design == "between" else "crossover",
+                shared_share=shared,
+                draws=draws,
             )
+            started = time.perf_counter()
+            outcomes = simulate_outcomes(plan, repetitions=repetitions, seed=seed, workers=workers)
+            ms = 1e3 * (time.perf_counter() - started) / repetitions
+            shown = ", ".join(
+                f"{word} {share:.3f} ({share_se(share, repetitions):.3f})"
+                for word, share in word_shares(outcomes).items()
+            )
+            reference = Counter(each.reference_word for each in outcomes)
+            of_saline = {word: n / repetitions for word, n in reference.most_common()}
+            failed = _words(failed_shares(outcomes)) or "none"
+            _row(name, str(n_animals), shown, _words(of_saline), failed, f"{ms:.0f}")
 
 
-def _shares(counter: Counter[str], total: int) -> str:
-    return ", ".join(f"{word} {count / total:.3f}" for word, count in counter.most_common())
+def _words(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{word} {share:.2f}" for word, share in shares.items())
+
+
+def _row(*cells: str) -> None:
+    click.echo(f"| {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -59,9 +60,14 @@ def agreements(pinned: Pinned, found: Mapping[str, Floats]) -> list[Agreement]:
     cells = []
     for name, values in pinned.means.items():
         mean, se = mean_and_se(found[name])
+        n = max(int(np.isfinite(found[name]).sum()), 1)
         kept = pinned.standard_errors.get(name)
-        n = int(np.isfinite(found[name]).sum())
-        pinned_se = float(kept) if kept is not None else se * (n / pinned.repetitions) ** 0.5
+        if kept is None:
+            pinned_se = se * math.sqrt(n / pinned.repetitions)
+        else:
+            # The spread of the pinned repetitions serves both, so that a few new ones are enough.
+            pinned_se = float(kept)
+            se = pinned_se * math.sqrt(pinned.repetitions / n)
         cells.append(_cell(name, mean, se, values, pinned_se))
     for name, values in pinned.sds.items():
         sd, se, pinned_se = sd_and_se(found[name], pinned.repetitions)

@@ -70,11 +70,13 @@ def read_pinned(path: Path) -> PinnedFile:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputFileError(f"{path}: pinned values of more than {MAX_BYTES} bytes, expected a few kB.")
+            raise InputFileError(
+                path, f"It has more than {MAX_BYTES} bytes, expected a few kB of pinned values."
+            )
         found = PinnedFile.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
-        raise InputFileError(f"{path}: no pinned calibration values: {error}") from error
+        raise InputFileError(path, f"No pinned calibration values: {error}") from error
     unknown = {name for group in found.groups for name in group.estimands} - set(ESTIMANDS)
     if unknown:
-        raise InputFileError(f"{path}: unknown estimands {', '.join(sorted(unknown))}.")
+        raise InputFileError(path, f"Unknown estimands: {', '.join(sorted(unknown))}.")
     return found

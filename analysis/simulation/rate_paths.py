@@ -42,7 +42,9 @@ def rate_paths(
         Before the pseudo-injection, between it and the injection, and after; events/min.
     """
     middle = rates_after(truth.pseudo_world, rates, rng)
-    after = _shifted(truth, rates_after(truth.world, middle, rng), rng)
+    after = rates_after(truth.world, middle, rng)
+    if truth.shifted_share + truth.lost_share + truth.gained_share > 0:
+        rates, middle, after = _shifted(truth, (rates, middle, after), rng)
     starts_s = np.arange(3) * lag_s
     times_s = np.concatenate(
         [start_s + np.arange(n) * block_s for start_s, n in zip(starts_s, n_blocks, strict=True)]
@@ -64,16 +66,18 @@ def rate_paths(
     return np.split(path, np.cumsum(n_blocks)[:-1], axis=1)
 
 
-def _shifted(truth: Scenario, rates: Floats, rng: np.random.Generator) -> Floats:
-    """Return the rates with the ROIs that a shift of the focal plane gives another neuron or none."""
-    n_other, n_lost = (round(share * rates.size) for share in (truth.shifted_share, truth.lost_share))
-    if n_other + n_lost == 0:
-        return rates
-    found = rates.copy()
-    order = rng.permutation(rates.size)
-    found[order[:n_other]] = baseline_rates(n_other, rng)
-    found[order[n_other : n_other + n_lost]] = 0.0
-    return found
+def _shifted(
+    truth: Scenario, levels: tuple[Floats, Floats, Floats], rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Return the rates where a shift gives ROIs another neuron, or none after or before it."""
+    first, middle, after = (level.copy() for level in levels)
+    shares = (truth.shifted_share, truth.lost_share, truth.gained_share)
+    ends = np.round(np.cumsum(shares) * after.size).astype(int)
+    other, lost, gained, _ = np.split(rng.permutation(after.size), ends)
+    after[other] = baseline_rates(other.size, rng)
+    after[lost] = 0.0
+    first[gained] = middle[gained] = 0.0
+    return first, middle, after
 
 
 def slow_process(n: int, times_s: Floats, sd: float, tau_s: float, rng: np.random.Generator) -> Floats:

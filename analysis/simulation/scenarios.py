@@ -36,9 +36,10 @@ class Scenario:
         detection that depends on activity. 0 keeps all and marks the ROIs as anatomical.
     soft_detection
         Keep a ROI with probability logistic((events - min_events) / (min_events / 5)) instead.
-    shifted_share, lost_share
-        A shift of the focal plane with the injection: this share of ROIs holds another neuron in the drug
-        window, that share none. ``shift`` says whether with the drug only or with both injections.
+    shifted_share, lost_share, gained_share
+        A shift of the focal plane at the injection: the first share of ROIs holds another neuron in the drug
+        window, the second none; the third holds none in the windows before, as ROIs do that were found in
+        both planes together. ``shift`` says whether with the drug only or with both injections.
     mixed_share, mixed_from_neighbour
         This share of ROIs has, in all windows, that part of another neuron's events beside its own.
     signal_to_noise, signal_to_noise_log_sd
@@ -70,6 +71,7 @@ class Scenario:
     drive_coupling_sd: float = 1.0
     shifted_share: float = 0.0
     lost_share: float = 0.0
+    gained_share: float = 0.0
     shift: Where = "drug"
     mixed_share: float = 0.0
     mixed_from_neighbour: float = 0.5
@@ -81,10 +83,10 @@ class Scenario:
     censored_before_drug: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = ("shifted_share", "lost_share", "mixed_share", "mixed_from_neighbour", "bleaching_per_lag")
-        for name in shares:
+        shift = ("shifted_share", "lost_share", "gained_share")
+        for name in (*shift, "mixed_share", "mixed_from_neighbour", "bleaching_per_lag"):
             _require(name, getattr(self, name), 0.0, 1.0)
-        _require("shifted_share + lost_share", self.shifted_share + self.lost_share, 0.0, 1.0)
+        _require(" + ".join(shift), sum(getattr(self, name) for name in shift), 0.0, 1.0)
         _require("censored_before_drug", self.censored_before_drug, 0.0, 0.5)
         for name in ("fluctuation_tau_s", "drive_tau_s", "peak_after_drug", "drug_window_factor"):
             if not getattr(self, name) > 0:
@@ -96,7 +98,7 @@ class Scenario:
         if self.false_events_in_drug_only:
             truth = replace(truth, false_events_per_min=0.0)
         if self.shift == "drug":
-            truth = replace(truth, shifted_share=0.0, lost_share=0.0)
+            truth = replace(truth, shifted_share=0.0, lost_share=0.0, gained_share=0.0)
         return truth
 
     def changed(self) -> dict[str, object]:
@@ -118,12 +120,16 @@ BROKEN: dict[str, Scenario] = {
     "false events with the drug": Scenario(false_events_per_min=1.0, false_events_in_drug_only=True),
     "z-shift, 20 % other neurons": Scenario(shifted_share=0.2),
     "z-shift, 20 % lost": Scenario(lost_share=0.2),
+    "z-shift, all other neurons": Scenario(shifted_share=1.0),
     "z-shift in both arms": Scenario(shifted_share=0.2, shift="both"),
+    "z-shift, 20 % of ROIs in each plane only": Scenario(lost_share=0.2, gained_share=0.2, min_events=20),
+    "z-shift, 50 % of ROIs in each plane only": Scenario(lost_share=0.5, gained_share=0.5, min_events=20),
     "correlated noise": Scenario(drive_log_sd=0.5),
     "unequal durations": Scenario(drug_window_factor=3.0),
     "unequal exposure": Scenario(censored_before_drug=0.3),
     "contaminated ROIs": Scenario(mixed_share=0.1),
     "slow fluctuation": Scenario(fluctuation_log_sd=1.0),
+    "neurons differ in signal to noise": Scenario(signal_to_noise=4.0),
     "bleaching": Scenario(signal_to_noise=6.0, bleaching_per_lag=0.3),
     "less calcium per spike": Scenario(signal_to_noise=6.0, peak_after_drug=0.5),
     "more calcium per spike": Scenario(signal_to_noise=4.0, peak_after_drug=2.0),
@@ -142,6 +148,17 @@ def broken(name: str, world: World) -> Scenario:
     if name not in BROKEN:
         raise ValueError(f"no assumption {name!r}; there are {', '.join(map(repr, BROKEN))}")
     return replace(BROKEN[name], world=world)
+
+
+def kept(name: str, world: World) -> Scenario:
+    """Return the same world with the assumption kept: peaks that stay the same, but no fewer to be seen.
+
+    Detection that depends on activity stays too, since it is no part of what is broken.
+    """
+    scenario = broken(name, world)
+    steady = scenario.bleaching_per_lag == 0 and scenario.peak_after_drug == 1
+    signal = 0.0 if steady else scenario.signal_to_noise
+    return Scenario(world, signal_to_noise=signal, min_events=scenario.min_events)
 
 
 def _in_worlds(names: Iterable[str]) -> dict[str, Scenario]:
