@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +11,16 @@ import numpy as np
 from nwbswitch.analysis.estimands.animal_sums import AnimalSums, animal_sums, detection_limits
 from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, Contrast, SessionCounts
 from nwbswitch.analysis.estimands.primary import Key, Layout, silent_response_above_noise
+from nwbswitch.analysis.verdicts.arm_controls import TESTED, Controlled, arm_controls
+from nwbswitch.analysis.verdicts.arm_sums import OWN_PSEUDO, ArmSums, compared_with
 from nwbswitch.analysis.verdicts.contrasts import Difference, arm_estimates, difference_estimates
-from nwbswitch.analysis.verdicts.controls import Check, Control, judge
+from nwbswitch.analysis.verdicts.controls import CONTROLS, Control
 from nwbswitch.analysis.verdicts.pooling import Estimate, jackknife, jackknife_between
 from nwbswitch.analysis.verdicts.verdict import Evidence, Verdict, decide
 
 NO_DRUG = "none"
 """Name of the arm of recordings without any administration."""
 REFERENCES = ("saline", "vehicle")
-OWN_PSEUDO = "its own pseudo-injection"
-_NO_PSEUDO = "no pseudo-injection windows; the baseline must be at least twice the lag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,44 @@ def find_reference(arms: Sequence[str], wanted: str | None) -> str | None:
     return next((name for name in REFERENCES if name in arms), None)
 
 
+def reference_of(arms: Sequence[str], reference: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Return what each arm is compared with; arms that are not there have only their pseudo-injection.
+
+    Parameters
+    ----------
+    arms
+        Names of all arms.
+    reference
+        One reference for all other arms, a reference for each arm, or None.
+
+    Raises
+    ------
+    ValueError
+        When an arm is not there, or is its own reference.
+    """
+    if reference is None:
+        return {}
+    if isinstance(reference, str):
+        find_reference(arms, reference)
+        return {arm: reference for arm in arms if arm != reference}
+    for arm, other in reference.items():
+        find_reference(arms, arm)
+        find_reference(arms, other)
+        if arm == other:
+            raise ValueError(f"arm {arm!r} cannot be its own reference; leave it out of the mapping")
+    return dict(reference)
+
+
 def analyse_arms(
     sessions: Sequence[SessionCounts],
     *,
-    reference: str | None,
+    reference: str | Mapping[str, str] | None,
     margin: float,
     limits: Sequence[int] | None,
     draws: int,
     seed: int,
+    controls: Sequence[str] = CONTROLS,
+    static: Sequence[SessionCounts] = (),
 ) -> dict[str, ArmResult]:
     """Return the result of every arm of one cell type, arms sorted by name.
 
@@ -110,72 +140,82 @@ def analyse_arms(
     sessions
         Sessions of one cell type.
     reference
-        Name of the reference arm, None when there is none.
+        Name of the reference arm of all others, the reference of each arm by its name, or None. An arm
+        without a reference is compared with its own pseudo-injection.
     limits
         Detection limits of tau_c; None derives them from the data (see `detection_limits`).
+    controls
+        Which negative controls to run; all by default.
+    static
+        The same for ROIs with a static marker, for N4.
+
+    Raises
+    ------
+    ValueError
+        When an arm of ``reference`` is not there, or a control is not known.
     """
-    by_arm: dict[str, list[SessionCounts]] = {}
-    for session in sessions:
-        by_arm.setdefault(arm_key(session), []).append(session)
+    unknown = sorted(set(controls) - set(CONTROLS))
+    if unknown:
+        raise ValueError(f"no negative control {', '.join(unknown)}; there are {', '.join(CONTROLS)}")
+    by_arm = _by_arm(sessions)
+    references = reference_of(sorted(by_arm), reference)
     if limits is None:
         limits = detection_limits(sessions, DRUG) or detection_limits(sessions, PSEUDO)
     layout = Layout(draws, tuple(limits))
-    drug = {arm: animal_sums(own, DRUG, layout, seed=seed) for arm, own in by_arm.items()}
-    pseudo = {arm: animal_sums(own, PSEUDO, layout, seed=seed) for arm, own in by_arm.items()}
-    control = (
-        None
-        if reference is None
-        else _ReferenceSums(reference, tuple(by_arm[reference]), drug[reference], pseudo[reference])
-    )
-    return {
-        arm: _analyse(arm, tuple(own), drug[arm], pseudo[arm], control, margin=margin, seed=seed)
+    static_by_arm = _by_arm(static)
+    arms = {
+        arm: ArmSums(
+            arm,
+            tuple(own),
+            animal_sums(own, DRUG, layout, seed=seed),
+            animal_sums(own, PSEUDO, layout, seed=seed),
+            tuple(static_by_arm.get(arm, ())),
+        )
         for arm, own in sorted(by_arm.items())
+    }
+    return {
+        arm: _analyse(
+            own,
+            arms[references[arm]] if arm in references else None,
+            is_reference=arm in references.values(),
+            margin=margin,
+            seed=seed,
+            wanted=controls,
+        )
+        for arm, own in arms.items()
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _ReferenceSums:
-    arm: str
-    sessions: tuple[SessionCounts, ...]
-    drug: AnimalSums | None
-    pseudo: AnimalSums | None
+def _by_arm(sessions: Sequence[SessionCounts]) -> dict[str, list[SessionCounts]]:
+    found: dict[str, list[SessionCounts]] = {}
+    for session in sessions:
+        found.setdefault(arm_key(session), []).append(session)
+    return found
 
 
 def _analyse(
-    arm: str,
-    sessions: tuple[SessionCounts, ...],
-    drug: AnimalSums | None,
-    pseudo: AnimalSums | None,
-    reference: _ReferenceSums | None,
+    own: ArmSums,
+    reference: ArmSums | None,
     *,
+    is_reference: bool,
     margin: float,
     seed: int,
+    wanted: Sequence[str],
 ) -> ArmResult:
-    if reference is not None and reference.arm == arm:
-        reference = None
-        own_role = "the pseudo-injection is what this arm is compared with"
-    else:
-        what = f"{reference.arm} has no drug window" if reference else "there is no reference arm"
-        own_role = f"{what}, and the pseudo-injection takes its place"
+    drug, pseudo, compared = own.drug, own.pseudo, compared_with(own, reference)
+    anatomical = all(session.anatomical for session in own.sessions)
     difference = pseudo_difference = None
-    compared: AnimalSums | None = None
-    words, compared_sessions, compared_contrast = "", sessions, PSEUDO
-    if drug is not None and reference is not None and reference.drug is not None:
-        words, compared = reference.arm, reference.drug
-        compared_sessions, compared_contrast = reference.sessions, DRUG
-    elif drug is not None and pseudo is not None:
-        words, compared = OWN_PSEUDO, pseudo
-    checks: list[Check] = []
     if drug is not None and compared is not None:
-        difference = difference_estimates(drug, compared, seed=seed)
-    if reference is not None and words == reference.arm:
-        if pseudo is not None and reference.pseudo is not None:
-            pseudo_difference = difference_estimates(pseudo, reference.pseudo, permute=False)
-        checks = _checks(arm, reference, pseudo_difference)
-    elif drug is not None:
-        checks = [Check("N1", own_role if pseudo is not None else _NO_PSEUDO, None)]
-    controls = judge(arm, checks, margin=margin)
+        difference = difference_estimates(drug, compared.sums, seed=seed)
+    other = reference.pseudo if reference is not None and compared is not None and compared.is_arm else None
+    if pseudo is not None and other is not None:
+        pseudo_difference = difference_estimates(pseudo, other, names=TESTED, permute=False)
+    controls: tuple[Control, ...] = ()
+    if drug is not None:
+        controlled = Controlled(own, reference, compared, difference, pseudo_difference, is_reference)
+        controls = arm_controls(controlled, wanted, margin=margin, anatomical=anatomical, seed=seed)
     drug_estimates = arm_estimates(drug, seed=seed) if drug else {}
+    words = compared.name if compared else ""
     evidence = Evidence(
         n_animals=_n_animals(drug, pseudo, difference),
         reference=words or ("no reference arm and no pseudo-injection" if drug else "no drug window"),
@@ -183,14 +223,14 @@ def _analyse(
         r_act=difference.estimates["R_act", 0] if difference else None,
         r_sil=difference.estimates["R_sil", 0] if difference else None,
         m=difference.estimates["M", 0] if difference else None,
-        r_sil_above_noise=_above_noise(drug, compared, difference),
+        r_sil_above_noise=_above_noise(drug, compared.sums if compared else None, difference),
         tau={k: each for (name, k), each in drug_estimates.items() if name == "tau_c"},
-        anatomical=all(session.anatomical for session in sessions),
+        anatomical=anatomical,
         controls=controls,
     )
     return ArmResult(
-        arm=arm,
-        sessions=sessions,
+        arm=own.arm,
+        sessions=own.sessions,
         drug=drug,
         pseudo=pseudo,
         drug_estimates=drug_estimates,
@@ -198,22 +238,12 @@ def _analyse(
         reference=words,
         difference=difference,
         pseudo_difference=pseudo_difference,
-        compared=compared,
-        compared_sessions=compared_sessions,
-        compared_contrast=compared_contrast,
+        compared=compared.sums if compared else None,
+        compared_sessions=compared.sessions if compared else own.sessions,
+        compared_contrast=compared.contrast if compared else PSEUDO,
         controls=controls,
         verdict=decide(evidence, margin=margin),
     )
-
-
-def _checks(arm: str, reference: _ReferenceSums, pseudo_difference: Difference | None) -> list[Check]:
-    what = f"pseudo-injection in the baseline of {arm} against that of {reference.arm} sessions"
-    first = Check("N1", what if pseudo_difference else _NO_PSEUDO, pseudo_difference)
-    if reference.drug is None or reference.pseudo is None:
-        return [first, Check("N2", f"{reference.arm} sessions have {_NO_PSEUDO}", None)]
-    own = difference_estimates(reference.drug, reference.pseudo, permute=False)
-    second = Check("N2", f"{reference.arm} against {OWN_PSEUDO}", own, one_sided=True)
-    return [first, second]
 
 
 def _n_animals(drug: AnimalSums | None, pseudo: AnimalSums | None, difference: Difference | None) -> int:
@@ -237,6 +267,6 @@ def _above_noise(drug: AnimalSums | None, compared: AnimalSums | None, differenc
         both = np.concatenate([one, two], axis=1)
         found = jackknife(lambda sums: response(sums) - response(sums[..., 1:, :]), both)
     else:
-        found = jackknife_between(response, one, two, [])
+        found = jackknife_between(response, one, two, difference.shared)
     estimate = Estimate(*found)
     return math.isfinite(estimate.estimate) and estimate.interval()[0] > 0

@@ -1,24 +1,26 @@
 """Negative controls: what must not be there where no drug is.
 
-A control compares two things that differ by chance only: N1 the pseudo-injection of the drug sessions
-against that of the reference sessions, N2 the reference injection against its own pseudo-injection. Slow
-fluctuation without a drug is in both sides, at one lag, and cancels; it does not fail a control.
+N1 is the pseudo-injection of the drug sessions against that of the reference sessions, N2 the reference
+injection against its own pseudo-injection, N3 exchanged labels, N4 ROIs that cannot report activity, N5
+the reference thinned by the gain of the drug. Slow fluctuation without a drug is in both sides of N1 and
+N2, at one lag, and cancels; it does not fail a control.
 
-A control fails when remapping is shown where there is none, or the pattern that would be claimed is. The
-tests of all controls of one arm share one error of 5 % (Holm), and a difference that is shown to lie
-inside the margin is no failure, however small its P.
+A control fails when something is shown where there is nothing, or the pattern that would be claimed is.
+The tests of all controls of one arm share one error of 5 % (Holm), and a difference that is shown to be
+negligible is no failure, however small its P. N3 has no P of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from nwbswitch.analysis.verdicts.contrasts import Difference
 from nwbswitch.analysis.verdicts.pooling import ALPHA, Estimate, holm
 
 EQUIVALENCE_LEVEL = 0.90
+CONTROLS = ("N1", "N2", "N3", "N4", "N5")
 
 
 class Outcome(StrEnum):
@@ -32,78 +34,154 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A negative control of one arm, with its sentence for the report."""
+    """A negative control of one arm.
+
+    Attributes
+    ----------
+    sentence
+        What was compared and found, for the report; begins with the name.
+    estimates
+        The numbers behind it by name.
+    """
 
     name: str
     arm: str
     outcome: Outcome
     sentence: str
-    m: Estimate | None = None
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+
+    @property
+    def m(self) -> Estimate | None:
+        """M of the control, where it has one."""
+        return self.estimates.get("M")
+
+    @property
+    def finding(self) -> str:
+        """The sentence without the name and the full stop, to be put into another one."""
+        return self.sentence.removeprefix(self.name).strip(" :.")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number that must be 0.
+
+    ``negligible`` says whether it is shown to be too small to matter; ``one_sided`` counts only what is
+    above 0; a control can pass without a number that is not ``needed``, when that is not estimable.
+    """
+
+    name: str
+    estimate: Estimate
+    negligible: bool
+    one_sided: bool = False
+    needed: bool = True
+
+    @property
+    def p(self) -> float:
+        """P of the t test against 0; NaN when there is none."""
+        p = self.estimate.p_t()
+        if self.one_sided:
+            return p / 2 if self.estimate.estimate > 0 else 1 - p / 2
+        return p
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """A comparison that must show nothing.
 
-    ``difference`` is None when the control cannot be had, and ``what`` then says why. ``one_sided`` counts
-    only remapping that is more than in the reference.
+    Attributes
+    ----------
+    what
+        What is compared, in words; or why the comparison cannot be had, when nothing is tested.
+    tested
+        The numbers that must be 0; the control cannot be had without any.
+    shown, absent
+        What it means when they are not, and when they are shown to be negligible.
+    pattern
+        R_act and R_sil, when a claim of their pattern is a failure by itself.
     """
 
     name: str
     what: str
-    difference: Difference | None
-    one_sided: bool = False
+    tested: tuple[Quantity, ...] = ()
+    shown: str = ""
+    absent: str = ""
+    pattern: tuple[Estimate, Estimate] | None = None
 
 
-def judge(arm: str, checks: Sequence[Check], *, margin: float) -> tuple[Control, ...]:
-    """Return the controls of one arm.
+def inside(estimate: Estimate, margin: float) -> bool:
+    """Return whether the 90 % interval lies within the margin: two one-sided tests at 5 %."""
+    low, high = estimate.interval(EQUIVALENCE_LEVEL)
+    return -margin < low and high < margin
+
+
+def remapping_check(
+    name: str, what: str, difference: Difference | None, *, margin: float, one_sided: bool = False
+) -> Check:
+    """Return the check of a comparison that must show no remapping; ``difference`` None if there is none.
+
+    ``one_sided`` counts only remapping that is more than in the reference.
+    """
+    if difference is None:
+        return Check(name, what)
+    found = difference.estimates
+    m = found["M", 0]
+    return Check(
+        name,
+        what,
+        (Quantity("M", m, inside(m, margin), one_sided),),
+        shown="shows remapping where no drug is",
+        absent=f"shows no remapping beyond {margin:g}",
+        pattern=(found["R_act", 0], found["R_sil", 0]),
+    )
+
+
+def judge(arm: str, checks: Sequence[Check]) -> tuple[Control, ...]:
+    """Return the controls of one arm; all their tests share the error by Holm's method.
 
     Parameters
     ----------
     arm
         The arm whose verdict rests on them.
     checks
-        The comparisons; those that can be had share the error by Holm's method.
-    margin
-        Half-width of the interval around 0 inside which M is no remapping.
+        The comparisons; those that cannot be had become controls that are impossible.
     """
-    p_values = [_p(check) for check in checks]
-    adjusted = holm(p_values)
-    return tuple(_judged(arm, check, p, margin) for check, p in zip(checks, adjusted, strict=True))
+    adjusted = iter(holm([each.p for check in checks for each in check.tested]))
+    return tuple(_judged(arm, check, [next(adjusted) for _ in check.tested]) for check in checks)
 
 
-def _p(check: Check) -> float:
-    if check.difference is None:
-        return float("nan")
-    m = check.difference.estimates["M", 0]
-    p = m.p_t()
-    if check.one_sided:
-        return p / 2 if m.estimate > 0 else 1 - p / 2
-    return p
-
-
-def _judged(arm: str, check: Check, p: float, margin: float) -> Control:
-    if check.difference is None:
-        return Control(check.name, arm, Outcome.IMPOSSIBLE, f"{check.name} impossible here: {check.what}.")
-    found = check.difference.estimates
-    m = found["M", 0]
-    if not m.estimable:
-        sentence = f"{check.name} ({check.what}): M {m.status}."
-        return Control(check.name, arm, Outcome.INCONCLUSIVE, sentence, m)
-    low, high = m.interval(EQUIVALENCE_LEVEL)
-    inside = -margin < low and high < margin
-    claimed = replicates(found["R_act", 0], found["R_sil", 0]) and not inside
-    numbers = f"M = {m.estimate:.2f}, 90% CI {low:.2f} to {high:.2f}, Holm P = {p:.3f}"
-    if (p < ALPHA and not inside) or claimed:
-        outcome = Outcome.FAILED
-        why = "shows remapping where no drug is"
-        if claimed:
-            why = "shows active neurons falling and silent neurons rising where no drug is"
-    elif inside:
-        outcome, why = Outcome.PASSED, f"no remapping beyond {margin:g}"
+def _judged(arm: str, check: Check, p_values: Sequence[float]) -> Control:
+    name = check.name
+    if not check.tested:
+        return Control(name, arm, Outcome.IMPOSSIBLE, f"{name} impossible here: {check.what}.")
+    found = {each.name: each.estimate for each in check.tested}
+    known = [each for each in check.tested if each.estimate.estimable]
+    if not known:
+        lost = "; ".join(f"{each.name} {each.estimate.status}" for each in check.tested)
+        return Control(name, arm, Outcome.INCONCLUSIVE, f"{name} ({check.what}): {lost}.", found)
+    harmless = all(each.negligible for each in known)
+    claimed = check.pattern is not None and replicates(*check.pattern) and not harmless
+    shown = any(p < ALPHA and not each.negligible for each, p in zip(check.tested, p_values, strict=True))
+    if claimed:
+        outcome, why = (
+            Outcome.FAILED,
+            "shows active neurons falling and silent neurons rising, as a drug would",
+        )
+    elif shown:
+        outcome, why = Outcome.FAILED, check.shown
+    elif harmless and all(each.estimate.estimable for each in check.tested if each.needed):
+        outcome, why = Outcome.PASSED, check.absent
     else:
-        outcome, why = Outcome.INCONCLUSIVE, f"no remapping shown, but {margin:g} is not excluded either"
-    return Control(check.name, arm, outcome, f"{check.name} ({check.what}) {why}: {numbers}.", m)
+        outcome, why = Outcome.INCONCLUSIVE, "shows nothing, but does not exclude it either"
+    numbers = "; ".join(_numbers(each, p) for each, p in zip(check.tested, p_values, strict=True))
+    return Control(name, arm, outcome, f"{name} ({check.what}) {why}: {numbers}.", found)
+
+
+def _numbers(tested: Quantity, p: float) -> str:
+    each = tested.estimate
+    if not each.estimable:
+        return f"{tested.name} {each.status}"
+    low, high = each.interval(EQUIVALENCE_LEVEL)
+    return f"{tested.name} = {each.estimate:.2f}, 90% CI {low:.2f} to {high:.2f}, Holm P = {p:.3f}"
 
 
 def replicates(r_act: Estimate, r_sil: Estimate) -> bool:

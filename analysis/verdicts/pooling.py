@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def swapped_totals(sums: Floats, *, seed: int = 0) -> Floats | None:
     -------
     array or None
         Shape (arrangements, 2, sums), the observed one first; None when the smallest possible two-sided P
-        is above 5 %.
+        is above 5 %. Of two arrangements that differ by the names of the parts only one is there.
     """
     n = sums.shape[0]
     if 2 / 2**n > ALPHA:
@@ -191,19 +192,29 @@ def relabelled_totals(
 
 
 def permutation_p(statistic: Statistic, totals: Floats | None) -> float:
-    """Return the two-sided P of a two-part statistic, the share of arrangements at least as extreme."""
+    """Return the two-sided P of a two-part statistic, the share of arrangements at least as extreme.
+
+    Exchanging the names of the parts must change no more than the sign of the statistic.
+    """
     if totals is None:
         return math.nan
     return _share_as_extreme(np.abs(statistic(totals)))
 
 
+@lru_cache(maxsize=16)
 def _masks(n: int, seed: int) -> Floats:
-    """Return arrangements as rows of 0 and 1, the observed one (all 0) first, shape (arrangements, n)."""
+    """Return arrangements as rows of 0 and 1, the observed one (all 0) first, shape (arrangements, n).
+
+    One of each pair of mirror images, which are equally extreme, when all are listed.
+    """
     if 2**n <= MAX_ARRANGEMENTS:
-        codes = np.arange(2**n)[:, None] >> np.arange(n)
-        return (codes & 1).astype(float)
-    drawn = np.random.default_rng(seed).integers(0, 2, (MAX_ARRANGEMENTS, n)).astype(float)
-    return np.concatenate([np.zeros((1, n)), drawn])
+        codes = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)
+        masks = (codes & 1).astype(float)
+    else:
+        drawn = np.random.default_rng(seed).integers(0, 2, (MAX_ARRANGEMENTS, n)).astype(float)
+        masks = np.concatenate([np.zeros((1, n)), drawn])
+    masks.flags.writeable = False
+    return masks
 
 
 def _share_as_extreme(found: Floats) -> float:

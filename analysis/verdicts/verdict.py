@@ -84,19 +84,73 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The word and why."""
+    """The word and why.
+
+    Attributes
+    ----------
+    without_controls
+        The word that the estimates alone would have; ``word`` is another one when a control failed.
+    controls
+        The negative controls that were looked at.
+    """
 
     word: Word
     reasons: tuple[Reason, ...]
+    without_controls: Word
+    controls: tuple[Control, ...] = ()
 
     @property
     def meaning(self) -> str:
         """What the word means."""
         return MEANING[self.word]
 
+    @property
+    def failed(self) -> tuple[Control, ...]:
+        """The negative controls that failed."""
+        return tuple(each for each in self.controls if each.outcome is Outcome.FAILED)
+
+    @property
+    def downgraded(self) -> bool:
+        """Whether a failed control took the word away that the estimates would have had."""
+        return self.word is not self.without_controls
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence, the negative controls in it."""
+        decided = self.word not in (Word.NOT_ENOUGH_ANIMALS, Word.UNDECIDED)
+        why = self.meaning if decided else self.reasons[-1].sentence
+        if self.word is Word.NOT_ENOUGH_ANIMALS and self.failed:
+            why += f"; and {_failures(self.failed)}"
+        if self.failed:
+            return f"{self.word}: {why}"
+        told = ", ".join(
+            f"{_and(names)} {words}"
+            for outcome, words in _TOLD.items()
+            if (names := [each.name for each in self.controls if each.outcome is outcome])
+        )
+        return f"{self.word}: {why}" + (f" (negative controls: {told})" if told else "")
+
+
+_TOLD = {
+    Outcome.PASSED: "passed",
+    Outcome.INCONCLUSIVE: "inconclusive",
+    Outcome.IMPOSSIBLE: "impossible here",
+}
+
+
+def _failures(failed: Sequence[Control]) -> str:
+    return _and([f"{each.name} failed: {each.finding}" for each in failed])
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
 
 def decide(evidence: Evidence, *, margin: float = MARGIN) -> Verdict:
     """Return the verdict of one arm; the steps are tried in order and the first that holds decides.
+
+    A failed negative control makes it undecided, whatever the estimates say; `Verdict.without_controls`
+    keeps what they say.
 
     Parameters
     ----------
@@ -105,6 +159,17 @@ def decide(evidence: Evidence, *, margin: float = MARGIN) -> Verdict:
     margin
         Largest correlation, and loss of correlation, that counts as none; fixed before the data are seen.
     """
+    word, reasons = _without_controls(evidence, margin)
+    controls = tuple(evidence.controls)
+    failed = [control for control in controls if control.outcome is Outcome.FAILED]
+    if not failed or word is Word.NOT_ENOUGH_ANIMALS:
+        return Verdict(word, tuple(reasons), word, controls)
+    read = f"{reasons[-1].sentence}; and" if word is Word.UNDECIDED else f"the estimates read as {word}, but"
+    reasons = [reasons[0], Reason("undecided", True, f"{read} {_failures(failed)}")]
+    return Verdict(Word.UNDECIDED, tuple(reasons), word, controls)
+
+
+def _without_controls(evidence: Evidence, margin: float) -> tuple[Word, list[Reason]]:
     reasons: list[Reason] = []
 
     def step(rule: str, held: bool, sentence: str) -> bool:
@@ -114,20 +179,20 @@ def decide(evidence: Evidence, *, margin: float = MARGIN) -> Verdict:
     n = evidence.n_animals
     few = f"{n} animal{'s' * (n != 1)}, {MIN_ANIMALS} needed"
     if step("not_enough_animals", n < MIN_ANIMALS, few):
-        return Verdict(Word.NOT_ENOUGH_ANIMALS, tuple(reasons))
+        return Word.NOT_ENOUGH_ANIMALS, reasons
     rho, r_act, r_sil, m = evidence.rho, evidence.r_act, evidence.r_sil, evidence.m
     if rho is None or r_act is None or r_sil is None or m is None:
         step("undecided", True, f"nothing to compare with: {evidence.reference}")
-        return Verdict(Word.UNDECIDED, tuple(reasons))
-    held, sentence = _unusable(evidence, rho, r_act, r_sil, m)
+        return Word.UNDECIDED, reasons
+    held, sentence = _unusable(rho, r_act, r_sil, m)
     if step("undecided", held, sentence):
-        return Verdict(Word.UNDECIDED, tuple(reasons))
+        return Word.UNDECIDED, reasons
 
     held, sentence = _anticorrelated(evidence, rho, r_act, r_sil, margin)
     if step("switch without tau_c", held, sentence):
         held, sentence = _beyond_detection(evidence)
         word = Word.SWITCH if step("switch", held, sentence) else Word.NOT_SEPARABLE
-        return Verdict(word, tuple(reasons))
+        return word, reasons
 
     low90, high90 = rho.interval(EQUIVALENCE_LEVEL)
     low95, high95 = rho.interval()
@@ -156,18 +221,12 @@ def decide(evidence: Evidence, *, margin: float = MARGIN) -> Verdict:
     ]
     for word, held, sentence in ordered:
         if step(word.value, held, sentence):
-            return Verdict(word, tuple(reasons))
+            return word, reasons
     step("undecided", True, "none of the words is shown")
-    return Verdict(Word.UNDECIDED, tuple(reasons))
+    return Word.UNDECIDED, reasons
 
 
-def _unusable(
-    evidence: Evidence, rho: Estimate, r_act: Estimate, r_sil: Estimate, m: Estimate
-) -> tuple[bool, str]:
-    failed = [control for control in evidence.controls if control.outcome is Outcome.FAILED]
-    if failed:
-        sentences = " ".join(control.sentence for control in failed)
-        return True, f"negative control failed: {sentences.rstrip('.')}"
+def _unusable(rho: Estimate, r_act: Estimate, r_sil: Estimate, m: Estimate) -> tuple[bool, str]:
     needed = {"rho*": rho, "R_act": r_act, "R_sil": r_sil, "M": m}
     lost = [f"{name} {each.status}" for name, each in needed.items() if not each.estimable]
     if lost:

@@ -52,7 +52,10 @@ def test_too_many_arrangements_are_drawn_and_repeat_with_the_seed() -> None:
 def test_totals_are_sums_of_rows() -> None:
     rows = np.random.default_rng(0).normal(size=(7, 3))
     found = relabelling(4, 3, [(0, 2)], most=1000)
-    expected = [[rows[one].sum(axis=0), rows[two].sum(axis=0)] for one, two in zip(found.first, found.second)]
+    expected = [
+        [rows[one].sum(axis=0), rows[two].sum(axis=0)]
+        for one, two in zip(found.first, found.second, strict=True)
+    ]
     assert np.allclose(found.totals(rows), expected)
 
 

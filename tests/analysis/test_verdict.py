@@ -97,6 +97,38 @@ def test_the_margin_is_an_argument_fixed_beforehand() -> None:
     assert decide(RESHUFFLE, margin=0.05).word is Word.UNDECIDED
 
 
-def test_a_failed_control_is_named() -> None:
-    verdict = decide(replace(SWITCH, controls=(FAILED,)))
-    assert verdict.reasons[-1].sentence == "negative control failed: N2 shows remapping"
+def test_a_failed_control_downgrades_in_the_same_sentence() -> None:
+    verdict = decide(replace(SWITCH, controls=(FAILED, OPEN)))
+    assert verdict.word is Word.UNDECIDED
+    assert verdict.without_controls is Word.SWITCH
+    assert verdict.downgraded
+    assert verdict.failed == (FAILED,)
+    told = "the estimates read as switch, but N2 failed: shows remapping"
+    assert verdict.reasons[-1].sentence == told
+    assert verdict.sentence == f"undecided: {told}"
+    both = decide(replace(RESHUFFLE, controls=(FAILED, replace(FAILED, name="N5", sentence="N5 (x) y."))))
+    assert both.sentence == (
+        "undecided: the estimates read as reshuffle, but N2 failed: shows remapping and N5 failed: (x) y"
+    )
+
+
+def test_what_is_undecided_anyway_also_names_the_failed_control() -> None:
+    verdict = decide(replace(SWITCH, rho=LOST, controls=(FAILED,)))
+    assert (verdict.word, verdict.without_controls) == (Word.UNDECIDED, Word.UNDECIDED)
+    assert not verdict.downgraded
+    assert verdict.sentence == f"undecided: rho* {LOST.status}; and N2 failed: shows remapping"
+    few = decide(replace(SWITCH, n_animals=4, controls=(FAILED,)))
+    assert few.sentence == "not_enough_animals: 4 animals, 6 needed; and N2 failed: shows remapping"
+
+
+def test_the_sentence_says_which_controls_stand_behind_it() -> None:
+    passed = SWITCH.controls[0]
+    verdict = decide(replace(SWITCH, controls=(passed, OPEN, IMPOSSIBLE)))
+    assert verdict.sentence == (
+        f"switch: {MEANING[Word.SWITCH]} (negative controls: N1 passed, N2 inconclusive, N1 impossible here)"
+    )
+    assert decide(replace(SWITCH, controls=())).sentence == f"switch: {MEANING[Word.SWITCH]}"
+    assert (
+        "nothing to compare with: no drug window"
+        in decide(replace(SWITCH, m=None, reference="no drug window", controls=())).sentence
+    )
