@@ -148,8 +148,8 @@ def _windows(
     if still:
         censored[2] = 0
     made = [
-        _window(path, block_s, rng, false_per_min=float(extra), censored=float(share))
-        for path, extra, share in zip(paths, false_per_min, censored, strict=True)
+        _window(path, block_s, rng, false_per_min=float(extra), censored=float(share), start_s=place * lag_s)
+        for place, (path, extra, share) in enumerate(zip(paths, false_per_min, censored, strict=True))
     ]
     if truth.mixed_share:
         made = [replace(window, events=mixed_counts(window.events, truth, optics, rng)) for window in made]
@@ -168,6 +168,7 @@ def _window(
     *,
     false_per_min: float = 0.0,
     censored: float = 0.0,
+    start_s: float = 0.0,
 ) -> WindowCounts:
     exposure_s = np.full(rates_per_min.shape, block_s)
     if censored:
@@ -175,8 +176,8 @@ def _window(
     mean = rates_per_min * block_gains(rates_per_min.shape, rng) + false_per_min
     events = rng.poisson(mean * exposure_s / 60).astype(float)
     negative = rng.poisson(false_per_min * exposure_s / 60).astype(float)
-    half = 1 + np.arange(events.shape[1]) % 2
-    return WindowCounts(events, negative, exposure_s, half)
+    block = np.arange(events.shape[1])
+    return WindowCounts(events, negative, exposure_s, 1 + block % 2, start_s + block * block_s)
 
 
 def _rows(window: WindowCounts, kept: np.ndarray) -> WindowCounts:
