@@ -75,6 +75,7 @@ def measure(
     spikes: Literal["counted", "as_calcium"] = "counted",
     calcium: CalciumModel | None = None,
     max_shift_um: float = 5.0,
+    frames: Literal["all", "still", "matched"] = "all",
     modality: Modality = "all",
     overrides: Overrides | Path | str | None = None,
     instance: str = "dandi",
@@ -120,6 +121,9 @@ def measure(
         The imaging that ``as_calcium`` stands for; by default GCaMP6s under a resonant scanner.
     max_shift_um
         Frames that motion correction moved further than this are left out, um.
+    frames
+        ``all`` valid frames, ``still`` ones, or those ``matched`` for movement between the windows; see
+        `nwbswitch.analysis.activity.movement_frames`. Recordings without a speed are then refused.
     modality
         ``calcium``, ``spikes``, or ``all`` that a recording holds.
     overrides
@@ -155,6 +159,7 @@ def measure(
         spikes=spikes,
         calcium=calcium or CalciumModel(),
         max_shift_um=max_shift_um,
+        frames=frames,
     )
     if modality not in get_args(Modality):
         raise ValueError(f"modality must be {', '.join(get_args(Modality))}, not {modality!r}")

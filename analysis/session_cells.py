@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from nwbswitch.analysis.access.byte_cache import CacheSettings
+from nwbswitch.analysis.activity.like_movement import at_like_movement
 from nwbswitch.analysis.activity.plane import measure_plane
 from nwbswitch.analysis.activity.points import measure_points
 from nwbswitch.analysis.activity.recipe import Recipe
@@ -106,7 +107,7 @@ class MeasureSession:
 
 
 def _rows(recording: Recording, recipe: Recipe, modality: Modality, found: list[Issue]) -> pd.DataFrame:
-    outline, name = recording.outline, recording.source.name
+    outline, name = at_like_movement(recording, recipe), recording.source.name
     windows, arrays = outline.windows, recording.arrays
     tables = []
     if modality in ("calcium", "all"):

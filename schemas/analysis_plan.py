@@ -65,6 +65,9 @@ class MeasurePlan(_Part):
     spikes: Literal["counted", "as_calcium"] = Field("counted", description="How spikes are taken.")
     modality: Literal["all", "calcium", "spikes"] = Field("all", description="Which recordings count.")
     max_shift_um: float = Field(5.0, gt=0, description="Motion beyond which a frame is left out, um.")
+    frames: Literal["all", "still", "matched"] = Field(
+        "all", description="all frames, still ones, or those matched for movement."
+    )
 
 
 class SwitchPlan(_Part):

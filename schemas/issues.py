@@ -185,10 +185,20 @@ CATALOGUE: dict[str, Kind] = {
     "false-events": Kind(_W, "Negative transients show that many events may be noise."),
     "frames-censored": Kind(_W, "Motion, artefacts or missing values spoil many frames of a window."),
     "censoring-differs": Kind(_W, "A window lost many more frames than the one it is compared with."),
+    "movement-unknown": Kind(_E, "A file holds no speed of the animal, by which frames were to be chosen."),
     "motion-unknown": Kind(_W, "Shifts of motion correction in pixels whose size the file does not state."),
     "neuropil-subtracted": Kind(_N, "The neuropil is subtracted from the traces already."),
     "neuropil-unfitted": Kind(_W, "Neurons for which no neuropil coefficient could be fitted."),
     "events-doubtful": Kind(_W, "Events of traces that were denoised or deconvolved elsewhere."),
+    # designs
+    "design-order": Kind(_W, "Arms whose order in time cannot be told from what they do."),
+    "design-washout": Kind(
+        _W, "Sessions of one animal that follow each other sooner than stated, or in a day."
+    ),
+    "design-balance": Kind(_W, "Arms that differ in sex, age, batch or time of day besides what was given."),
+    "design-control": Kind(_W, "A control that differs from the drug in route or volume, or none at all."),
+    "design-doses": Kind(_W, "Several doses in one session that cannot be told apart as they should."),
+    "design-gap": Kind(_W, "Something the design rests on that no file states, or an arm without animals."),
 }
 
 

@@ -69,6 +69,9 @@ class Recipe:
     Half a soma: cortical somata are 10 to 15 um wide, so that a mask which is off by more than this within
     one frame holds less of its cell than of what lies beside it.
     """
+    frames: Literal["all", "still", "matched"] = "all"
+    """Which frames count: all valid ones, those without movement, or those that make movement alike in the
+    two windows that are compared."""
     margin_s: float = 90.0
     """What is read on either side of a window, or of a piece of it, to know fluorescence at rest there.
 
@@ -86,6 +89,7 @@ class Recipe:
         for name, words in (
             ("events", ("crossing", "deconvolution")),
             ("spikes", ("counted", "as_calcium")),
+            ("frames", ("all", "still", "matched")),
         ):
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} must be {' or '.join(words)}, not {getattr(self, name)!r}")

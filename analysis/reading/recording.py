@@ -14,6 +14,7 @@ from nwbswitch.analysis.access.byte_source import ByteSource
 from nwbswitch.analysis.access.cached_bytes import CachedBytes
 from nwbswitch.analysis.access.hdf5_bytes import open_hdf5_bytes
 from nwbswitch.analysis.archive_instances import unsigned_url
+from nwbswitch.analysis.reading.movement import Movement, find_movement
 from nwbswitch.analysis.reading.outline import Outline
 from nwbswitch.analysis.reading.outline_cache import keep_outline, kept_outline
 from nwbswitch.analysis.reading.outlining import outline_of
@@ -30,6 +31,12 @@ class Recording:
     source: Source
     outline: Outline
     arrays: Arrays
+    data: ByteSource
+
+    def movement(self) -> Movement | None:
+        """Return the speed of the animal, None where the file holds none; found anew at every call."""
+        with open_hdf5_bytes(self.data) as nwb:
+            return find_movement(nwb, name=self.source.name)
 
 
 @contextmanager
@@ -75,7 +82,7 @@ def open_recording(
         if cache is not None and identity and source.path is None:
             data = CachedBytes(data, cache, identity)
         outline = _outline(data, source.name, override, cache if identity else None, identity)
-        yield Recording(source, outline, stack.enter_context(ArrayReader(data)))
+        yield Recording(source, outline, stack.enter_context(ArrayReader(data)), data)
 
 
 def identity_of(source: Source) -> str:

@@ -209,14 +209,14 @@ def _followed(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
     targets = [folder / COURSES_FILE, folder / FEATURES_FILE]
     if ledger.is_done("time courses", work, targets):
         return
-    from nwbswitch.analysis.estimands.counts_reader import iterate_sessions
+    from nwbswitch.analysis.estimands.counts_reader import read_cells
     from nwbswitch.analysis.estimands.time_courses import time_courses
     from nwbswitch.analysis.table_file import write_csv
 
     at.say(f"{folder.name}: following the estimates in time")
     reference = read_json(folder / RESULT)["reference"]
     found = time_courses(
-        list(iterate_sessions(cells)),
+        read_cells(cells),
         reference=reference,
         sessions_table=sessions_table(folder),
         width_s=courses.width_s,

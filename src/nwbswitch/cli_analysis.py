@@ -96,6 +96,13 @@ def _coefficient(context: click.Context, option: click.Parameter, given: str) ->
     help="Leave frames out that motion moved further than this.",
 )
 @click.option(
+    "--frames",
+    type=click.Choice(("all", "still", "matched")),
+    default="all",
+    show_default=True,
+    help="Frames that count: all, still ones, or those matched for movement between the windows.",
+)
+@click.option(
     "--instance", default="dandi", show_default=True, metavar="NAME|URL", help="The archive of dandi:ID."
 )
 @click.option("--cache", type=FOLDER, help="Where bytes of far files are kept; default: the user's cache.")
@@ -120,6 +127,7 @@ def measure(
     decay_s: float | None,
     spikes: Literal["counted", "as_calcium"],
     max_shift_um: float,
+    frames: Literal["all", "still", "matched"],
     instance: str,
     cache: Path | None,
     cache_gb: float,
@@ -145,6 +153,7 @@ def measure(
             decay_s=decay_s,
             spikes=spikes,
             max_shift_um=max_shift_um,
+            frames=frames,
             modality=modality,
             overrides=overrides,
             instance=instance,
