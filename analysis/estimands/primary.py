@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nwbswitch.analysis.estimands.counts import Floats, HalfCounts
+from nwbswitch.analysis.estimands.neuron_pairs import pair_sums
 from nwbswitch.schemas.worlds import SILENT_RATE_PER_MIN
 
 ACTIVE_SHARE = 0.25
@@ -30,7 +31,6 @@ UNDEFINED = "not estimable: undefined"
 OK = "ok"
 
 _DRIVE, _SELECTED, _COVARIANCE, _NAIVE = 4, 6, 7, 8
-_PAIR_ROWS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,24 @@ def _selected_sums(
         else:
             top = _expected_top(rate[:, half], _chosen(n, ACTIVE_SHARE))[None]
             bottom = _expected_top(-rate[:, half], _chosen(n, SILENT_SHARE))[None]
-        other = 1 - half
-        measured = [after.events.sum(1), after.exposure_s.sum(1)]
-        measured += [before.events[:, other], before.exposure_s[:, other]]
-        measured += [after.negative.sum(1), before.negative[:, other]]
-        columns = np.column_stack(measured)
+        columns = selected_columns(before, after, 1 - half)
         active.append(top @ columns)
         silent.append(bottom @ columns)
     return [np.stack(each, axis=1).ravel() for each in (active, silent)]
+
+
+def selected_columns(before: HalfCounts, after: HalfCounts, other: int) -> Floats:
+    """Return what is summed over neurons selected on one baseline half and measured on the ``other``.
+
+    Returns
+    -------
+    array
+        Events and exposure after and before, negative transients after and before, shape (neurons, 6).
+    """
+    measured = [after.events.sum(1), after.exposure_s.sum(1)]
+    measured += [before.events[:, other], before.exposure_s[:, other]]
+    measured += [after.negative.sum(1), before.negative[:, other]]
+    return np.column_stack(measured)
 
 
 def _chosen(n: int, share: float) -> int:
@@ -187,40 +197,28 @@ def covariance_sums(before: HalfCounts, after: HalfCounts) -> Floats:
     return np.array([across, products[0, 1], products[2, 3], *np.diag(products)])
 
 
-def _naive_sums(before: HalfCounts, after: HalfCounts) -> Floats:
+def naive_columns(before: HalfCounts, after: HalfCounts) -> tuple[Floats, Floats]:
+    """Return what the naive fractions sum over neurons.
+
+    Returns
+    -------
+    flags
+        One, down, up, silent before, silent before and active after, shape (neurons, 5).
+    roots
+        Change of f and its baseline, whose correlation is usually reported, shape (neurons, 2).
+    """
     counts = [(each.events.sum(1), each.exposure_s.sum(1)) for each in (before, after)]
     b, p = (events / exposure_s for events, exposure_s in counts)
     silent_b, silent_p = (60 * each < SILENT_RATE_PER_MIN for each in (b, p))
+    flags = [np.ones(b.size), p * NAIVE_FACTOR < b, p > b * NAIVE_FACTOR, silent_b, silent_b & ~silent_p]
     f_b, f_p = (root_rate(*each) for each in counts)
-    base, change = f_b - f_b.mean(), (f_p - f_b) - (f_p - f_b).mean()
-    shares = [b.size, (p * NAIVE_FACTOR < b).sum(), (p > b * NAIVE_FACTOR).sum()]
-    shares += [silent_b.sum(), (silent_b & ~silent_p).sum()]
-    return np.array([*shares, change @ base, change @ change, base @ base], dtype=float)
+    return np.column_stack(flags).astype(float), np.column_stack([f_p - f_b, f_b])
 
 
-def pair_sums(b: Floats, p: Floats, limits: tuple[int, ...]) -> Floats:
-    """Return, per neuron and limit k, the sum of signs and the number of its pairs, (neurons, limits, 2).
-
-    A pair i, j counts when b_i + p_j >= k, b_j + p_i >= k and both neurons have b + p >= k: then it would
-    have been detected with the two after-counts exchanged, and independence of before and after makes
-    both signs equally likely whatever the detection did to neurons below k (Tsai 1990, Biometrika
-    77:169-177, for the same idea under truncation). Each pair enters both of its neurons.
-    """
-    sums = np.zeros((b.size, len(limits), 2))
-    if not limits or b.size < 2:
-        return sums
-    step = max(1, _PAIR_ROWS // max(1, b.size))
-    for start in range(0, b.size, step):
-        rows = slice(start, min(start + step, b.size))
-        sign = np.sign(b[rows, None] - b) * np.sign(p[rows, None] - p)
-        least = np.minimum(b[rows, None] + p, p[rows, None] + b)
-        least = np.minimum(least, np.minimum((b + p)[rows, None], b + p))
-        least[np.arange(least.shape[0]), np.arange(start, rows.stop)] = -1
-        for place, limit in enumerate(limits):
-            kept = least >= limit
-            sums[rows, place, 0] = (sign * kept).sum(axis=1)
-            sums[rows, place, 1] = kept.sum(axis=1)
-    return sums
+def _naive_sums(before: HalfCounts, after: HalfCounts) -> Floats:
+    flags, roots = naive_columns(before, after)
+    change, base = (roots - roots.mean(axis=0)).T
+    return np.array([*flags.sum(axis=0), change @ base, change @ change, base @ base])
 
 
 def _log_ratio(sums: Floats) -> Floats:

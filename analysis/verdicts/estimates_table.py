@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import pandas as pd
 
 from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, Contrast, SessionCounts, half_counts
 from nwbswitch.analysis.estimands.primary import Key
-from nwbswitch.analysis.verdicts.animal_estimates import PerAnimal
+from nwbswitch.analysis.verdicts.animal_estimates import OwnEstimates
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, arm_key
 from nwbswitch.analysis.verdicts.pooling import Estimate
 from nwbswitch.schemas.tables import ESTIMATES
@@ -64,21 +64,34 @@ def arm_rows(heading: Heading, arm: ArmResult) -> Iterator[EstimateRow]:
         parts.append((arm.contrast_name, arm.difference.estimates))
     for contrast, found in parts:
         for key, estimate in found.items():
-            yield _row(heading, contrast, "arm", "", key, estimate)
+            yield _row(heading, contrast, "arm", key, estimate, estimate.interval())
 
 
-def animal_rows(heading: Heading, found: Mapping[str, PerAnimal]) -> Iterator[EstimateRow]:
-    """Yield the animals' own estimates; they have a standard error and no interval."""
-    for contrast, animals in found.items():
+def own_rows(heading: Heading, found: OwnEstimates) -> Iterator[EstimateRow]:
+    """Yield the animals' and the sessions' own estimates; their intervals are those of the bootstrap."""
+    for contrast, animals in found.animals.items():
         for animal, estimates in animals.items():
-            for key, estimate in estimates.items():
-                yield _row(heading, contrast, "animal", animal, key, estimate)
+            for key, each in estimates.items():
+                limits = (each.ci_low, each.ci_high)
+                yield _row(heading, contrast, "animal", key, each, limits, animal=animal)
+    for contrast, sessions in found.sessions.items():
+        for (animal, session), estimates in sorted(sessions.items()):
+            for key, each in estimates.items():
+                limits = (each.ci_low, each.ci_high)
+                yield _row(heading, contrast, "session", key, each, limits, animal=animal, session=session)
 
 
 def _row(
-    heading: Heading, contrast: str, level: str, animal: str, key: Key, estimate: Estimate
+    heading: Heading,
+    contrast: str,
+    level: str,
+    key: Key,
+    estimate: Estimate,
+    limits: tuple[float, float],
+    *,
+    animal: str = "",
+    session: str = "",
 ) -> EstimateRow:
-    low, high = estimate.interval() if level == "arm" else (math.nan, math.nan)
     return EstimateRow(
         dataset=heading.dataset,
         arm=heading.arm,
@@ -90,8 +103,8 @@ def _row(
         k=key[1],
         estimate=estimate.estimate,
         se=estimate.se,
-        ci_low=low,
-        ci_high=high,
+        ci_low=limits[0],
+        ci_high=limits[1],
         df=estimate.df,
         p=estimate.p,
         n_animals=estimate.n_animals,
@@ -99,12 +112,15 @@ def _row(
         n_neurons=estimate.n_neurons,
         status=estimate.status,
         simulated=heading.simulated,
+        session=session,
     )
 
 
 def estimates_table(rows: Iterable[EstimateRow]) -> pd.DataFrame:
     """Return the rows as a table that fits ``ESTIMATES``."""
-    return ESTIMATES.checked(pd.DataFrame(map(asdict, rows), columns=list(ESTIMATES.names)))
+    names = ESTIMATES.names
+    values = [[getattr(row, name) for name in names] for row in rows]
+    return ESTIMATES.checked(pd.DataFrame(values, columns=list(names)))
 
 
 def neuron_rates(sessions: Iterable[SessionCounts]) -> pd.DataFrame:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 
 from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, SessionCounts, read_sessions
-from nwbswitch.analysis.verdicts.animal_estimates import animal_estimates
+from nwbswitch.analysis.estimands.counts_reader import read_cells
+from nwbswitch.analysis.estimands.spreads import FEWEST_RESAMPLES, Interval
+from nwbswitch.analysis.verdicts.animal_estimates import own_estimates
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
 from nwbswitch.analysis.verdicts.switch_result import SwitchInfo, SwitchResult
 from nwbswitch.analysis.verdicts.verdict import MARGIN
@@ -20,23 +25,29 @@ EXCITATORY = "excitatory"
 
 
 def switch(
-    cells: pd.DataFrame,
+    cells: pd.DataFrame | Path | str,
     *,
-    reference: str | None = None,
+    reference: str | Mapping[str, str] | None = None,
     margin: float = MARGIN,
     k: Sequence[int] | None = None,
     cell_type: str | None = None,
     draws: int = 100,
+    resamples: int = 0,
+    interval: Interval = "percentile",
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
 ) -> SwitchResult:
     """Estimate the activity switch of one data set and decide, for every arm, what it shows.
 
     Parameters
     ----------
     cells
-        The cells table, columns of ``nwbswitch.schemas.tables.CELLS``; not changed.
+        The cells table, columns of ``nwbswitch.schemas.tables.CELLS``, not changed; or its file, which is
+        read a piece at a time and may be larger than memory (see `estimands.counts_reader`).
     reference
-        Arm to compare with; by default saline, else vehicle, else each arm's own pseudo-injection.
+        Arm to compare with, or the reference of each arm by its name; by default saline, else vehicle,
+        else each arm's own pseudo-injection.
     margin
         Correlation that counts as none, fixed before the data are seen.
     k
@@ -46,31 +57,43 @@ def switch(
         types are estimated.
     draws
         Draws over which ties of the selection are broken at random.
+    resamples
+        Bootstrap resamples inside animals and sessions, which give their estimates intervals; 0 for none,
+        else at least 39. Verdicts, and all else at arm level, do not depend on them.
+    interval
+        Kind of these intervals, percentile or basic.
     seed
-        Of ties and of permutations that are too many to list.
+        Of ties, of permutations that are too many to list, and of resamples.
+    workers, executor
+        Processes for animals, or any executor; no number depends on them.
 
     Raises
     ------
+    InputFileError
+        When the file cannot be read.
     TableError
         When the table does not fit its specification, holds several data sets, or events of several kinds.
     ValueError
         When an argument names something that is not there.
     """
-    _require_one_kind_of_event(cells)
     return switch_sessions(
-        read_sessions(cells),
+        read_cells(cells) if isinstance(cells, (Path, str)) else read_sessions(cells),
         reference=reference,
         margin=margin,
         k=k,
         cell_type=cell_type,
         draws=draws,
+        resamples=resamples,
+        interval=interval,
         seed=seed,
+        workers=workers,
+        executor=executor,
     )
 
 
-def _require_one_kind_of_event(cells: pd.DataFrame) -> None:
+def _require_one_kind_of_event(sessions: Sequence[SessionCounts]) -> None:
     """Refuse sums over things that are not the same count, such as spikes and calcium events."""
-    kinds = sorted(set(cells["event_basis"].dropna()) - {""}) if "event_basis" in cells else []
+    kinds = sorted(frozenset().union(*(session.event_bases for session in sessions)))
     if len(kinds) > 1:
         problem = f"The cells table counts events of several kinds ({', '.join(kinds)})."
         remedy = "Estimate each on its own: measure with --modality, or keep the rows of one event_basis."
@@ -81,12 +104,16 @@ def _require_one_kind_of_event(cells: pd.DataFrame) -> None:
 def switch_sessions(
     sessions: Sequence[SessionCounts],
     *,
-    reference: str | None = None,
+    reference: str | Mapping[str, str] | None = None,
     margin: float = MARGIN,
     k: Sequence[int] | None = None,
     cell_type: str | None = None,
     draws: int = 100,
+    resamples: int = 0,
+    interval: Interval = "percentile",
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
 ) -> SwitchResult:
     """Do the same from counts; see `switch`."""
     started = time.perf_counter()
@@ -96,6 +123,11 @@ def switch_sessions(
         raise ValueError(f"draws must be at least 1, not {draws}")
     if k is not None and (not k or any(limit < 1 for limit in k)):
         raise ValueError(f"k must be one or more whole numbers of at least 1, not {list(k)}")
+    if resamples and resamples < FEWEST_RESAMPLES:
+        raise ValueError(f"resamples must be 0 or at least {FEWEST_RESAMPLES}, not {resamples}")
+    if interval not in get_args(Interval):
+        raise ValueError(f"interval must be one of {', '.join(get_args(Interval))}, not {interval!r}")
+    _require_one_kind_of_event(sessions)
     datasets = sorted({session.dataset for session in sessions})
     if len(datasets) != 1:
         names = ", ".join(datasets)
@@ -127,21 +159,19 @@ def switch_sessions(
     for name in sorted({session.cell_type for session in sessions}):
         own = [session for session in sessions if session.cell_type == name]
         arms = sorted({arm_key(session) for session in own})
-        compared = reference if reference in arms or name == primary else None
         by_type[name] = analyse_arms(
             own,
-            reference=find_reference(arms, compared),
+            reference=_reference(arms, reference, must_exist=name == primary),
             margin=margin,
             limits=None if k is None else tuple(sorted(set(k))),
             draws=draws,
             seed=seed,
         )
-    per_animal = {
-        name: {arm: animal_estimates(result) for arm, result in arms.items()}
-        for name, arms in by_type.items()
-    }
+    own_of = own_estimates(
+        by_type, resamples=resamples, interval=interval, seed=seed, workers=workers, executor=executor
+    )
     info = SwitchInfo(
-        reference=find_reference(sorted(by_type[primary]), reference),
+        reference=_main_reference(sorted(by_type[primary]), reference),
         margin=margin,
         limits={name: _limits(arms.values()) for name, arms in by_type.items()},
         limits_from_data=k is None,
@@ -149,9 +179,29 @@ def switch_sessions(
         seed=seed,
         cell_type=primary,
         seconds=time.perf_counter() - started,
+        resamples=resamples,
+        interval=interval,
     )
     simulated = any(session.simulated for session in sessions)
-    return SwitchResult(datasets[0], simulated, by_type, per_animal, info)
+    return SwitchResult(datasets[0], simulated, by_type, own_of, info)
+
+
+def _reference(
+    arms: Sequence[str], wanted: str | Mapping[str, str] | None, *, must_exist: bool
+) -> str | dict[str, str] | None:
+    """Return the reference of the arms of one cell type, which may lack some of all arms."""
+    if wanted is None or isinstance(wanted, str):
+        return find_reference(arms, wanted if must_exist or wanted in arms else None)
+    if must_exist:
+        return dict(wanted)
+    return {arm: other for arm, other in wanted.items() if arm in arms and other in arms}
+
+
+def _main_reference(arms: Sequence[str], wanted: str | Mapping[str, str] | None) -> str | None:
+    """Return the reference that most arms have."""
+    if wanted is None or isinstance(wanted, str):
+        return find_reference(arms, wanted)
+    return max(sorted(wanted.values()), key=list(wanted.values()).count, default=None)
 
 
 def primary_type(sessions: Sequence[SessionCounts], wanted: str | None) -> str:

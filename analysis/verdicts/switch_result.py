@@ -13,15 +13,17 @@ import pandas as pd
 from nwbswitch.analysis.designs.design import design_sentence
 from nwbswitch.analysis.estimands.counts import SessionCounts, by_animal, count_neurons
 from nwbswitch.analysis.estimands.primary import Key
-from nwbswitch.analysis.verdicts.animal_estimates import PerAnimal
+from nwbswitch.analysis.estimands.spreads import Interval
+from nwbswitch.analysis.verdicts.animal_estimates import OwnEstimates
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult
 from nwbswitch.analysis.verdicts.controls import Control
 from nwbswitch.analysis.verdicts.estimates_table import (
+    EstimateRow,
     Heading,
-    animal_rows,
     arm_rows,
     estimates_table,
     neuron_rates,
+    own_rows,
 )
 from nwbswitch.analysis.verdicts.pooling import Estimate, random_effects
 from nwbswitch.analysis.verdicts.verdict import Reason, Verdict
@@ -47,6 +49,8 @@ class SwitchInfo:
         The type that the verdicts are about.
     seconds
         Time taken, s.
+    resamples, interval
+        Of the bootstrap inside animals and sessions; 0 is none.
     """
 
     reference: str | None
@@ -57,6 +61,8 @@ class SwitchInfo:
     seed: int
     cell_type: str
     seconds: float
+    resamples: int = 0
+    interval: Interval = "percentile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +73,20 @@ class SwitchResult:
     ----------
     by_cell_type
         Results by cell type and arm; every type is analysed on its own.
-    per_animal
-        Estimates by cell type, arm, contrast and animal.
+    own
+        Estimates of animals and sessions, by cell type and arm.
     info
         How it was found.
+    extra_rows
+        Further rows of the table, such as exploratory estimates.
     """
 
     dataset: str
     simulated: bool
     by_cell_type: Mapping[str, Mapping[str, ArmResult]]
-    per_animal: Mapping[str, Mapping[str, Mapping[str, PerAnimal]]]
+    own: Mapping[str, Mapping[str, OwnEstimates]]
     info: SwitchInfo
+    extra_rows: tuple[EstimateRow, ...] = ()
 
     @property
     def arms(self) -> Mapping[str, ArmResult]:
@@ -110,13 +119,13 @@ class SwitchResult:
         return design_sentence(self.sessions)
 
     def table(self) -> pd.DataFrame:
-        """Return all estimates at arm and animal level, columns of ``ESTIMATES``."""
-        rows = []
+        """Return all estimates at arm, animal and session level, columns of ``ESTIMATES``."""
+        rows: list[EstimateRow] = []
         for cell_type, arms in self.by_cell_type.items():
             for name, arm in arms.items():
                 heading = Heading(self.dataset, cell_type, name, self.simulated)
-                rows += [*arm_rows(heading, arm), *animal_rows(heading, self.per_animal[cell_type][name])]
-        return estimates_table(rows)
+                rows += [*arm_rows(heading, arm), *own_rows(heading, self.own[cell_type][name])]
+        return estimates_table([*rows, *self.extra_rows])
 
     def animals(self) -> pd.DataFrame:
         """Return the rows of `table` at animal level: drug, pseudo and against the reference."""
@@ -134,7 +143,7 @@ class SwitchResult:
         A second way to pool beside the ratio of sums, with the animals' own sampling variances
         (Paule-Mandel, Hartung-Knapp). Empty when the arm has no such contrast at animal level.
         """
-        animals = self.per_animal[self.info.cell_type][arm].get(contrast, {})
+        animals = self.own[self.info.cell_type][arm].animals.get(contrast, {})
         if not animals:
             return {}
         found = {}
@@ -170,6 +179,8 @@ class SwitchResult:
             "margin": info.margin,
             "seed": info.seed,
             "draws": info.draws,
+            "resamples": info.resamples,
+            "interval": info.interval if info.resamples else None,
             "cell_type": info.cell_type,
             "primary_test": "M",
             "tau_c_limits": list(info.limits[info.cell_type]),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nwbswitch.analysis.estimands.counts import Floats, HalfCounts
+from nwbswitch.analysis.estimands.neuron_pairs import pair_sums
 from nwbswitch.analysis.estimands.primary import (
     ESTIMANDS,
     FEW_EVENTS,
@@ -20,7 +21,6 @@ from nwbswitch.analysis.estimands.primary import (
     contrast_sums,
     naive_correlation,
     net_drive,
-    pair_sums,
     reliability,
     silent_response,
     silent_response_above_noise,
@@ -109,7 +109,7 @@ def _tau_by_pairs(b: Floats, p: Floats, k: int) -> tuple[float, int]:
 
 @pytest.mark.parametrize("rows", [2_000_000, 50])
 def test_conditional_tau_equals_the_sum_over_pairs(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nwbswitch.analysis.estimands.primary._PAIR_ROWS", rows)
+    monkeypatch.setattr("nwbswitch.analysis.estimands.neuron_pairs._TABLE_CELLS", rows)
     rng = np.random.default_rng(3)
     b, p = rng.poisson(6, 40).astype(float), rng.poisson(6, 40).astype(float)
     limits = (1, 10, 14)
