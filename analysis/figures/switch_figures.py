@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.estimands.rates import PAIR, neuron_rates
+from nwbswitch.analysis.estimands.rates import PAIR
+from nwbswitch.analysis.figures.svg_elements import animal_gid, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008), distinguishable with every common colour vision deficiency.
 REFERENCE_COLOUR = "#5c6773"
 ARM_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "^", "v", "P", "X")
+"""One per arm colour, so that arms stay apart in grey print; the reference arm is a ring."""
 INK = "#1d2733"
+RULE = "#9aa5b1"
+FAINT = "#c3cbd4"
+BAND = "#e8edf2"
 LABELS = {
     "G": "Net drive G (log2)",
     "R_act": "Active neurons R_act (log2)",
@@ -28,6 +33,16 @@ LABELS = {
     "tau_c": "Conditional τ",
     "M": "Excess remapping M",
 }
+_MEANINGS = {
+    "rho_star": (
+        (1.0, "the same neurons\nstay active"),
+        (0.0, "activity is\ndealt anew"),
+        (-0.7, "active and silent\nchange places"),
+    )
+}
+MAX_POINTS = 2000
+"""More neurons than this are drawn as a density, not as points."""
+_MANY = 40
 
 
 def arm_colours(arms: Sequence[str], reference: str) -> dict[str, str]:
@@ -45,6 +60,7 @@ def animals_figure(
     reference: str,
     margin: float | None = None,
     contrast: str = "drug",
+    explained: bool = False,
 ) -> Figure:
     """Show one estimand for every animal and arm, with the estimate and 95 % interval of each arm.
 
@@ -62,46 +78,96 @@ def animals_figure(
         Equivalence margin, drawn as a band around zero.
     contrast
         ``drug`` or ``pseudo``.
+    explained
+        Say beside the axis what its values mean, where there are words for them.
     """
-    figure, axes = _figure(max(3.9, 1.1 * len(arms)), 3.6)
+    figure, axes = panel(max(3.6, 1.1 * len(arms)) + (0.9 if explained else 0.0), 3.5)
     rows = estimates[(estimates["contrast"] == contrast) & (estimates["estimand"] == estimand)]
     if not np.isfinite(rows["estimate"]).any():
         axes.text(0.5, 0.6, "not estimable", ha="center", transform=axes.transAxes, color=REFERENCE_COLOUR)
-    colours = arm_colours(arms, reference)
     if margin is not None:
-        axes.axhspan(-margin, margin, color="#eef1f4", zorder=0, lw=0)
-    axes.axhline(0, color="#9aa5b1", lw=0.8, zorder=1)
+        axes.axhspan(-margin, margin, color=BAND, zorder=0, lw=0)
+    axes.axhline(0, color=RULE, lw=0.8, zorder=1)
     animals = rows[rows["level"] == "animal"].pivot_table(index="animal", columns="arm", values="estimate")
     animals = animals.reindex(columns=list(arms))
-    for values in animals.to_numpy():
-        axes.plot(np.arange(len(arms)), values, color="#c3cbd4", lw=0.8, zorder=2)
+    _draw_animals(axes, animals, arm_colours(arms, reference), reference)
     for place, arm in enumerate(arms):
-        values = animals[arm].dropna().to_numpy()
-        axes.scatter(
-            np.full(len(values), place), values, s=22, color=colours[arm], alpha=0.75, zorder=3, lw=0
-        )
         pooled = rows[(rows["level"] == "arm") & (rows["arm"] == arm)]
         if len(pooled) and np.isfinite(pooled["estimate"].iloc[0]):
-            row = pooled.iloc[0]
-            axes.errorbar(
-                place + 0.22,
-                row["estimate"],
-                yerr=_arms_of_interval(row["estimate"], row["ci_low"], row["ci_high"]),
-                fmt="D",
-                ms=6,
-                color=colours[arm],
-                capsize=3,
-                lw=1.6,
-                zorder=4,
+            _draw_pooled(axes, place + 0.24, pooled.iloc[0], arm_colours(arms, reference)[arm])
+    _name_arms(axes, arms)
+    with plain_text():
+        axes.set_ylabel(LABELS.get(estimand, estimand))
+    if explained and estimand in _MEANINGS:
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, -1.0), max(high, 1.15))
+        for value, words in _MEANINGS[estimand]:
+            axes.annotate(
+                words,
+                (1.02, value),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+                color=REFERENCE_COLOUR,
             )
-    axes.set_xticks(np.arange(len(arms)), list(arms))
-    if max(map(len, arms)) * len(arms) > 36:  # names that would run into each other
-        axes.tick_params(axis="x", labelrotation=25)
-        for name in axes.get_xticklabels():
-            name.set(ha="right", rotation_mode="anchor")
-    axes.set_xlim(-0.4, len(arms) - 0.4)
-    axes.set_ylabel(LABELS.get(estimand, estimand))
     return figure
+
+
+def _draw_animals(axes: Axes, animals: pd.DataFrame, colours: Mapping[str, str], reference: str) -> None:
+    few = len(animals) <= _MANY
+    # Neighbours in size step aside, so that animals with the same value are all seen.
+    aside = 0.025 * (animals.rank(method="first") % 5 - 2).fillna(0).to_numpy()
+    for steps, (animal, row) in zip(aside, animals.iterrows(), strict=True):
+        values = row.to_numpy(dtype=float)
+        places = np.arange(len(animals.columns)) + steps
+        gid = animal_gid(str(animal))
+        if np.isfinite(values).sum() > 1:
+            axes.plot(places, values, color=FAINT, lw=0.9 if few else 0.5, zorder=2, gid=gid)
+        for place, arm in enumerate(animals.columns):
+            if np.isfinite(values[place]):
+                axes.plot(
+                    places[place],
+                    values[place],
+                    marker=_marker(arm, colours, reference),
+                    ms=5.2 if few else 3.2,
+                    mfc="white" if arm == reference else colours[arm],
+                    mec=colours[arm],
+                    mew=1.2,
+                    alpha=0.9 if few else 0.6,
+                    zorder=3,
+                    gid=gid,
+                )
+
+
+def _draw_pooled(axes: Axes, place: float, row: pd.Series, colour: str) -> None:
+    axes.errorbar(
+        place,
+        row["estimate"],
+        yerr=interval_arms(row["estimate"], row["ci_low"], row["ci_high"]),
+        fmt="D",
+        ms=6,
+        color=colour,
+        capsize=0,
+        lw=2,
+        zorder=4,
+    )
+
+
+def _name_arms(axes: Axes, arms: Sequence[str]) -> None:
+    axes.set_xlim(-0.4, len(arms) - 0.4)
+    with plain_text():
+        axes.set_xticks(np.arange(len(arms)), list(arms))
+        axes.tick_params(axis="x", length=0)
+        if max(map(len, arms)) * len(arms) > 36:  # names that would run into each other
+            axes.tick_params(axis="x", labelrotation=25)
+            for name in axes.get_xticklabels():
+                name.set(ha="right", rotation_mode="anchor")
+
+
+def _marker(arm: str, colours: Mapping[str, str], reference: str) -> str:
+    if arm == reference:
+        return "o"
+    return MARKERS[[name for name in colours if name != reference].index(arm) % len(MARKERS)]
 
 
 def window_pair(cells: pd.DataFrame) -> tuple[str, str] | None:
@@ -116,10 +182,13 @@ def neurons_figure(
 ) -> Figure:
     """Show the event rate of every neuron before and after, for the cells of one arm.
 
+    Up to `MAX_POINTS` neurons are points; more are a density, whose shade is the number of neurons on a
+    logarithmic scale.
+
     Parameters
     ----------
     cells
-        Cells table of one arm.
+        Cells table of one arm, or its sums over blocks.
     title
         Name of the arm.
     windows
@@ -127,68 +196,56 @@ def neurons_figure(
     colour
         Colour of the points.
     """
-    rates = neuron_rates(cells, windows=windows)
-    sums = rates.groupby(["neuron", "window"], observed=True)[["n_events", "exposure_min"]].sum()
-    per_min = (sums["n_events"] / sums["exposure_min"]).unstack("window").reindex(columns=list(windows))
-    figure, axes = _figure(3.4, 3.4)
+    keys = ["animal", "session", "plane", "neuron"]
+    sums = cells.groupby([*keys, "window"], observed=True)[["n_events", "exposure_s"]].sum()
+    sums = sums[sums["exposure_s"] > 0]
+    per_min = (60 * sums["n_events"] / sums["exposure_s"]).unstack("window").reindex(columns=list(windows))
+    per_min = per_min.dropna()
+    figure, axes = panel(3.5, 3.5)
     rng = np.random.default_rng(0)
     before, after = (
-        np.sqrt(np.clip(per_min[window] + rng.uniform(-0.04, 0.04, len(per_min)), 0, None))
+        np.sqrt(np.clip(per_min[window].to_numpy() + rng.uniform(-0.04, 0.04, len(per_min)), 0, None))
         for window in windows
     )
     top = max(1.0, float(np.nanmax([before, after], initial=0.0)) * 1.05)
-    axes.plot([0, top], [0, top], color="#9aa5b1", lw=0.8)
-    axes.scatter(before, after, s=7, color=colour, alpha=0.35, lw=0, rasterized=len(before) > 2000)
-    ticks = np.array([tick for tick in (0, 0.5, 2, 5, 10, 20, 40, 80) if np.sqrt(tick) <= top])
+    if len(per_min) > MAX_POINTS:
+        _draw_density(axes, before, after, top, colour)
+    else:
+        animals = per_min.index.get_level_values("animal")
+        for animal in animals.unique():
+            own = np.asarray(animals == animal)
+            axes.plot(
+                before[own],
+                after[own],
+                "o",
+                ms=2.8,
+                color=colour,
+                alpha=0.4,
+                mew=0,
+                gid=animal_gid(str(animal)),
+            )
+    axes.plot([0, top], [0, top], color=RULE, lw=0.9)
+    ticks = np.array([tick for tick in (0, 0.5, 2, 5, 10, 20, 40, 80, 160, 320) if np.sqrt(tick) <= top])
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(np.sqrt(ticks), [f"{tick:g}" for tick in ticks])
-    axes.set(xlim=(-0.05, top), ylim=(-0.05, top), title=title)
+    margin = 0.02 * top
+    axes.set(xlim=(-margin, top), ylim=(-margin, top))
+    with plain_text():
+        axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(f"{windows[0].replace('_', ' ')} (events per min)")
     axes.set_ylabel(f"{windows[1].replace('_', ' ')} (events per min)")
     axes.set_aspect("equal")
     return figure
 
 
-def forest_figure(
-    labels: Sequence[str],
-    effects: np.ndarray,
-    standard_errors: np.ndarray,
-    *,
-    pooled: tuple[float, float, float] | None,
-    prediction: tuple[float, float] | None = None,
-    xlabel: str,
-) -> Figure:
-    """Draw a forest plot.
+def _draw_density(axes: Axes, before: np.ndarray, after: np.ndarray, top: float, colour: str) -> None:
+    from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-    Parameters
-    ----------
-    labels, effects, standard_errors
-        One per unit, shape (k,). Intervals are effect ± 1.96 standard errors.
-    pooled
-        Pooled estimate with its interval (estimate, low, high), drawn as a diamond.
-    prediction
-        Prediction interval, drawn as a thin line through the diamond.
-    xlabel
-        Name of the effect.
-    """
-    k = len(labels)
-    figure, axes = _figure(4.6, 0.9 + 0.27 * (k + 1))
-    places = np.arange(k, 0, -1)
-    axes.axvline(0, color="#9aa5b1", lw=0.8)
-    axes.errorbar(effects, places, xerr=1.96 * standard_errors, fmt="s", ms=4, color=INK, lw=1, capsize=2)
-    names, at = list(labels), [int(place) for place in places]
-    if pooled is not None and np.isfinite(pooled).all():
-        estimate, low, high = pooled
-        if prediction is not None and np.isfinite(prediction).all():
-            axes.plot(prediction, [0, 0], color=ARM_COLOURS[0], lw=1)
-        axes.fill([low, estimate, high, estimate], [0, 0.28, 0, -0.28], color=ARM_COLOURS[0], lw=0)
-        names.append("pooled")
-        at.append(0)
-    axes.set_yticks(at, names)
-    axes.set_ylim(-0.8, k + 0.8)
-    axes.set_xlabel(xlabel)
-    axes.tick_params(axis="y", length=0)
-    return figure
+    edges = np.linspace(0, top, 41)
+    counts, _, _ = np.histogram2d(before, after, bins=[edges, edges])
+    shades = LinearSegmentedColormap.from_list("arm", ["#f1f3f5", colour, INK])
+    shown = np.ma.masked_equal(counts.T, 0)
+    axes.pcolormesh(edges, edges, shown, cmap=shades, norm=LogNorm(1, max(2, counts.max())), lw=0)
 
 
 def controls_figure(estimates: pd.DataFrame, estimand: str, *, arms: Sequence[str], reference: str) -> Figure:
@@ -202,62 +259,118 @@ def controls_figure(estimates: pd.DataFrame, estimand: str, *, arms: Sequence[st
         for contrast, words in (("drug", "drug window"), ("pseudo", "pseudo-injection"))
         if (arm, contrast) in there
     ]
-    figure, axes = _figure(4.6, 0.9 + 0.36 * len(entries))
-    axes.axvline(0, color="#9aa5b1", lw=0.8)
+    figure, axes = panel(4.4, 0.9 + 0.34 * len(entries))
+    axes.axvline(0, color=RULE, lw=0.8)
     for place, (_, arm, contrast) in enumerate(reversed(entries)):
-        row = rows[(rows["arm"] == arm) & (rows["contrast"] == contrast)]
-        if row.empty or not np.isfinite(row["estimate"].iloc[0]):
-            axes.text(0, place, " not estimable", va="center", fontsize=8, color="#5c6773")
-            continue
-        first = row.iloc[0]
-        axes.errorbar(
-            first["estimate"],
-            place,
-            xerr=_arms_of_interval(first["estimate"], first["ci_low"], first["ci_high"]),
-            fmt="o",
-            mfc=colours[arm] if contrast == "drug" else "white",
-            color=colours[arm],
-            ms=6,
-            capsize=3,
-            lw=1.4,
-        )
-    axes.set_yticks(range(len(entries)), [name for name, _, _ in reversed(entries)])
-    axes.set_ylim(-0.6, len(entries) - 0.4)
-    axes.set_xlabel(LABELS.get(estimand, estimand))
-    axes.tick_params(axis="y", length=0)
+        row = rows[(rows["arm"] == arm) & (rows["contrast"] == contrast)].iloc[0]
+        draw_interval(axes, place, row, colour=colours[arm], filled=contrast == "drug")
+    name_rows(axes, [name for name, _, _ in entries])
+    with plain_text():
+        axes.set_xlabel(LABELS.get(estimand, estimand))
     return figure
 
 
-def svg(figure: Figure, *, description: str) -> str:
-    """Return a figure as an ``<svg>`` element with a text alternative, without a file or a network."""
-    from html import escape
+def checks_figure(
+    effect: Mapping[str, Any],
+    checks: Mapping[str, Mapping[str, Any] | None],
+    *,
+    margin: float,
+    title: str,
+    colour: str = ARM_COLOURS[0],
+) -> Figure:
+    """Show excess remapping under the drug beside each negative control, on one axis.
 
-    import matplotlib as mpl
+    Parameters
+    ----------
+    effect
+        M against the reference: ``estimate``, ``ci_low``, ``ci_high``, None where there is none.
+    checks
+        The same for each control, by name; None for a control without such a number.
+    margin
+        Largest M that counts as none, drawn as a band.
+    title
+        What the effect is of.
+    colour
+        Colour of the effect.
+    """
+    entries = [(title, effect, True), *((name, check, False) for name, check in checks.items())]
+    figure, axes = panel(4.4, 0.9 + 0.34 * len(entries))
+    axes.axvspan(-margin, margin, color=BAND, zorder=0, lw=0)
+    axes.axvline(0, color=RULE, lw=0.8)
+    for place, (_, row, is_effect) in enumerate(reversed(entries)):
+        draw_interval(axes, place, row or {}, colour=colour if is_effect else INK, filled=is_effect)
+    name_rows(axes, [name for name, _, _ in entries])
+    axes.set_xlabel(LABELS["M"])
+    return figure
 
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nwbswitch"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    element = text[text.index("<svg") :]
-    label = escape(description, quote=True)
-    return element.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+def draw_interval(
+    axes: Axes, place: float, row: Mapping[str, Any] | pd.Series, *, colour: str, filled: bool
+) -> None:
+    """Draw an estimate with its interval at one height, or the words for one that is not there."""
+    estimate, low, high = (_number(row.get(name)) for name in ("estimate", "ci_low", "ci_high"))
+    if not np.isfinite(estimate):
+        axes.annotate(
+            "no number",
+            (0.5, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8,
+            color=REFERENCE_COLOUR,
+        )
+        return
+    axes.errorbar(
+        estimate,
+        place,
+        xerr=interval_arms(estimate, low, high),
+        fmt="o",
+        mfc=colour if filled else "white",
+        color=colour,
+        ms=6,
+        mew=1.3,
+        capsize=0,
+        lw=1.6,
+    )
 
 
-def _figure(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name the rows of a figure, the first on top."""
+    with plain_text():
+        axes.set_yticks(range(len(names)), list(reversed(names)))
+    axes.set_ylim(-0.6, len(names) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def panel(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+    """Return an empty figure with one set of axes in the style of all figures."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    for spine in axes.spines.values():
-        spine.set_color("#9aa5b1")
-    axes.tick_params(colors=INK, labelsize=9)
-    for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        text.set_fontsize(10)
+    with plain_text():
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        axes = figure.add_subplot()
+    style_axes(axes)
     return figure, axes
 
 
-def _arms_of_interval(estimate: float, low: float, high: float) -> np.ndarray | None:
+def style_axes(axes: Axes) -> None:
+    """Give axes the style of all figures."""
+    axes.spines[["top", "right"]].set_visible(False)
+    for spine in axes.spines.values():
+        spine.set_color(RULE)
+    axes.tick_params(color=RULE, labelcolor=INK, labelsize=9)
+    for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
+        text.set_fontsize(9.5)
+        text.set_color(INK)
+
+
+def interval_arms(estimate: float, low: float, high: float) -> np.ndarray | None:
+    """Return the arms of an error bar, shape (2, 1), or None where the interval is not known."""
     if not np.isfinite([low, high]).all():
         return None
-    return np.array([[estimate - low], [high - estimate]])
+    # Two ways of rounding may leave an end a hair on the wrong side.
+    return np.array([[max(0.0, estimate - low)], [max(0.0, high - estimate)]])
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -8,11 +8,14 @@ from typing import Any
 import pandas as pd
 
 from nwbswitch.analysis.clock_tables import doubts
+from nwbswitch.analysis.reporting.blocks import Block, Bullets, Folded, Section, Table, Text
 from nwbswitch.analysis.reporting.words import typeset
 from nwbswitch.schemas.clock_table import ClockMethod
 
 MAX_DOUBTS = 12
 """More doubts than this are counted, not listed."""
+MAX_ROWS = 5000
+"""More streams than this stay in the table to download."""
 _NONE = "–"
 _METHODS = {
     ClockMethod.SAME: "session clock",
@@ -23,8 +26,8 @@ _METHODS = {
 }
 
 
-def clocks_section(clocks: pd.DataFrame | None, *, n_sessions: int) -> dict[str, Any] | None:
-    """Return sentence, doubts and tables of the section on clocks, or None where files say nothing of them.
+def clocks_section(clocks: pd.DataFrame | None, *, n_sessions: int) -> Section | None:
+    """Return sentence, doubts and tables on clocks, or None where files say nothing of them.
 
     Parameters
     ----------
@@ -38,15 +41,30 @@ def clocks_section(clocks: pd.DataFrame | None, *, n_sessions: int) -> dict[str,
     found = doubts(clocks)
     listed = [typeset(f"{each.place.item}: {each.message} {each.remedy}") for each in found[:MAX_DOUBTS]]
     more = len(found) - len(listed)
-    return {
-        "sentence": _sentence(clocks, n_sessions, n_doubts=len(found)),
-        "doubts": [*listed, f"and {more} more."] if more else listed,
-        "caption": "Ranges of offset and drift, largest jitter, and sums over recording sessions.",
-        "head": ["Stream", "Clock", "Aligned by", *_NUMBERS],
-        "rows": [_summary(own) for _, own in clocks.groupby(["stream", "clock", "method"], sort=True)],
-        "all_head": ["Animal", "Session", "Stream", "Clock", "Aligned by", *_NUMBERS[1:]],
-        "all_rows": [_row(row) for row in clocks.to_dict("records")],
-    }
+    blocks: list[Block] = [Text(_sentence(clocks, n_sessions, n_doubts=len(found)))]
+    if listed:
+        blocks.append(Bullets([*listed, f"and {more} more."] if more else listed, "bad"))
+    blocks += [
+        Table(
+            "Ranges of offset and drift, largest jitter, and sums over recording sessions.",
+            ["Stream", "Clock", "Aligned by", *_NUMBERS],
+            [_summary(own) for _, own in clocks.groupby(["stream", "clock", "method"], sort=True)],
+            n_words=3,
+        ),
+        Folded(
+            "Clocks of every recording session",
+            [
+                Table(
+                    "Clocks of every recording session.",
+                    ["Animal", "Session", "Stream", "Clock", "Aligned by", *_NUMBERS[1:]],
+                    [_row(row) for row in clocks.head(MAX_ROWS).to_dict("records")],
+                    n_words=5,
+                )
+            ],
+        ),
+    ]
+    gist = "nothing doubtful" if not found else f"{len(found)} doubtful"
+    return Section("clocks", "Synchronisation", gist, blocks)
 
 
 _NUMBERS = (

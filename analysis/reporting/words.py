@@ -1,11 +1,14 @@
-"""The words of the report: the headline, the facts beside it and the methods."""
+"""The words of the report: the headline, what became of controls and of the plan."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from nwbswitch.analysis.reporting.printed_numbers import known, signed
 from nwbswitch.analysis.verdicts.verdict import MIN_ANIMALS
 
 VERDICT_WORDS = {
@@ -31,30 +34,36 @@ _DID = {
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """Return one sentence with what every arm shows, the tested arms first."""
+    """Return one sentence with what every arm shows, the tested arms first, and every failed control."""
     arms: Mapping[str, Any] = result["arms"]
     reference = result["reference"]
     tested = [name for name in arms if name != reference and name != "none"]
     if "none" not in arms and all(arm["verdict"] == "not_enough_animals" for arm in arms.values()):
         n = max(arm["n_animals"] for arm in arms.values())
-        return f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)."
-    parts = [f"{name} {_did(arms[name])}{_evidence(arms[name])}" for name in tested]
+        few = f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)"
+        return few + _failure(*arms.values()) + "."
+    parts = [f"{name} {_did(arms[name])}{_evidence(arms[name])}{_failure(arms[name])}" for name in tested]
     if reference in arms and tested:
         control = arms[reference]
-        failed = " (a negative control failed)" if any(_failed(arms[name]) for name in tested) else ""
         if control["contrast"] == "drug":
-            parts.append(f"under {reference} it was {VERDICT_WORDS[control['verdict']]}{failed}")
+            parts.append(f"under {reference} it was {verdict_words(control['verdict'])}{_failure(control)}")
         else:
-            parts.append(f"{reference} {_did(control)}{failed}")
+            parts.append(f"{reference} {_did(control)}{_failure(control)}")
     elif reference in arms:
-        parts.append(f"{reference} {_did(arms[reference])}")
+        parts.append(f"{reference} {_did(arms[reference])}{_failure(arms[reference])}")
     if "none" in arms and not parts:
-        words = VERDICT_WORDS[arms["none"]["verdict"]]
+        words = verdict_words(arms["none"]["verdict"])
         parts.append(
             "No drug was given, so all there is to see is the pseudo-injection inside the recording (N1): "
             + words
+            + _failure(arms["none"])
         )
-    return _capital("; ".join(parts)) + "."
+    return capital("; ".join(parts)) + "."
+
+
+def verdict_words(verdict: str) -> str:
+    """Return a verdict as words."""
+    return VERDICT_WORDS.get(verdict, verdict.replace("_", " "))
 
 
 def reason(step: Mapping[str, Any]) -> str:
@@ -66,7 +75,7 @@ def reason(step: Mapping[str, Any]) -> str:
         answer = "No"
     else:
         answer = "No, this does not all hold"
-    return f"{_capital(typeset(words))}? {answer}: {typeset(step['sentence'])}."
+    return f"{capital(typeset(words))}? {answer}: {typeset(step['sentence'])}."
 
 
 def typeset(text: str) -> str:
@@ -76,88 +85,111 @@ def typeset(text: str) -> str:
     return re.sub(r"(?<![\w.])-(?=\d)", "\u2212", signs)
 
 
-def failed_controls(result: Mapping[str, Any]) -> list[str]:
-    """Return the sentence of every failed negative control."""
-    return [
-        typeset(control["sentence"])
-        for arm in result["arms"].values()
-        for control in arm["controls"].values()
-        if control["outcome"] == "failed"
-    ]
+@dataclass(frozen=True, slots=True)
+class ControlTally:
+    """How many negative controls there are of each outcome, and what the failed ones say."""
+
+    passed: int
+    inconclusive: int
+    failed: int
+    impossible: int
+    failures: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """All controls."""
+        return self.passed + self.inconclusive + self.failed + self.impossible
+
+    @property
+    def sentence(self) -> str:
+        """The tally in words."""
+        if not self.total:
+            return "No negative control could be had"
+        others = [
+            f"{count} {word}"
+            for word, count in (
+                ("passed", self.passed),
+                ("inconclusive", self.inconclusive),
+                ("impossible", self.impossible),
+            )
+            if count
+        ]
+        return f"{self.failed} failed of {self.total}" + (f": {', '.join(others)}" if others else "")
 
 
-def methods(result: Mapping[str, Any], measured: Mapping[str, Any], version: str) -> list[str]:
-    """Return the methods as paragraphs to put into a paper.
+def control_tally(result: Mapping[str, Any]) -> ControlTally:
+    """Return the outcomes of all negative controls.
 
-    Parameters
-    ----------
-    result
-        Content of ``result.json``.
-    measured
-        Parameters of `measure`; may be empty when the cells table does not state them.
-    version
-        Version of nwbswitch.
+    Controls of the reference arm count where they could be had: that arm cannot be compared with itself, and
+    saying so is no finding.
     """
-    limits = ", ".join(str(k) for k in result["tau_c_limits"]) or "none"
-    reference = result["reference"] or "the pseudo-injection of the same recording"
-    dealt = any(arm["design"] == "between" for arm in result["arms"].values())
-    exact = "sign flips over animals" + (", between groups relabellings of animals," if dealt else ",")
-    return [
-        _measuring(measured, version),
-        f"Estimates concern {result['cell_type']} neurons. G is the log2 ratio of population event "
-        "rates. R_act and R_sil are the log2 responses of the top 25 % and bottom 50 % of neurons, "
-        "selected on one interleaved half of the baseline and compared with the other half; SW is "
-        "their difference. rho* is the correlation of square-root rates before and after, corrected "
-        f"for attenuation by split-half covariances; M is the loss of rho* against {reference}. tau_c "
-        f"is the conditional Kendall correlation (detection limits: {limits}).",
-        "The animal is the unit: values are ratios of sums over animals with a jackknife over animals "
-        f"and t intervals. P values are from exact {exact} given only where the number of "
-        f"animals supports them. The equivalence margin was {result['margin']:g}; the seed was "
-        f"{result['seed']}. The primary test is that of M; all other tests are exploratory.",
-        "Negative controls: N1 compares a pseudo-injection inside the baseline at the same lag between "
-        "arms, N2 the reference arm with its own pseudo-injection. A failed control turns the verdict "
-        "into undecided.",
+    reference = result["reference"]
+    alone = set(result["arms"]) <= {reference}
+    counted = [
+        control
+        for name, arm in result["arms"].items()
+        for control in arm["controls"].values()
+        if alone or name != reference or control["outcome"] != "impossible"
     ]
-
-
-def _measuring(measured: Mapping[str, Any], version: str) -> str:
-    names = ("threshold_sd", "neuropil_coefficient", "block_s")
-    if any(name not in measured for name in names):
-        return (
-            f"Estimates were made with nwbswitch {version}. The table of cells does not say how activity "
-            "was measured; state it here."
-        )
-    threshold, neuropil, block = (measured[name] for name in names)
-    return (
-        f"Activity was measured with nwbswitch {version}. An event is an upward crossing, lasting at "
-        f"least 0.4 s, of {threshold:g} times the noise of a neuron's baseline in dF/F, one absolute "
-        f"level per neuron for all windows (neuropil coefficient {neuropil:g}). Events and exposure "
-        f"were summed in blocks of {block:g} s."
+    outcomes = [control["outcome"] for control in counted]
+    return ControlTally(
+        passed=outcomes.count("passed"),
+        inconclusive=outcomes.count("inconclusive"),
+        failed=outcomes.count("failed"),
+        impossible=outcomes.count("impossible"),
+        failures=tuple(typeset(each["sentence"]) for each in counted if each["outcome"] == "failed"),
     )
 
 
-def signed(value: float) -> str:
-    """Return a number with two decimals, a true minus sign and no negative zero."""
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\u2212")
+def plan_sentence(plan: Mapping[str, Any] | None) -> str:
+    """Return in one line whether the plan of the analysis was frozen before anybody knew the result."""
+    if not plan or plan.get("status") == "never":
+        return "Plan never frozen: this analysis was not fixed in advance."
+    when = _date(plan.get("frozen_at"))
+    on = f" on {when}" if when else ""
+    blind = " The arms are coded." if plan.get("blinded") else ""
+    if plan.get("status") == "changed":
+        changes = [str(each) for each in plan.get("changes") or ()]
+        shown = "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
+        return f"Plan changed since it was frozen{on}: {shown or 'how is not stated'}.{blind}"
+    return f"Plan frozen{on}, before unblinding.{blind}"
 
 
-def _capital(word: str) -> str:
+def capital(word: str) -> str:
+    """Return a word or sentence with its first letter in capitals."""
     return word[:1].upper() + word[1:]
+
+
+def _date(stamp: Any) -> str:
+    try:
+        found = datetime.fromisoformat(str(stamp))
+    except ValueError:
+        return ""
+    return f"{found.day} {found:%B %Y}"
 
 
 def _did(arm: Mapping[str, Any]) -> str:
     if arm["verdict"] == "undecided" and arm["contrast"] != "drug":
         return "was recorded without a drug window"
-    return _DID[arm["verdict"]]
+    return _DID.get(arm["verdict"], verdict_words(arm["verdict"]))
 
 
-def _failed(arm: Mapping[str, Any]) -> bool:
-    return any(control["outcome"] == "failed" for control in arm["controls"].values())
+def _failure(*arms: Mapping[str, Any]) -> str:
+    names = {
+        name: None
+        for arm in arms
+        for name, control in arm["controls"].items()
+        if control["outcome"] == "failed"
+    }
+    if not names:
+        return ""
+    found = "a negative control failed" if len(names) == 1 else "negative controls failed"
+    return f", and {found} ({', '.join(names)})"
 
 
 def _evidence(arm: Mapping[str, Any]) -> str:
     rho = arm["estimands"].get("rho_star", {})
     of_drug = arm["contrast"] == "drug" and arm["verdict"] != "not_enough_animals"
-    if not of_drug or rho.get("ci_low") is None:
+    if not of_drug or not known(rho.get("ci_low")):
         return ""
     return f" (ρ* = {signed(rho['estimate'])}, 95 % CI {signed(rho['ci_low'])} to {signed(rho['ci_high'])})"

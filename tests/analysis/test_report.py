@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -12,8 +14,9 @@ import pytest
 
 from nwbswitch.analysis.clock_tables import write_clocks_file
 from nwbswitch.analysis.figures import switch_figures as figures
+from nwbswitch.analysis.reporting.printed_numbers import signed
 from nwbswitch.analysis.reporting.report import report
-from nwbswitch.analysis.reporting.words import headline, reason, signed, typeset
+from nwbswitch.analysis.reporting.words import control_tally, headline, reason, typeset
 from nwbswitch.analysis.runs.models import fit_table, pool_table
 from nwbswitch.analysis.runs.results_folder import estimate_switch, read_results
 from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
@@ -57,16 +60,20 @@ class _Page(HTMLParser):
 
 def test_first_screen_answers_and_counts(switched) -> None:
     text = report(switched, switched / "report.html").read_text()
-    head = text[text.index("<header>") : text.index("</header>")]
+    head = text[text.index('<section class="first"') : text.index('<div class="tools"')]
     assert "Ketamine switched the network" in head
     assert "under saline it was stable" in head
+    tally = control_tally(json.loads((switched / "result.json").read_text()))
     for fact in (
-        "<b>8</b><span>animals",
-        "<b>16</b><span>recording sessions",
-        "<b>0 of 2</b><span>failed controls",
+        "<dt>animals</dt><dd>8</dd>",
+        "<dt>recording sessions</dt><dd>16</dd>",
+        "<dt>excitatory neurons</dt><dd>320</dd>",
+        f"<dt>negative controls failed ({tally.sentence.partition(': ')[2]})</dt><dd>0 of {tally.total}</dd>",
+        "Plan never frozen",
     ):
         assert fact in head
-    assert "SIMULATED" in text[: text.index("<main>")]
+    assert head.count("<svg") == 1
+    assert "Simulated data." in text[: text.index("<h1")]
 
 
 def test_every_part_is_there(switched) -> None:
@@ -79,18 +86,29 @@ def test_every_part_is_there(switched) -> None:
         "nwbswitch 0.",
     ):
         assert part in text
-    assert text.count("<svg") == 7
     studies = json.loads((switched / "meta.json").read_text())["studies"]
-    forest = next(svg for svg in text.split("<svg")[1:] if "Forest plot" in svg).partition("</svg>")[0]
+    drawn = [svg.partition("</svg>")[0] for svg in text.split("<svg")[1:]]
+    forest = next(svg for svg in drawn if "Forest plot" in svg)
     assert len(studies) == 8
     assert all(f">{study['label']}<" in forest for study in studies)
     assert ">pooled<" in forest
 
 
-def test_nothing_is_fetched_and_nothing_runs(switched) -> None:
+def test_nothing_is_fetched_and_only_our_script_runs(switched) -> None:
     text = report(switched, switched / "report.html").read_text()
     page = _Page(text)
-    assert not [tag for tag, _ in page.tags if tag in ("script", "link", "iframe", "object", "embed")]
+    assert not [tag for tag, _ in page.tags if tag in ("iframe", "object", "embed", "base", "form")]
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert not [name for _, attributes in page.tags for name in attributes if name == "style"]
+    policy = next(each["content"] for tag, each in page.tags if each.get("http-equiv"))
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    scripts = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+    styles = re.findall(r"<style>(.*?)</style>", text, flags=re.DOTALL)
+    assert len(scripts) == len(styles) == 1
+    for held in (*scripts, *styles):
+        known = base64.b64encode(hashlib.sha256(held.encode()).digest()).decode()
+        assert f"'sha256-{known}'" in policy
     links = [
         value
         for _, attributes in page.tags
@@ -203,23 +221,25 @@ def test_an_animal_without_valid_frames_is_counted(tmp_path) -> None:
 def test_a_reference_without_a_drug_window_is_named(tmp_path) -> None:
     cells = _cells()
     text = _text(tmp_path, cells[~((cells["arm"] == "saline") & (cells["window"] == "drug"))])
-    assert "saline has no drug window, and the pseudo-injection takes its place" in text
+    assert "against its own pseudo-injection" in text
     assert "there is no reference arm" not in text
     assert "; saline was recorded without a drug window." in text
 
 
-def test_neurons_of_another_type_are_not_drawn_among_those_of_the_verdict(tmp_path, monkeypatch) -> None:
+def test_neurons_of_every_type_have_a_figure_of_their_own(tmp_path, monkeypatch) -> None:
     drawn = []
 
     def keep(cells, *_args, **_options):
-        drawn.extend(cells["cell_type"].unique())
+        drawn.append(tuple(cells["cell_type"].unique()))
         return neurons_figure(cells, *_args, **_options)
 
     neurons_figure = figures.neurons_figure
     monkeypatch.setattr(figures, "neurons_figure", keep)
     cells = _cells()
-    _text(tmp_path, cells.assign(cell_type=np.where(cells["neuron"] < 8, "PV", "excitatory")))
-    assert set(drawn) == {"excitatory"}
+    text = _text(tmp_path, cells.assign(cell_type=np.where(cells["neuron"] < 8, "PV", "excitatory")))
+    assert drawn == [("excitatory",), ("excitatory",), ("PV",), ("PV",)]
+    assert '<input type="checkbox" value="PV" checked>' in text
+    assert text.count('data-cell-type="PV"') == 2 + 3
 
 
 def test_two_groups_and_cells_of_unknown_making_are_told_in_the_methods(tmp_path) -> None:
@@ -269,7 +289,7 @@ def _clocks(cells, **changed) -> pd.DataFrame:
 
 def _section(text: str) -> str:
     start = text.index("<h2>Synchronisation</h2>")
-    return text[start : text.index("</section>", start)]
+    return text[start : text.index("<h2>Methods</h2>", start)]
 
 
 def test_clocks_are_shown_when_files_say_something_of_them(tmp_path) -> None:
@@ -282,7 +302,7 @@ def test_clocks_are_shown_when_files_say_something_of_them(tmp_path) -> None:
     assert "12 of 12 recording sessions say how the clocks" in section
     assert "Nothing about them is doubtful" in section
     assert "failed-word" not in section
-    summary, every = section.split("<details>")
+    summary, every = section.split('<details class="inner">')
     assert summary.count("<tr>") == 3
     assert every.count("<tr>") == 1 + 24
     camera = summary[summary.index(">camera<") :]
