@@ -43,7 +43,7 @@ def known_covariance(
     *,
     variance: str,
     cluster: str,
-    rho: Rho,
+    rho: Rho | None = None,
     subgroup: str | None = None,
     type: str | None = None,  # noqa: A002
     first: str | None = None,
@@ -51,15 +51,15 @@ def known_covariance(
     first_size: str | None = None,
     second_size: str | None = None,
 ) -> KnownCovariance:
-    """Return the covariance of the sampling errors of effects, from their variances and a correlation.
+    """Return the covariance of the sampling errors of effects, from their variances and correlations.
 
-    Two effects i, j of one cluster have the covariance r_ij sqrt(v_i v_j). The correlation r_ij is ``rho``
-    if they are different measures of the same animals. With groups of animals named, effects are
-    differences of two groups, d = g_1 - g_2 with the variance proportional to 1/n_1 + 1/n_2, and two
-    differences are correlated by the groups they share (Gleser and Olkin 2009, in Cooper et al., chapter
-    19, for shared controls): the same group as first of both, or second of both, adds w, as first of one
-    and second of the other subtracts it, with w = (1/n) / sqrt((1/n_1 + 1/n_2)(1/n_1' + 1/n_2')). The
-    result is times the correlation of the measures.
+    Effects i, j of one cluster have the covariance r_ij sqrt(v_i v_j). Without groups r_ij is ``rho``, the
+    correlation of different measures of the same animals. With groups effects are differences of two
+    groups of animals, and r_ij is the correlation of the measures (1 for one measure) times that of the
+    differences, from the groups they share (Gleser and Olkin 2009, in Cooper, Hedges and Valentine,
+    Handbook of Research Synthesis, chapter 19): a group that is first of both, or second of both, adds
+    (1/n) / sqrt((1/n_1 + 1/n_2) (1/n_1' + 1/n_2')), and one that is first of one and second of the other
+    subtracts it.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def known_covariance(
     cluster
         Column of what is independent, e.g. ``study``: rows of different clusters have no covariance.
     rho
-        Correlation of different measures of the same animals; with ``type``, of the same type by
-        ``{"within": ...}`` and of different types by ``{"between": ...}``.
+        Correlation of different measures of the same animals, or with ``type`` that of measures
+        ``{"within": ..., "between": ...}`` types. With groups it is that between types.
     subgroup
         Column of animals inside a cluster that do not overlap.
     type
@@ -79,7 +79,7 @@ def known_covariance(
     first, second
         Columns of the groups that are compared, e.g. ``drug_group`` and ``saline_group``.
     first_size, second_size
-        Columns of their numbers of animals; 1 each when not given.
+        Columns of their numbers of animals; the same for all when not given.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def known_covariance(
     FitError
         For a variance or size that is not positive, or a covariance that has no inverse.
     ValueError
-        For a correlation outside -1 to 1, or groups of which one is not given.
+        For a correlation outside -1 to 1 or one that is missing, or groups of which one is not given.
     """
     from scipy.sparse import csr_array
 
@@ -100,7 +100,7 @@ def known_covariance(
         if name is not None:
             require_column(effects, name)
     v = positive_numbers(effects[variance], variance, what="variance")
-    within, between = _rho(rho, type)
+    within, between = _rho(rho, typed=type is not None, grouped=first is not None)
     cluster_codes = _codes(effects, cluster, subgroup)
     kinds = None if type is None else pd.factorize(effects[type].astype(str))[0]
     groups = None
@@ -116,7 +116,7 @@ def known_covariance(
     rows, columns, values = [], [], []
     for members in np.split(order, np.cumsum(sizes)[:-1]):
         m = len(members)
-        r = np.full((m, m), within if kinds is not None else between)
+        r = np.full((m, m), within)
         if kinds is not None:
             r[kinds[members][:, None] != kinds[members]] = between
         np.fill_diagonal(r, 1.0)
@@ -136,17 +136,24 @@ def known_covariance(
     return KnownCovariance(found, info)
 
 
-def _rho(rho: Rho, kind: str | None) -> tuple[float, float]:
+def _rho(rho: Rho | None, *, typed: bool, grouped: bool) -> tuple[float, float]:
+    """Return the correlation of measures of one type, and of different types."""
+    if rho is None:
+        if typed or not grouped:
+            raise ValueError("Give rho, the correlation of different measures of the same animals.")
+        return 1.0, 1.0
     if isinstance(rho, Mapping):
-        if set(rho) != {"within", "between"} or kind is None:
+        if set(rho) != {"within", "between"} or not typed:
             raise ValueError("rho by type needs the column of types and exactly 'within' and 'between'.")
-        within, between = float(rho["within"]), float(rho["between"])
+        found = float(rho["within"]), float(rho["between"])
+    elif grouped and not typed:
+        raise ValueError("With groups rho is the correlation between types; give the column of types.")
     else:
-        within = between = float(rho)
-    for value in (within, between):
+        found = 1.0 if grouped else float(rho), float(rho)
+    for value in (found[1], found[0] if not grouped else 0.0):
         if not -1.0 < value < 1.0:
             raise ValueError(f"rho is {value!r}; a correlation of different effects is between -1 and 1.")
-    return within, between
+    return found
 
 
 @dataclass(frozen=True, slots=True)
