@@ -144,7 +144,7 @@ def _text(values: pd.Series) -> pd.Series:
     texts = [*map(str, uniques), ""]
     named = np.where(codes < 0, len(uniques), codes)
     distinct = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    places = np.array([distinct[text] for text in texts])
+    places = np.array([distinct[text] for text in texts], dtype=np.int64)
     return pd.Series(pd.Categorical.from_codes(places[named], list(distinct)), index=values.index)
 
 

@@ -7,6 +7,7 @@ counts; beneath a limit no pair counts, so the table shrinks as the limit grows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def pair_sums(b: Floats, p: Floats, limits: tuple[int, ...]) -> Floats:
     return np.asarray(found[member])
 
 
-def weighted_pair_sums(b: Floats, p: Floats, limits: tuple[int, ...], weights: Floats) -> Floats:
+def weighted_pair_sums(b: Floats, p: Floats, limits: tuple[int, ...], weights: NDArray[Any]) -> Floats:
     """Return the sum of signs and the number of pairs when neurons count several times or not at all.
 
     Parameters
@@ -64,14 +65,14 @@ def weighted_pair_sums(b: Floats, p: Floats, limits: tuple[int, ...], weights: F
     precision = np.float32 if largest**2 < _EXACT_IN_SINGLE else np.float64
     order = np.argsort(member, kind="stable")
     starts = np.flatnonzero(np.diff(member[order], prepend=-1))
-    grouped = np.add.reduceat(weights[order], starts, axis=0, dtype=precision)
+    grouped: NDArray[Any] = np.add.reduceat(weights[order], starts, axis=0, dtype=precision)
     for rows, place, m, signed, kept in _tables(first_b, first_p, limits, width=resamples):
         for which, table in enumerate((signed, kept)):
-            reached = table.astype(precision) @ grouped[:m]
+            reached: NDArray[Any] = table.astype(precision) @ grouped[:m]
             sums[:, place, which] += np.einsum("ir,ir->r", reached, grouped[rows])
     total = b + p
     for place, limit in enumerate(limits):
-        own = weights[total >= limit].astype(precision)
+        own: NDArray[Any] = weights[total >= limit].astype(precision)
         sums[:, place, 1] -= np.einsum("ir,ir->r", own, own)
     return sums / 2
 

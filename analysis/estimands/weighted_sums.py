@@ -10,7 +10,7 @@ written out as often as they count. A jackknife is a resample with one neuron le
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,7 @@ def _cross_products(
     return np.where(flat[:, one] | flat[:, two], 0.0, products), np.where(flat, 0.0, squares)
 
 
-def weighted_sums(before: HalfCounts, after: HalfCounts, weights: Floats, layout: Layout) -> Floats:
+def weighted_sums(before: HalfCounts, after: HalfCounts, weights: NDArray[Any], layout: Layout) -> Floats:
     """Return the sums of one session for many resamples of its neurons, shape (resamples, layout.size).
 
     Parameters

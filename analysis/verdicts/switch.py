@@ -16,6 +16,8 @@ from nwbswitch.analysis.estimands.counts_reader import read_cells
 from nwbswitch.analysis.estimands.spreads import FEWEST_RESAMPLES, Interval
 from nwbswitch.analysis.verdicts.animal_estimates import own_estimates
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
+from nwbswitch.analysis.verdicts.exploratory import exploratory_rows
+from nwbswitch.analysis.verdicts.static_markers import STATIC_MARKER
 from nwbswitch.analysis.verdicts.switch_result import SwitchInfo, SwitchResult
 from nwbswitch.analysis.verdicts.verdict import MARGIN
 from nwbswitch.schemas.errors import TableError
@@ -155,6 +157,7 @@ def switch_sessions(
             ]
         )
     primary = primary_type(sessions, cell_type)
+    static = [session for session in sessions if session.cell_type == STATIC_MARKER]
     by_type: dict[str, dict[str, ArmResult]] = {}
     for name in sorted({session.cell_type for session in sessions}):
         own = [session for session in sessions if session.cell_type == name]
@@ -162,6 +165,7 @@ def switch_sessions(
         by_type[name] = analyse_arms(
             own,
             reference=_reference(arms, reference, must_exist=name == primary),
+            static=[] if name == STATIC_MARKER else static,
             margin=margin,
             limits=None if k is None else tuple(sorted(set(k))),
             draws=draws,
@@ -170,6 +174,8 @@ def switch_sessions(
     own_of = own_estimates(
         by_type, resamples=resamples, interval=interval, seed=seed, workers=workers, executor=executor
     )
+    simulated = any(session.simulated for session in sessions)
+    extra = exploratory_rows(by_type, dataset=datasets[0], simulated=simulated, seed=seed)
     info = SwitchInfo(
         reference=_main_reference(sorted(by_type[primary]), reference),
         margin=margin,
@@ -181,9 +187,9 @@ def switch_sessions(
         seconds=time.perf_counter() - started,
         resamples=resamples,
         interval=interval,
+        references={} if reference is None or isinstance(reference, str) else dict(reference),
     )
-    simulated = any(session.simulated for session in sessions)
-    return SwitchResult(datasets[0], simulated, by_type, own_of, info)
+    return SwitchResult(datasets[0], simulated, by_type, own_of, info, tuple(extra))
 
 
 def _reference(
@@ -221,7 +227,10 @@ def primary_type(sessions: Sequence[SessionCounts], wanted: str | None) -> str:
                 f"no cell type {wanted!r} in these cells; there are {', '.join(sorted(neurons))}"
             )
         return wanted
-    return EXCITATORY if EXCITATORY in neurons else max(sorted(neurons), key=lambda name: neurons[name])
+    if EXCITATORY in neurons:
+        return EXCITATORY
+    # What cannot report activity decides only when there is nothing else.
+    return max(sorted(neurons), key=lambda name: (name != STATIC_MARKER, neurons[name]))
 
 
 def _limits(arms: Iterable[ArmResult]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from nwbswitch.analysis.verdicts.estimates_table import (
     neuron_rates,
     own_rows,
 )
+from nwbswitch.analysis.verdicts.gatekeeping import with_roles
 from nwbswitch.analysis.verdicts.pooling import Estimate, random_effects
 from nwbswitch.analysis.verdicts.verdict import Reason, Verdict
 
@@ -51,6 +52,8 @@ class SwitchInfo:
         Time taken, s.
     resamples, interval
         Of the bootstrap inside animals and sessions; 0 is none.
+    references
+        The reference of each arm, where they were given one by one.
     """
 
     reference: str | None
@@ -63,6 +66,7 @@ class SwitchInfo:
     seconds: float
     resamples: int = 0
     interval: Interval = "percentile"
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +123,21 @@ class SwitchResult:
         return design_sentence(self.sessions)
 
     def table(self) -> pd.DataFrame:
-        """Return all estimates at arm, animal and session level, columns of ``ESTIMATES``."""
+        """Return all estimates at arm, animal and session level, columns of ``ESTIMATES``.
+
+        ``role`` says which test is primary and which follow from it, ``p_holm`` their adjusted P (see
+        `verdicts.gatekeeping`).
+        """
         rows: list[EstimateRow] = []
         for cell_type, arms in self.by_cell_type.items():
             for name, arm in arms.items():
                 heading = Heading(self.dataset, cell_type, name, self.simulated)
                 rows += [*arm_rows(heading, arm), *own_rows(heading, self.own[cell_type][name])]
-        return estimates_table([*rows, *self.extra_rows])
+        return with_roles(
+            estimates_table([*rows, *self.extra_rows]),
+            primary_type=self.info.cell_type,
+            reference=dict(self.info.references) or self.info.reference,
+        )
 
     def animals(self) -> pd.DataFrame:
         """Return the rows of `table` at animal level: drug, pseudo and against the reference."""
