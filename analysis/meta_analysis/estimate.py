@@ -47,8 +47,7 @@ def estimate(studies: Studies, *, method: Method, test: Test, level: float = 0.9
     Standard errors of ``knha`` are those of Knapp and Hartung (2003); ``adhoc`` takes their factor only
     where it is above 1 (as they proposed against intervals shorter than those of the usual test).
     """
-    from scipy.stats import chi2, norm
-    from scipy.stats import t as t_distribution
+    from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
 
     alone = studies.df == 0
     tau2 = Tau2(0.0, float("nan")) if alone else ESTIMATORS[method](studies)
@@ -65,18 +64,19 @@ def estimate(studies: Studies, *, method: Method, test: Test, level: float = 0.9
         scale = max(1.0, scale) if test == "adhoc" else scale
     vcov = vcov * scale
     df = float("inf") if test == "z" or alone else float(studies.df)
-    distribution = norm if np.isinf(df) else t_distribution(df)
-    critical = float(distribution.ppf(0.5 + level / 2.0))
+    upper = 0.5 + level / 2.0
+    critical = float(ndtri(upper) if np.isinf(df) else stdtrit(df, upper))
     se = np.sqrt(np.diagonal(vcov))
     statistic = np.full(len(se), np.nan)
     np.divide(coefficients, se, out=statistic, where=se > 0.0)
+    below = -np.abs(statistic)
     typical, i2, h2 = _heterogeneity(studies, fixed, tau2.value, method)
     return Estimate(
         coefficients=coefficients,
         vcov=vcov,
         se=se,
         statistic=statistic,
-        p=np.asarray(2.0 * distribution.sf(np.abs(statistic))),
+        p=np.asarray(2.0 * (ndtr(below) if np.isinf(df) else stdtr(df, below))),
         ci_low=coefficients - critical * se,
         ci_high=coefficients + critical * se,
         df=df,
@@ -89,7 +89,7 @@ def estimate(studies: Studies, *, method: Method, test: Test, level: float = 0.9
         i2=i2,
         h2=h2,
         q=0.0 if alone else fixed.q,
-        q_p=1.0 if alone else float(chi2.sf(fixed.q, studies.df)),
+        q_p=1.0 if alone else float(chdtrc(studies.df, fixed.q)),
     )
 
 
