@@ -11,6 +11,12 @@ _ANIMAL = Column("animal", "str", "Subject identifier; empty where animals are p
 _SIMULATED = Column("simulated", "bool", "Whether any source says that it is simulated.")
 _LOW = Column("ci_low", "float", "Lower bound of the 95 % interval.", nullable=True)
 _HIGH = Column("ci_high", "float", "Upper bound of the 95 % interval.", nullable=True)
+_BAND_LOW = Column(
+    "band_low", "float", "Lower bound of the 95 % band over all times.", required=False, nullable=True
+)
+_BAND_HIGH = Column(
+    "band_high", "float", "Upper bound of the 95 % band over all times.", required=False, nullable=True
+)
 _SE = Column("se", "float", "Standard error.", nullable=True)
 _N_ANIMALS = Column("n_animals", "int", "Animals that contribute.")
 _STATUS = Column("status", "str", "ok, or why there is no number.")
@@ -76,6 +82,8 @@ TIME_COURSES = TableSpec(
         _SE,
         _LOW,
         _HIGH,
+        _BAND_LOW,
+        _BAND_HIGH,
         _N_ANIMALS,
         _STATUS,
         _SIMULATED,
