@@ -36,8 +36,11 @@ from nwbswitch.analysis.simulation.study_outcomes import (
     simulate_outcomes,
     word_shares,
 )
+from nwbswitch.analysis.verdicts.verdict import MIN_ANIMALS
 from nwbswitch.schemas.worlds import World
 
+FEW = 50
+"""Studies of fewer animals than a verdict needs; the rule gives no word to any of them."""
 PINNED = Path(__file__).resolve().parents[1] / "tests" / "reference" / "calibration.json"
 
 
@@ -137,8 +140,12 @@ def acceptance(
         _row("scenario", "animals", "word", "share (MC SE)", "limit", "met", "all words", "failed controls")
         _row(*["---"] * 8)
         for (name, n_animals), asked in _by_study(animals).items():
+            few = n_animals < MIN_ANIMALS
             outcomes = simulate_outcomes(
-                layout.plan(name, n_animals), repetitions=repetitions, seed=seed, workers=workers
+                layout.plan(name, n_animals),
+                repetitions=min(repetitions, FEW) if few else repetitions,
+                seed=seed,
+                workers=workers,
             )
             for requirement in asked:
                 found = judged(requirement, outcomes)

@@ -24,6 +24,8 @@ from nwbswitch.schemas.worlds import World
 
 WORLDS = (World.NULL, World.RESHUFFLE, World.SWITCH)
 ESTIMATED = (*AGAINST_SALINE[:-1], *OF_THE_DRUG, AGAINST_SALINE[-1])
+STATIC_ROIS = 10
+"""ROIs per session that report no activity, so that N4 can be had."""
 WINDOW_S = {"unequal durations": 300.0}
 """Length of the baseline where it is not 10 minutes, s: 5 against 15 minutes."""
 
@@ -103,7 +105,14 @@ def assumption_effects(
 
 def _plan(scenario: Scenario, n_animals: int, window_s: float) -> StudyPlan:
     neurons = NEURONS_BEFORE_DETECTION if scenario.min_events else NEURONS
-    return StudyPlan(scenario, n_animals, n_neurons=(neurons,), window_s=window_s, lag_s=1.2 * window_s)
+    return StudyPlan(
+        scenario,
+        n_animals,
+        n_neurons=(neurons,),
+        window_s=window_s,
+        lag_s=1.2 * window_s,
+        static_rois=STATIC_ROIS,
+    )
 
 
 def effect_of(

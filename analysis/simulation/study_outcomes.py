@@ -7,12 +7,14 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from nwbswitch.analysis.estimands.counts import SessionCounts
 from nwbswitch.analysis.simulation.count_studies import Design, simulate_study
 from nwbswitch.analysis.simulation.scenarios import Scenario
+from nwbswitch.analysis.simulation.static_rois import simulate_static
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms
 from nwbswitch.analysis.verdicts.controls import Outcome
 from nwbswitch.analysis.verdicts.verdict import MARGIN
@@ -43,6 +45,8 @@ class StudyPlan:
         As in `simulate_study`.
     margin, draws
         As in the analysis.
+    static_rois
+        ROIs per session whose marker reports no activity, for the control N4.
     """
 
     scenario: Scenario
@@ -54,10 +58,7 @@ class StudyPlan:
     shared_share: float = 1.0
     margin: float = MARGIN
     draws: int = 10
-
-    def with_scenario(self, scenario: Scenario) -> StudyPlan:
-        """Return the same plan for another truth."""
-        return replace(self, scenario=scenario)
+    static_rois: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,17 @@ def _outcomes(part: _Part) -> list[StudyOutcome]:
             shared_share=plan.shared_share,
             rng=rng,
         )
+        static: list[SessionCounts] = []
+        if plan.static_rois:
+            static = simulate_static(study, plan.scenario, n_rois=plan.static_rois, rng=rng)
         arms = analyse_arms(
-            study, reference="saline", margin=plan.margin, limits=None, draws=plan.draws, seed=part.seed[0]
+            study,
+            reference="saline",
+            margin=plan.margin,
+            limits=None,
+            draws=plan.draws,
+            seed=part.seed[0],
+            static=static,
         )
         found.append(study_outcome(arms["ketamine"], arms["saline"]))
     return found

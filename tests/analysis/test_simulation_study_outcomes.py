@@ -9,7 +9,9 @@ import pytest
 
 from nwbswitch.analysis.simulation.acceptance import LAYOUTS, REQUIREMENTS, Requirement, judged
 from nwbswitch.analysis.simulation.assumptions import assumption_effects, effect_of
+from nwbswitch.analysis.simulation.count_studies import simulate_study
 from nwbswitch.analysis.simulation.scenarios import SCENARIOS, Scenario
+from nwbswitch.analysis.simulation.static_rois import simulate_static
 from nwbswitch.analysis.simulation.study_outcomes import (
     StudyOutcome,
     StudyPlan,
@@ -132,3 +134,24 @@ def test_false_events_in_all_windows_leave_no_effect_alone() -> None:
         bias, se = effect.biases[name]
         assert abs(bias) <= 4 * se + 0.01, name
     assert Scenario(false_events_per_min=1.0).changed() == {"false_events_per_min": 1.0}
+
+
+def test_static_rois_have_false_events_and_nothing_else() -> None:
+    rng = np.random.default_rng(3)
+    scenario = Scenario(World.SWITCH, false_events_per_min=1.0, false_events_in_drug_only=True)
+    study = simulate_study(scenario, n_animals=2, n_neurons=5, rng=rng)
+    static = simulate_static(study, scenario, n_rois=200, rng=rng)
+    assert [(each.animal, each.arm) for each in static] == [(each.animal, each.arm) for each in study]
+    for session in static:
+        assert session.cell_type == "static_marker"
+        assert session.windows["baseline"] is session.windows["pseudo_drug"]
+        assert session.windows["baseline"].events.sum() == 0
+        rate = session.windows["drug"].events.sum(axis=1).mean() / 10
+        assert rate == pytest.approx(1.0 if session.arm == "ketamine" else 0.0, abs=0.1)
+
+
+def test_false_events_with_the_drug_are_noticed_by_static_rois() -> None:
+    plan = StudyPlan(SCENARIOS["no effect, false events with the drug"], 6, static_rois=10)
+    assert failed_shares(simulate_outcomes(plan, repetitions=4))["N4"] == 1.0
+    plan = StudyPlan(SCENARIOS["no effect"], 6, static_rois=10)
+    assert "N4" not in failed_shares(simulate_outcomes(plan, repetitions=4))
