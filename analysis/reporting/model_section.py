@@ -24,11 +24,12 @@ def model_section(models: Mapping[str, Mapping[str, Any]]) -> Section:
     for name, fit in models.items():
         if len(models) > 1 or name != "fit":
             blocks.append(Heading(name))
-        blocks += _model(fit)
+        blocks += model_blocks(fit)
     return Section("models", "Mixed models", counted(len(models), "model"), blocks)
 
 
-def _model(fit: Mapping[str, Any]) -> list[Block]:
+def model_blocks(fit: Mapping[str, Any]) -> list[Block]:
+    """Return one mixed model: formula, terms, spread between groups and what to mind."""
     info = fit.get("info") or {}
     formula = str(fit.get("formula", ""))
     response = formula.split("~")[0].strip()

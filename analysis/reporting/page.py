@@ -12,6 +12,7 @@ from nwbswitch.analysis.reporting.course_section import course_section
 from nwbswitch.analysis.reporting.data_section import data_section
 from nwbswitch.analysis.reporting.first_screen import FirstScreen, animal_lines, first_screen
 from nwbswitch.analysis.reporting.model_section import model_section
+from nwbswitch.analysis.reporting.models_page import models_screen, models_sections
 from nwbswitch.analysis.reporting.picture_sections import cell_types_section, neurons_section
 from nwbswitch.analysis.reporting.pooling_section import meta_blocks, pooling_section
 from nwbswitch.analysis.reporting.provenance_section import methods_section, provenance_section
@@ -94,6 +95,22 @@ def page(results: Results) -> Page:
         screens=screens,
         sections=[section for section in sections if section is not None],
         animals=animal_lines(results),
+    )
+
+
+def models_page(models: Mapping[str, Mapping[str, Any]], planned: Mapping[str, Any]) -> Page:
+    """Return the page of a folder that holds models of a plan and no recordings."""
+    plan = planned.get("plan")
+    plan = plan if isinstance(plan, Mapping) else {}
+    order = [str(each.get("name")) for each in plan.get("models") or ()]
+    ordered = {name: models[name] for name in [*order, *models] if name in models}
+    screen = models_screen(ordered, plan, planned.get("status"))
+    return Page(
+        title=screen.name,
+        simulated=False,
+        screens=[screen],
+        sections=models_sections(ordered, plan),
+        animals={},
     )
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 
 from nwbswitch.analysis.figures.svg_elements import write_figure
-from nwbswitch.analysis.reporting.page import Page, page, replication_page
+from nwbswitch.analysis.reporting.page import Page, models_page, page, replication_page
 from nwbswitch.analysis.runs.results_folder import (
     CELLS_FILE,
     CLOCKS_FILE,
@@ -18,9 +18,12 @@ from nwbswitch.analysis.runs.results_folder import (
     META_FILE,
     META_FOLDER,
     MODELS_FOLDER,
+    PLAN_FILE,
     REPLICATION_FILE,
     RESULT,
     read_metas,
+    read_models,
+    read_plan,
     read_replication,
     read_results,
 )
@@ -37,8 +40,8 @@ def report(
     Parameters
     ----------
     results
-        Folder with ``cells.parquet``, ``estimates.csv`` and ``result.json``, or with ``replication.json``;
-        everything else that a run leaves there is shown when it is there.
+        Folder with ``cells.parquet``, ``estimates.csv`` and ``result.json``, with ``replication.json``, or
+        with models only; everything else that a run leaves there is shown when it is there.
     out
         HTML file to write.
     overwrite
@@ -80,11 +83,23 @@ def _page(folder: Path) -> Page:
     several = read_replication(folder)
     if several is not None and not (folder / RESULT).exists():
         return replication_page(several, read_metas(folder))
+    models = {} if (folder / RESULT).exists() else read_models(folder)
+    if models:
+        return models_page(models, read_plan(folder))
     return page(read_results(folder))
 
 
 def _digest(folder: Path) -> str:
-    names = [RESULT, CELLS_FILE, ESTIMATES_FILE, FIT_FILE, META_FILE, CLOCKS_FILE, REPLICATION_FILE]
+    names = [
+        RESULT,
+        CELLS_FILE,
+        ESTIMATES_FILE,
+        FIT_FILE,
+        META_FILE,
+        CLOCKS_FILE,
+        REPLICATION_FILE,
+        PLAN_FILE,
+    ]
     names += [f"{name}.csv" for name in RESULT_TABLES]
     several = [path for part in (MODELS_FOLDER, META_FOLDER) for path in (folder / part).glob("*.json")]
     paths = [*(folder / name for name in names), *sorted(several)]

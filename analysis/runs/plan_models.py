@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.analysis.runs.plan_places import placed
-from nwbswitch.analysis.runs.results_folder import FIT_FILE, MODELS_FOLDER, RATES_FILE
+from nwbswitch.analysis.runs.results_folder import FIT_FILE, MODELS_FOLDER, RATES_FILE, read_json
 from nwbswitch.analysis.runs.run_record import InputFile
 from nwbswitch.analysis.runs.run_result import ModelAnswer
 from nwbswitch.schemas.analysis_plan import AnalysisPlan, ModelPlan
@@ -69,7 +69,7 @@ def _answer(model: ModelPlan, name: str, table: Path, target: Path, at: Workplac
         if model.change is not None:
             check = _checked_change(model, table, report)
             text += f"\n\nRegression to the mean\n{check.summary()}"
-            write_json(target.with_name(f"{target.stem}.change.json"), check.as_dict())
+            write_json(target, {**read_json(target), "change": check.as_dict()})
     except (FitError, FormulaError, InputFileError, ValueError) as error:
         target.unlink(missing_ok=True)
         return ModelAnswer(name, model.question, "", str(error))

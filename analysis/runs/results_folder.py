@@ -27,12 +27,14 @@ META_FILE = "meta.json"
 MODELS_FOLDER = "models"
 META_FOLDER = "meta"
 REPLICATION_FILE = "replication.json"
+PLAN_FILE = "plan.json"
 CLOCKS_FILE = "clock_alignment.csv"
 SESSIONS_FILE = "sessions.csv"
 COURSES_FILE = "time_courses.csv"
 FEATURES_FILE = "course_features.csv"
 SPECIFICATIONS_FILE = "specifications.csv"
 REPLICATION_FILE = "replication.json"
+PLAN_FILE = "plan.json"
 MODELS_FOLDER = "models"
 META_FOLDER = "meta"
 
@@ -193,7 +195,7 @@ def read_results(folder: Path) -> Results:
         neurons=neurons,
         estimates=_table(folder / ESTIMATES_FILE, ESTIMATES),
         result=result,
-        models=_answers(folder, FIT_FILE, MODELS_FOLDER),
+        models=read_models(folder),
         metas=_answers(folder, META_FILE, META_FOLDER),
         measured=_measured(folder / CELLS_FILE),
         sessions=tables["sessions"],
@@ -209,6 +211,17 @@ def read_replication(folder: Path) -> dict[str, Any] | None:
     """Return the answer of several data sets, or None where there is none."""
     path = folder / REPLICATION_FILE
     return read_json(path) if path.exists() else None
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return the plan that a folder was made by, with its status; empty where there is none."""
+    path = folder / PLAN_FILE
+    return read_json(path) if path.exists() else {}
+
+
+def read_models(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the models of a folder by name."""
+    return _answers(folder, FIT_FILE, MODELS_FOLDER)
 
 
 def read_metas(folder: Path) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from nwbswitch.analysis.runs.dataset_run import DatasetOutcome, Workplace, run_dataset, write_status
 from nwbswitch.analysis.runs.freezing import PlanStatus, overrides_digests, status_of
 from nwbswitch.analysis.runs.plan_models import run_models
-from nwbswitch.analysis.runs.results_folder import REPLICATION_FILE, RESULT, read_json
+from nwbswitch.analysis.runs.results_folder import (
+    MODELS_FOLDER,
+    PLAN_FILE,
+    REPLICATION_FILE,
+    RESULT,
+    read_json,
+)
 from nwbswitch.analysis.runs.run_comparison import compared
 from nwbswitch.analysis.runs.run_record import RECORD, InputFile, read_record, run_record
 from nwbswitch.analysis.runs.run_result import RunResult
@@ -22,7 +28,6 @@ from nwbswitch.schemas.files import locked, require_writable, write_json
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-PLAN_FILE = "plan.json"
 REPORT_FILE = "report.html"
 DATASETS = "datasets"
 LOCK = ".lock"
@@ -134,7 +139,9 @@ def _run(
             from nwbswitch.analysis.replication.replication import replication
 
             found = replication(plan, outcomes, folder, at)
-            write_json(folder / REPLICATION_FILE, found.as_dict())
+            simulated = any(bool(each.result and each.result["simulated"]) for each in outcomes)
+            about = {"plan": {**status.as_dict(), "blinded": at.blind}, "simulated": simulated}
+            write_json(folder / REPLICATION_FILE, {**found.as_dict(), **about})
             sentences[""] = found.sentence
         for each in outcomes:
             write_status(each.folder, status.as_dict(), blind=at.blind)
@@ -188,7 +195,7 @@ def _keep_plan(folder: Path, at: Workplace, status: PlanStatus) -> None:
         if listed:
             problem = f"{folder} holds results of another plan ({'; '.join(listed)})."
             raise ExistingOutputError(f"{problem} Choose another folder or give --overwrite.")
-    write_json(path, {**held, "digest": status.digest})
+    write_json(path, {**held, "status": {**status.as_dict(), "blinded": at.blind}})
 
 
 def _folder(out: Path, name: str, plan: AnalysisPlan) -> Path:
@@ -212,6 +219,7 @@ def _reports(folder: Path, outcomes: list[DatasetOutcome], at: Workplace) -> Pat
         for each in outcomes
         if (each.folder / RESULT).exists()
     ]
-    if (folder / REPLICATION_FILE).exists():
+    alone = not outcomes and any((folder / MODELS_FOLDER).glob("*.json"))
+    if (folder / REPLICATION_FILE).exists() or alone:
         return report(folder, folder / REPORT_FILE, overwrite=True)
     return pages[0] if pages else None
