@@ -24,7 +24,7 @@ from nwbswitch.analysis.estimands.primary import (
 )
 from nwbswitch.analysis.estimands.thinning import PLAIN, thinned_sums
 from nwbswitch.analysis.verdicts.contrasts import Difference
-from nwbswitch.analysis.verdicts.controls import Check, Quantity, inside
+from nwbswitch.analysis.verdicts.controls import Check, Quantity
 from nwbswitch.analysis.verdicts.pooling import Estimate, jackknife
 
 SW_TOLERANCE = 0.5
@@ -72,7 +72,7 @@ def thinning_check(
     return Check(
         "N5",
         what,
-        (Quantity("SW", sw, inside(sw, SW_TOLERANCE)), Quantity("M", m, inside(m, margin))),
+        (Quantity.within(SW_TOLERANCE, "SW", sw), Quantity.within(margin, "M", m)),
         shown="shows that a gain alone changes the estimates",
         absent=f"changes SW by less than {SW_TOLERANCE:g} and rho* by less than {margin:g}",
     )

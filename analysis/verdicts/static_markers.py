@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from nwbswitch.analysis.estimands.animal_sums import AnimalSums, animal_sums
 from nwbswitch.analysis.estimands.counts import Contrast, Floats, SessionCounts
 from nwbswitch.analysis.estimands.primary import Layout
 from nwbswitch.analysis.verdicts.contrasts import Difference, difference_estimates
-from nwbswitch.analysis.verdicts.controls import Check, Quantity, inside
+from nwbswitch.analysis.verdicts.controls import Check, Quantity
 from nwbswitch.analysis.verdicts.pooling import Estimate, jackknife, jackknife_between
 from nwbswitch.schemas.worlds import SILENT_RATE_PER_MIN
 
@@ -48,10 +49,9 @@ def static_check(drug: AnimalSums | None, compared: AnimalSums | None, *, arm: s
         return Check("N4", f"no static-marker ROIs to compare with in {of}")
     difference = difference_estimates(drug, compared, names=("G", "R_sil"), permute=False)
     rate = _rate_change(drug, compared, difference)
-    negligible = inside(rate, NEGLIGIBLE_PER_MIN)
-    tested = [Quantity("events/min", rate, negligible)]
+    tested = [Quantity.within(NEGLIGIBLE_PER_MIN, "events/min", rate)]
     for name in ("G", "R_sil"):
-        tested.append(Quantity(name, difference.estimates[name, 0], negligible, needed=False))
+        tested.append(replace(tested[0], name=name, estimate=difference.estimates[name, 0], needed=False))
     return Check(
         "N4",
         f"static-marker ROIs in {arm} against {of}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nwbswitch.analysis.verdicts.contrasts import Difference
@@ -44,6 +46,7 @@ def _outcome(check: Check, *others: Check) -> Outcome:
         (0.40, 0.05, Outcome.FAILED),
         (-0.40, 0.05, Outcome.FAILED),
         (0.40, 0.30, Outcome.INCONCLUSIVE),
+        (0.20, 0.05, Outcome.INCONCLUSIVE),  # P = .005, but a drift smaller than the margin
     ],
 )
 def test_a_control_fails_by_remapping_that_is_both_shown_and_not_small(
@@ -65,7 +68,7 @@ def test_the_controls_of_an_arm_share_one_error() -> None:
     weak, nothing = Estimate(0.26, 0.10, 7), Estimate(0.0, 0.1, 7)
     assert _outcome(_check(weak)) is Outcome.FAILED
     assert _outcome(_check(weak), _check(nothing)) is Outcome.INCONCLUSIVE
-    two = Check("N5", "x", (Quantity("SW", weak, False), Quantity("M", nothing, False)))
+    two = Check("N5", "x", (Quantity.within(0.25, "SW", weak), Quantity.within(0.25, "M", nothing)))
     assert _outcome(two) is Outcome.INCONCLUSIVE
     # what cannot be had spends none of it
     assert _outcome(_check(weak), Check("N2", "there is no reference"), _check(LOST)) is Outcome.FAILED
@@ -91,9 +94,10 @@ def test_what_cannot_be_had_is_said_and_does_not_fail() -> None:
 
 
 def test_a_number_that_is_not_needed_may_be_missing() -> None:
-    small = Quantity("events/min", Estimate(0.0, 0.01, 7), negligible=True)
+    small = Quantity.within(0.05, "events/min", Estimate(0.0, 0.01, 7))
     for needed, outcome in ((False, Outcome.PASSED), (True, Outcome.INCONCLUSIVE)):
-        check = Check("N4", "x", (small, Quantity("G", LOST, False, needed=needed)), absent="shows nothing")
+        lost = replace(small, name="G", estimate=LOST, needed=needed)
+        check = Check("N4", "x", (small, lost), absent="shows nothing")
         (control,) = judge("x", [check])
         assert control.outcome is outcome
         assert "G not estimable: undefined" in control.sentence
