@@ -69,8 +69,9 @@ def permutation_test(
 ) -> PermutationTest:
     """Return the permutation test of the coefficients.
 
-    As Follmann and Proschan (1999) for the mean and Higgins and Thompson (2004) for moderators: without moderators the signs of the effects are flipped; with moderators their rows are given to other
-    studies. Every arrangement is fitted anew, tau^2 included, and P counts those with a statistic at least
+    As Follmann and Proschan (1999) for the mean and Higgins and Thompson (2004) for moderators: without
+    moderators the signs of the effects are flipped, with moderators their rows are given to other studies.
+    Every arrangement is fitted anew, tau^2 included, and P counts those with a statistic at least
     as far from zero.
 
     Parameters
