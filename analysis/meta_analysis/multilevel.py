@@ -38,7 +38,7 @@ def multilevel(
     moderators: str | None = None,
     method: Method = "reml",
     test: Test = "t",
-    dfs: Dfs = "contain",
+    dfs: Dfs = "between",
     where: str | None = None,
     slab: str | None = None,
     level: float = 0.95,
@@ -68,9 +68,11 @@ def multilevel(
     method
         ``reml`` or ``ml``.
     test, dfs
-        ``z``, or ``t`` with ``contain`` or ``residual`` degrees of freedom: ``contain`` takes, for a column
-        that is constant within the groups of a term, groups minus coefficients, the fewest of all terms;
-        ``residual`` rows minus coefficients.
+        ``z``, or ``t`` with ``between``, ``contain`` or ``residual`` degrees of freedom. ``contain`` is that
+        of metafor: for a column that is constant within the groups of a term, groups minus coefficients, the
+        fewest of all terms, else rows minus coefficients (``residual``). ``between`` differs only with an
+        inner factor: a column that belongs to one of its levels has the groups with that level minus
+        the coefficients of that level, as many as the level has in a meta-analysis of its own.
     where
         Condition that chooses rows.
     slab

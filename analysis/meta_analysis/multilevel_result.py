@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.meta_analysis.robust import Kind, RobustMeta
 
 Test = Literal["z", "t"]
-Dfs = Literal["contain", "residual"]
+Dfs = Literal["between", "contain", "residual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,7 @@ def coefficient(name: str, estimate: float, variance: float, df: float, level: f
 
 
 def coefficient_df(model: MultilevelModel, dfs: Dfs) -> np.ndarray:
-    """Return the degrees of freedom (p,) of the coefficients by containment, or rows minus coefficients."""
+    """Return the degrees of freedom (p,) of the coefficients; see `multilevel.multilevel`."""
     matrix, p = model.frame.design.matrix, model.data.p
     found = np.full(p, float(model.data.n - p))
     if dfs == "residual":
@@ -274,6 +274,27 @@ def coefficient_df(model: MultilevelModel, dfs: Dfs) -> np.ndarray:
             np.minimum.at(low, part.codes, column)
             if np.array_equal(high, low):
                 found[j] = min(found[j], float(n_groups - p))
+    if dfs == "between":
+        for part in model.frame.parts:
+            if part.inner_codes is not None:
+                found = np.minimum(found, _level_df(matrix, part.codes, part.inner_codes))
+    return found
+
+
+def _level_df(matrix: np.ndarray, codes: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Return groups minus coefficients of each inner level, for columns that belong to one; else infinity."""
+    found = np.full(matrix.shape[1], np.inf)
+    for level in range(int(inner.max()) + 1):
+        mine = inner == level
+        groups = np.unique(codes[mine], return_inverse=True)[1]
+        own = []
+        for j, column in enumerate(matrix.T):
+            values = column[mine]
+            first = np.zeros(int(groups.max()) + 1)
+            first[groups] = values
+            if not column[~mine].any() and np.array_equal(first[groups], values):
+                own.append(j)
+        found[own] = float(int(groups.max()) + 1 - len(own))
     return found
 
 

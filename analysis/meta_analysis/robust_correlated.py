@@ -1,9 +1,10 @@
 """Meta-regression of correlated effects with robust variances, when their covariance is not known.
 
-Hedges, Tipton and Johnson (2010, Res Synth Methods 1:39-65): the effects of study j have the weight
-1 / (k_j (v_j + tau^2)), with k_j their number and v_j their mean variance; tau^2 is the moment estimate of their
-equation 15 at an assumed correlation rho of the sampling errors. The covariance is CR2 with Satterthwaite
-degrees of freedom, the weights taken for the working model (Tipton 2015, Psychol Methods 20:375-393).
+Hedges, Tipton and Johnson (2010, Res Synth Methods 1:39-65): the effects of study j have the weight 1 /
+(k_j (v_j + tau^2)), with k_j their number and v_j their mean variance; tau^2 is the moment estimate of
+their equation 15 at an assumed correlation rho of the sampling errors. The covariance is CR2 with
+Satterthwaite degrees of freedom, the weights taken for the working model (Tipton 2015, Psychol Methods
+20:375-393).
 """
 
 from __future__ import annotations
@@ -145,9 +146,9 @@ def _moment_tau2(
 ) -> float:
     """Return the moment estimate of tau^2, at least 0, from the residual sum of squares at tau^2 = 0.
 
-    With weights w_j = 1 / (k_j v_j), S = (sum w_j X_j'X_j)^-1 and s_j the column sums of X_j, its expectation is
-    m - (1 - rho) tr S sum (w_j / k_j) X_j'X_j - rho tr S sum (w_j / k_j) s_j s_j' plus tau^2 times
-    sum k_j w_j - tr S sum w_j^2 s_j s_j'.
+    With weights w_j = 1 / (k_j v_j), S = (sum w_j X_j'X_j)^-1 and s_j the column sums of X_j, its
+    expectation is m - (1 - rho) tr S sum (w_j / k_j) X_j'X_j - rho tr S sum (w_j / k_j) s_j s_j' plus tau^2
+    times sum k_j w_j - tr S sum w_j^2 s_j s_j'.
     """
     sizes = np.bincount(codes).astype(float)
     w = 1.0 / (sizes * mean)
