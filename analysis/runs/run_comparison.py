@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nwbswitch.analysis.runs.run_record import numbers_of
+from nwbswitch.analysis.runs.run_record import numbers_of, rows_of
 
 _SHOWN = 5
 
@@ -141,12 +141,9 @@ def _values(path: Path) -> Iterable[float | str]:
     if path.suffix == ".json":
         yield from _flat(numbers_of(path))
         return
-    import csv
-
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.reader(stream):
-            for text in row:
-                yield _number(text)
+    for row in rows_of(path):
+        for text in row:
+            yield _number(text)
 
 
 def _flat(value: Any) -> Iterable[float | str]:

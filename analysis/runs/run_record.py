@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nwbswitch.schemas.errors import InputFileError
-from nwbswitch.schemas.files import digest, sha256_file
+from nwbswitch.schemas.files import digest
 from nwbswitch.schemas.provenance import record
 
 RECORD = "record.json"
 MAX_BYTES = 100_000_000
 NUMBERS = (".csv", ".json")
+_PLACES = frozenset({"source", "file"})
 _NOT_NUMBERS = frozenset({"provenance", "seconds", "time", "libraries", "python", "plan", "info"})
 
 
@@ -108,8 +111,25 @@ def outputs(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.is_file() and path.suffix in NUMBERS and not hidden and path.name != RECORD:
-            found[name] = digest(numbers_of(path)) if path.suffix == ".json" else sha256_file(path)
+            found[name] = digest(numbers_of(path)) if path.suffix == ".json" else _digest_of_rows(path)
     return found
+
+
+def rows_of(path: Path) -> Iterator[list[str]]:
+    """Yield the rows of a CSV table without the columns that tell where its sources lie on this machine."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        kept: list[int] | None = None
+        for row in csv.reader(stream):
+            if kept is None:
+                kept = [place for place, name in enumerate(row) if name not in _PLACES]
+            yield [row[place] for place in kept if place < len(row)]
+
+
+def _digest_of_rows(path: Path) -> str:
+    found = hashlib.sha256()
+    for row in rows_of(path):
+        found.update(json.dumps(row).encode())
+    return found.hexdigest()
 
 
 def numbers_of(path: Path) -> Any:
