@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ SessionKey = tuple[str, str, str, str]
 """Data set, animal, session and cell type."""
 
 MAX_TEXT = 1000
+_LARGEST_CODE = 2**62
 KEYS = ("dataset", "animal", "session", "cell_type")
 _TEXTS = (*KEYS, "plane", "tracking_id", "roi_basis", "arm", "window")
 _NUMBERS = ("neuron", "order", "block", "half", "start_s", "exposure_s", "n_events", "n_negative")
@@ -43,8 +45,11 @@ class Coded:
     def of(self, rows: slice | Ints) -> Coded:
         """Return these rows, with the values that occur in them."""
         codes = self.codes[rows]
-        used, own = np.unique(codes, return_inverse=True)
-        return Coded(self.values[used], own.astype(np.int32))
+        if self.values.size > 4 * codes.size:
+            used, own = np.unique(codes, return_inverse=True)
+            return Coded(self.values[used], own.astype(np.int32))
+        there = np.bincount(codes, minlength=self.values.size) > 0
+        return Coded(self.values[there], (np.cumsum(there) - 1)[codes].astype(np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ def rows_by_session(frame: pd.DataFrame) -> Iterator[SessionRows]:
     keys = [_coded(frame[name]) for name in KEYS]
     texts = {name: _coded(frame[name]) for name in ("plane", "tracking_id", "window", "arm", "roi_basis")}
     basis = _coded(frame["event_basis"]) if "event_basis" in frame else None
-    numbers = {name: frame[name].to_numpy(dtype=np.float64) for name in _NUMBERS[4:]}
+    numbers = {name: pd.to_numeric(frame[name]).to_numpy(dtype=np.float64) for name in _NUMBERS[4:]}
     whole = {name: _whole(frame[name]) for name in _NUMBERS[:4]}
     simulated = frame["simulated"].to_numpy(dtype=bool)
     group, firsts = _groups(keys)
@@ -94,12 +99,7 @@ def rows_by_session(frame: pd.DataFrame) -> Iterator[SessionRows]:
         rows = order[start:end]
         plane, tracking, window, arm, roi_basis = (each.of(rows) for each in texts.values())
         yield SessionRows(
-            key=(
-                str(keys[0].values[keys[0].codes[first]]),
-                str(keys[1].values[keys[1].codes[first]]),
-                str(keys[2].values[keys[2].codes[first]]),
-                str(keys[3].values[keys[3].codes[first]]),
-            ),
+            key=_key(keys, first),
             arms=frozenset(map(str, arm.values)),
             orders=frozenset(np.unique(whole["order"][rows]).tolist()),
             event_bases=frozenset() if basis is None else frozenset(map(str, basis.of(rows).values)) - {""},
@@ -118,13 +118,29 @@ def rows_by_session(frame: pd.DataFrame) -> Iterator[SessionRows]:
         )
 
 
+def rows_per_session(frame: pd.DataFrame) -> Counter[SessionKey]:
+    """Return how many rows each session and cell type has; only `KEYS` are needed."""
+    keys = [_coded(frame[name]) for name in KEYS]
+    group, firsts = _groups(keys)
+    sizes = np.bincount(group, minlength=len(firsts)).tolist()
+    return Counter({_key(keys, first): size for first, size in zip(firsts, sizes, strict=True)})
+
+
+def _key(keys: Sequence[Coded], row: int) -> SessionKey:
+    dataset, animal, session, cell_type = (str(each.values[each.codes[row]]) for each in keys)
+    return dataset, animal, session, cell_type
+
+
 def _groups(keys: Sequence[Coded]) -> tuple[Ints, Ints]:
     """Return the group of each row, groups sorted by key, and the first row of each."""
-    group = np.zeros(keys[0].codes.size, dtype=np.int64)
+    group, n_groups = np.zeros(keys[0].codes.size, dtype=np.int64), 1
     for key in keys:
-        # Numbered anew after each key, so that the products stay small.
-        group = np.unique(group * key.values.size + key.codes, return_inverse=True)[1]
-    firsts = np.unique(group, return_index=True)[1]
+        if n_groups * key.values.size > _LARGEST_CODE:
+            distinct, group = np.unique(group, return_inverse=True)
+            n_groups = distinct.size
+        group = group * key.values.size + key.codes
+        n_groups *= key.values.size
+    _, firsts, group = np.unique(group, return_index=True, return_inverse=True)
     return group, firsts
 
 
@@ -138,7 +154,7 @@ def _coded(values: pd.Series) -> Coded:
         texts = np.append(np.asarray(uniques, dtype=object), "")
         held = np.where(held < 0, texts.size - 1, held)
     distinct, place = _sorted_texts(texts)
-    return Coded(distinct, place[held].astype(np.int32)).of(slice(None))
+    return Coded(distinct, place[held].astype(np.int32))
 
 
 def _sorted_texts(texts: Texts) -> tuple[Texts, Ints]:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.estimands.cell_rows import (
@@ -25,6 +24,7 @@ from nwbswitch.analysis.estimands.cell_rows import (
     SessionRows,
     joined_rows,
     rows_by_session,
+    rows_per_session,
 )
 from nwbswitch.analysis.estimands.counts import SessionCounts, read_sessions, session_counts
 from nwbswitch.schemas.errors import InputFileError, TableError
@@ -132,20 +132,8 @@ def _rows_per_session(path: Path) -> Counter[SessionKey]:
     """Return how many rows each session and cell type has, from the columns of their names alone."""
     sizes: Counter[SessionKey] = Counter()
     for frame in _batches(path, KEYS):
-        for key, rows in frame.groupby([_text(frame[name]) for name in KEYS], sort=False, observed=True):
-            dataset, animal, session, cell_type = map(str, key)
-            sizes[dataset, animal, session, cell_type] += len(rows)
+        sizes.update(rows_per_session(frame))
     return sizes
-
-
-def _text(values: pd.Series) -> pd.Series:
-    """Return a column of names as categories of text, an empty one for what is missing."""
-    codes, uniques = pd.factorize(values, use_na_sentinel=True)
-    texts = [*map(str, uniques), ""]
-    named = np.where(codes < 0, len(uniques), codes)
-    distinct = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-    places = np.array([distinct[text] for text in texts], dtype=np.int64)
-    return pd.Series(pd.Categorical.from_codes(places[named], list(distinct)), index=values.index)
 
 
 def _sessions(path: Path, sizes: Counter[SessionKey]) -> Iterator[SessionRows]:

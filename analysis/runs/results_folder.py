@@ -12,8 +12,12 @@ from nwbswitch.schemas.files import sha256_file, write_json
 from nwbswitch.schemas.provenance import record, same_work
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Executor
+
     import pandas as pd
 
+    from nwbswitch.analysis.estimands.spreads import Interval
     from nwbswitch.analysis.verdicts.switch_result import SwitchResult
     from nwbswitch.schemas.tables import TableSpec
 
@@ -45,11 +49,17 @@ def estimate_switch(
     *,
     reference: str | None = None,
     margin: float = 0.25,
+    k: Sequence[int] | None = None,
     cell_type: str | None = None,
+    draws: int = 100,
+    resamples: int = 0,
+    interval: Interval = "percentile",
     seed: int = 0,
+    workers: int = 1,
+    executor: Executor | None = None,
     overwrite: bool = False,
 ) -> SwitchResult:
-    """Estimate the switch from a cells file; write ``out`` (CSV), with two files beside it.
+    """Estimate the switch from a cells file; write ``out`` (CSV or Parquet), with two files beside it.
 
     ``result.json`` holds verdicts, controls and provenance; ``rates.parquet`` one row per neuron, window and
     half, ready for a mixed model (see `nwbswitch.analysis.estimands.rates`).
@@ -57,10 +67,10 @@ def estimate_switch(
     Parameters
     ----------
     cells
-        Cells table, Parquet or CSV.
+        Cells table, Parquet or CSV; Parquet is read a piece at a time.
     out
         Estimates table to write; nothing is written when it is None.
-    reference, margin, cell_type, seed
+    reference, margin, k, cell_type, draws, resamples, interval, seed, workers, executor
         As in `nwbswitch.analysis.verdicts.switch.switch`.
     overwrite
         Replace results that were made differently.
@@ -69,29 +79,52 @@ def estimate_switch(
     ------
     ExistingOutputError
         If results of other work are there and ``overwrite`` is false.
+    ValueError
+        When ``out`` ends neither in .csv nor in .parquet, or another argument is wrong.
     """
-    from nwbswitch.analysis.estimands.rates import PAIR, neuron_rates
-    from nwbswitch.analysis.table_file import read_table, write_csv, write_parquet
+    from nwbswitch.analysis.estimands.rates import write_rates
+    from nwbswitch.analysis.table_file import write_csv, write_parquet
     from nwbswitch.analysis.verdicts.switch import switch
-    from nwbswitch.schemas.tables import CELLS
 
-    parameters = {"reference": reference, "margin": margin, "cell_type": cell_type}
-    table = read_table(cells, text=CELLS.text_names)
-    result = switch(table, reference=reference, margin=margin, cell_type=cell_type, seed=seed)
-    if out is None:
-        return result
-    work = record(
-        command="switch", parameters=parameters, inputs={Path(cells).name: sha256_file(cells)}, seed=seed
+    if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
+        raise ValueError(f"the estimates are written as .csv or .parquet, not as {out.name!r}")
+    parameters: dict[str, Any] = {
+        "reference": reference,
+        "margin": margin,
+        "k": None if k is None else sorted(set(k)),
+        "cell_type": cell_type,
+        "draws": draws,
+        "resamples": resamples,
+        "interval": interval if resamples else None,
+    }
+    work: dict[str, Any] = {}
+    done = False
+    if out is not None:
+        inputs = {Path(cells).name: sha256_file(cells)}
+        work = record(command="switch", parameters=parameters, inputs=inputs, seed=seed)
+        target = out.parent / RESULT
+        if target.exists() and not overwrite:
+            refuse_other_work(target, work)
+            done = out.exists()
+    result = switch(
+        cells,
+        reference=reference,
+        margin=margin,
+        k=k,
+        cell_type=cell_type,
+        draws=draws,
+        resamples=resamples,
+        interval=interval,
+        seed=seed,
+        workers=workers,
+        executor=executor,
     )
-    target = out.parent / RESULT
-    if target.exists() and not overwrite:
-        refuse_other_work(target, work)
-        if out.exists():
-            return result
-    if set(PAIR) <= set(table["window"]):
-        write_parquet(neuron_rates(table, reference=result.info.reference), out.parent / RATES_FILE)
-    write_csv(result.table(), out)
-    write_json(target, {**result.as_dict(), "provenance": work})
+    if out is None or done:
+        return result
+    write_rates(result.every_session, out.parent / RATES_FILE, reference=result.info.reference)
+    write = write_csv if out.suffix.lower() == ".csv" else write_parquet
+    write(result.table(), out)
+    write_json(out.parent / RESULT, {**result.as_dict(), "provenance": work})
     return result
 
 

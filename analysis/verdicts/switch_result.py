@@ -118,6 +118,12 @@ class SwitchResult:
         return [session for arm in self.arms.values() for session in arm.sessions]
 
     @property
+    def every_session(self) -> list[SessionCounts]:
+        """Sessions of all cell types, ordered by animal and session."""
+        found = [each for arms in self.by_cell_type.values() for arm in arms.values() for each in arm.sessions]
+        return sorted(found, key=lambda each: (each.animal, each.session, each.cell_type))
+
+    @property
     def design(self) -> str:
         """One sentence about animals, arms and their order."""
         return design_sentence(self.sessions)
@@ -146,8 +152,7 @@ class SwitchResult:
 
     def neurons(self) -> pd.DataFrame:
         """Return event rates before and after; see `estimates_table.neuron_rates` for the columns."""
-        every = [arm.sessions for arms in self.by_cell_type.values() for arm in arms.values()]
-        return neuron_rates(session for sessions in every for session in sessions)
+        return neuron_rates(self.every_session)
 
     def random_effects(self, arm: str, *, contrast: str = "drug") -> dict[str, Estimate]:
         """Return random-effects means over the animals of an arm, for the primary estimands.

@@ -169,11 +169,33 @@ def measure(
 
 @click.command()
 @click.argument("cells", type=INPUT)
-@click.option("-o", "--out", type=OUTPUT, help="Estimates to write (.csv); result.json is written beside it.")
+@click.option(
+    "-o",
+    "--out",
+    type=OUTPUT,
+    help="Estimates to write (.csv or .parquet); result.json is written beside them.",
+)
 @click.option("--reference", help="Arm to compare with; default: saline or vehicle.")
 @click.option("--margin", type=click.FloatRange(0, 1, min_open=True), default=0.25, show_default=True)
+@click.option(
+    "--k",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Detection limit of tau_c in events, once for each limit of the sweep; default: from the data.",
+)
 @click.option("--cell-type", help="Cell type of the primary analysis; default: excitatory, or the only one.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Bootstrap resamples for intervals of animals and sessions, at least 39; 0 is none.",
+)
+@click.option(
+    "--interval", type=click.Choice(("percentile", "basic")), default="percentile", show_default=True
+)
 @seed_option
+@parallel
 @overwrite_option
 @json_option
 def switch(
@@ -181,8 +203,13 @@ def switch(
     out: Path | None,
     reference: str | None,
     margin: float,
+    k: tuple[int, ...],
     cell_type: str | None,
+    resamples: int,
+    interval: Literal["percentile", "basic"],
     seed: int,
+    workers: int,
+    executor: Executor | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
@@ -195,8 +222,13 @@ def switch(
             out,
             reference=reference,
             margin=margin,
+            k=k or None,
             cell_type=cell_type,
+            resamples=resamples,
+            interval=interval,
             seed=seed,
+            workers=workers,
+            executor=executor,
             overwrite=overwrite,
         )
     emit(result.as_dict(), as_json, result.summary())
@@ -250,9 +282,10 @@ def meta(
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("-o", "--out", type=OUTPUT, required=True, help="HTML file to write.")
+@click.option("--figures", type=FOLDER, help="Also write every figure into this folder, as SVG and PDF.")
 @overwrite_option
-def report(results: Path, out: Path, overwrite: bool) -> None:
+def report(results: Path, out: Path, figures: Path | None, overwrite: bool) -> None:
     """Write a self-contained HTML report of a results folder and print its path."""
     from nwbswitch.analysis.reporting.report import report as run_report
 
-    click.echo(run_report(results, out, overwrite=overwrite))
+    click.echo(run_report(results, out, overwrite=overwrite, figures=figures))
