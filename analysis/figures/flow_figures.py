@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nwbswitch.analysis.figures.svg_elements import plain_text
+from nwbswitch.analysis.figures.svg_elements import plain_text, short_name
 from nwbswitch.analysis.figures.switch_figures import BAND, INK, REFERENCE_COLOUR, RULE, panel
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _LINE_IN = 0.17
 _PAD_IN = 0.09
 _GAP_IN = 0.26
-_WIDTH_IN = 5.0
+_WIDTH_IN = 4.5
+_LEFT_IN = 2.1
 _PER_ROW = 3
 _CHARS_PER_IN = 13
 MAX_REASONS = 8
@@ -79,7 +80,7 @@ def flow_figure(
     figure, axes = panel(_WIDTH_IN + 0.2, total + 0.2)
     axes.set_axis_off()
     axes.set(xlim=(-0.05, _WIDTH_IN + 0.05), ylim=(-total - 0.05, 0.05), aspect="equal")
-    left = 2.2
+    left = _LEFT_IN
     _box(axes, 0, 0, left, found, edge=INK)
     if reasons:
         _box(axes, left + _GAP_IN, 0, _WIDTH_IN - left - _GAP_IN, reasons, edge=RULE, align="left")
@@ -106,9 +107,9 @@ def _reasons(left_out: Mapping[str, int]) -> list[str]:
     total = sum(left_out.values())
     ordered = sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
     lines = [f"{_counted(total, 'session')} left out:"]
-    characters = int((_WIDTH_IN - 2.2 - _GAP_IN) * _CHARS_PER_IN)
+    characters = int((_WIDTH_IN - _LEFT_IN - _GAP_IN) * _CHARS_PER_IN)
     for reason, count in ordered[:MAX_REASONS]:
-        words = textwrap.shorten(reason, 3 * characters, placeholder=" …")
+        words = short_name(reason, 3 * characters)
         lines += textwrap.wrap(f"{count}  {words}", characters, subsequent_indent="   ") or [str(count)]
     if more := ordered[MAX_REASONS:]:
         lines.append(f"{sum(count for _, count in more)}  for {len(more)} other reasons")
@@ -118,7 +119,7 @@ def _reasons(left_out: Mapping[str, int]) -> list[str]:
 def _arm_lines(arm: ArmFlow, cell_type: str, width: float) -> list[str]:
     kind = "neurons" if cell_type == "unknown" else f"{cell_type} neurons"
     words = f"{arm.n_neurons:,} {kind}".replace(",", "\u202f")
-    name = textwrap.shorten(arm.arm, 60, placeholder=" …") or arm.arm[:60]
+    name = short_name(arm.arm, 40)
     characters = int(width * _CHARS_PER_IN)
     return [
         *(textwrap.wrap(name, characters) or [""]),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nwbswitch.analysis.figures.svg_elements import animal_gid, plain_text
+from nwbswitch.analysis.figures.svg_elements import animal_gid, plain_text, short_name
 from nwbswitch.analysis.figures.switch_figures import ARM_COLOURS, BAND, INK, RULE, panel
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def forest_figure(
             axes.plot([low, high], [place, place], color=INK, lw=1.1 if named else 0.4, gid=gid)
         if np.isfinite(effect):
             axes.plot(effect, place, "s", ms=4.2 if named else 1.2, color=INK, mew=0, gid=gid)
-    names, at = (list(labels), [float(place) for place in places]) if named else ([], [])
+    names = [short_name(label) for label in labels] if named else []
+    at = [float(place) for place in places] if named else []
     if pooled is not None and np.isfinite(pooled).all():
         estimate, low, high = pooled
         if prediction is not None and np.isfinite(prediction).all():
@@ -76,7 +77,7 @@ def forest_figure(
         at.append(1 - step)
     with plain_text():
         axes.set_yticks(at, names)
-        axes.set_xlabel(xlabel)
+        axes.set_xlabel(short_name(xlabel, 54))
     axes.set_ylim(1 - 1.8 * step, k + 0.8)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.figures.svg_elements import plain_text
+from nwbswitch.analysis.figures.svg_elements import plain_text, short_name
 from nwbswitch.analysis.figures.switch_figures import (
     ARM_COLOURS,
     BAND,
@@ -163,7 +163,7 @@ def _draw_matrix(axes: Axes, rows: Sequence[_Row], plan: np.ndarray, n: int, *, 
             axes.plot(chosen, np.full(len(chosen), place), "s", ms=size, color=INK, mew=0, zorder=2)
             own = np.intersect1d(chosen, plan)
             axes.plot(own, np.full(len(own), place), "s", ms=max(4.0, size), color=colour, mew=0, zorder=3)
-            names.append(row.value)
+            names.append(short_name(row.value, 20))
             at.append(place)
         axes.set_yticks(at, names)
         axes.set_xlabel(f"{n} specifications, in order of the estimate" if n != 1 else "1 specification")

@@ -54,6 +54,15 @@ def animal_gid(animal: str) -> str:
     return _ANIMAL + safe_line(animal)
 
 
+def short_name(name: str, length: int = 26) -> str:
+    """Return a name in one line that fits a figure: of a long one the beginning and the end."""
+    line = safe_line(name)
+    if len(line) <= length:
+        return line
+    end = length // 3
+    return f"{line[: length - end - 1]}…{line[-end:]}"
+
+
 @contextmanager
 def plain_text() -> Iterator[None]:
     """Make matplotlib show text as it is written: a ``$`` in a name starts no formula."""

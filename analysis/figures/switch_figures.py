@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.estimands.rates import PAIR
-from nwbswitch.analysis.figures.svg_elements import animal_gid, plain_text
+from nwbswitch.analysis.figures.svg_elements import animal_gid, plain_text, short_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +81,7 @@ def animals_figure(
     explained
         Say beside the axis what its values mean, where there are words for them.
     """
-    figure, axes = panel(max(3.6, 1.1 * len(arms)) + (0.9 if explained else 0.0), 3.5)
+    figure, axes = panel(max(3.3, 1.1 * len(arms)) + (1.1 if explained else 0.0), 3.3)
     rows = estimates[(estimates["contrast"] == contrast) & (estimates["estimand"] == estimand)]
     if not np.isfinite(rows["estimate"]).any():
         axes.text(0.5, 0.6, "not estimable", ha="center", transform=axes.transAxes, color=REFERENCE_COLOUR)
@@ -155,10 +155,11 @@ def _draw_pooled(axes: Axes, place: float, row: pd.Series, colour: str) -> None:
 
 def _name_arms(axes: Axes, arms: Sequence[str]) -> None:
     axes.set_xlim(-0.4, len(arms) - 0.4)
+    names = [short_name(arm) for arm in arms]
     with plain_text():
-        axes.set_xticks(np.arange(len(arms)), list(arms))
+        axes.set_xticks(np.arange(len(arms)), names)
         axes.tick_params(axis="x", length=0)
-        if max(map(len, arms)) * len(arms) > 36:  # names that would run into each other
+        if max(map(len, names)) * len(arms) > 36:  # names that would run into each other
             axes.tick_params(axis="x", labelrotation=25)
             for name in axes.get_xticklabels():
                 name.set(ha="right", rotation_mode="anchor")
@@ -201,7 +202,7 @@ def neurons_figure(
     sums = sums[sums["exposure_s"] > 0]
     per_min = (60 * sums["n_events"] / sums["exposure_s"]).unstack("window").reindex(columns=list(windows))
     per_min = per_min.dropna()
-    figure, axes = panel(3.5, 3.5)
+    figure, axes = panel(3.3, 3.3)
     rng = np.random.default_rng(0)
     before, after = (
         np.sqrt(np.clip(per_min[window].to_numpy() + rng.uniform(-0.04, 0.04, len(per_min)), 0, None))
@@ -231,7 +232,7 @@ def neurons_figure(
     margin = 0.02 * top
     axes.set(xlim=(-margin, top), ylim=(-margin, top))
     with plain_text():
-        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_title(short_name(title, 40), fontsize=10, loc="left")
     axes.set_xlabel(f"{windows[0].replace('_', ' ')} (events per min)")
     axes.set_ylabel(f"{windows[1].replace('_', ' ')} (events per min)")
     axes.set_aspect("equal")
@@ -254,7 +255,7 @@ def controls_figure(estimates: pd.DataFrame, estimand: str, *, arms: Sequence[st
     colours = arm_colours(arms, reference)
     there = set(zip(rows["arm"], rows["contrast"], strict=True))
     entries = [
-        (f"{arm}: {words}", arm, contrast)
+        (f"{short_name(arm)}: {words}", arm, contrast)
         for arm in arms
         for contrast, words in (("drug", "drug window"), ("pseudo", "pseudo-injection"))
         if (arm, contrast) in there
@@ -293,7 +294,8 @@ def checks_figure(
     colour
         Colour of the effect.
     """
-    entries = [(title, effect, True), *((name, check, False) for name, check in checks.items())]
+    others = ((short_name(name), check, False) for name, check in checks.items())
+    entries = [(short_name(title), effect, True), *others]
     figure, axes = panel(4.4, 0.9 + 0.34 * len(entries))
     axes.axvspan(-margin, margin, color=BAND, zorder=0, lw=0)
     axes.axvline(0, color=RULE, lw=0.8)

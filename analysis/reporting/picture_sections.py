@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nwbswitch.analysis.figures import switch_figures as figures
+from nwbswitch.analysis.figures.svg_elements import short_name
 from nwbswitch.analysis.reporting.blocks import Block, Picture, Pictures, Section, Table, Text, figure_name
 from nwbswitch.analysis.reporting.printed_numbers import counted, interval, whole
 from nwbswitch.analysis.runs.results_folder import Results
@@ -67,7 +68,7 @@ def cell_types_section(results: Results) -> Section | None:
             figure = figures.animals_figure(
                 own, estimand, arms=results.arms, reference=results.reference, contrast=results.contrast
             )
-            figure.axes[0].set_title(cell_type, fontsize=10, loc="left", parse_math=False)
+            figure.axes[0].set_title(short_name(cell_type, 40), fontsize=10, loc="left", parse_math=False)
             drawn.append(
                 Picture(
                     figure_name("type", str(len(drawn))),

@@ -8,7 +8,7 @@ from nwbswitch.analysis.figures.specification_figures import (
     varied,
 )
 from nwbswitch.analysis.figures.switch_figures import LABELS, arm_colours
-from nwbswitch.analysis.reporting.blocks import Block, Picture, Pictures, Section, Text, figure_name
+from nwbswitch.analysis.reporting.blocks import Block, Folded, Picture, Pictures, Section, Text, figure_name
 from nwbswitch.analysis.reporting.printed_numbers import counted, signed
 from nwbswitch.analysis.reporting.verdict_sections import tested_first
 from nwbswitch.analysis.reporting.words import verdict_words
@@ -84,7 +84,9 @@ def specification_section(results: Results) -> Section:
             verdicts = of_arm.drop_duplicates("specification")["verdict"].value_counts()
             said = ", ".join(f"{count} {verdict_words(str(word))}" for word, count in verdicts.items())
             n = counted(int(verdicts.sum()), "specification")
-            blocks += [Text(f"Verdicts of {arm} over {n}: {said}."), Pictures(shown)]
+            blocks += [Text(f"Verdicts of {arm} over {n}: {said}."), Pictures(shown[:1])]
+            if len(shown) > 1:
+                blocks.append(Folded(f"Curves of the other estimands, {arm}", [Pictures(shown[1:])]))
             top = verdicts.index[0]
             gists.append(f"{arm}: {verdict_words(str(top))} in {verdicts.iloc[0]} of {verdicts.sum()}")
     return Section("robustness", title, "; ".join(gists), blocks)

@@ -40,7 +40,13 @@ _NAIVE = {
     "naive_p_active_after_silent": ("P(active after | silent before)", 1.0),
     "naive_corr": ("correlation of change with baseline", 1.0),
 }
-_MAX_EXPLORATORY = 400
+_NAIVE_KINDS = (
+    ("", "drug", "drug window"),
+    ("", "pseudo", "pseudo-injection"),
+    ("_within_baseline", "drug", "two halves of the baseline"),
+)
+_INSIDE = ("pseudo", "vs_pseudo")
+"""Contrasts inside a baseline."""
 
 
 def verdict_section(results: Results) -> Section:
@@ -79,7 +85,7 @@ def estimates_section(results: Results) -> Section:
         Pictures(drawn),
         *(_estimate_table(name, result["arms"][name]) for name in tested_first(results)),
     ]
-    if exploratory := _exploratory(own):
+    if exploratory := _exploratory(results, own):
         blocks.append(Folded("Exploratory estimates: no claim rests on them", [exploratory]))
     return Section("estimates", "Estimates", "effect sizes with 95 % intervals, every animal", blocks)
 
@@ -114,35 +120,32 @@ def _estimate_table(name: str, arm: Mapping[str, Any]) -> Table:
     )
 
 
-def _exploratory(own: pd.DataFrame) -> Table | None:
+def _exploratory(results: Results, own: pd.DataFrame) -> Table | None:
     if "role" not in own.columns:
         return None
-    rows = own[(own["role"] == "exploratory") & (own["level"] == "arm")]
-    rows = rows[~rows["estimand"].isin([*_ESTIMANDS, *_NAIVE])]
+    rows = own[(own["role"] == "exploratory") & (own["level"] == "arm") & ~own["contrast"].isin(_INSIDE)]
+    rows = rows[~rows["estimand"].isin(_ESTIMANDS) & ~rows["estimand"].str.startswith("naive_")]
     if rows.empty:
         return None
+    columns = [
+        (arm, contrast)
+        for arm in results.arms
+        for contrast in sorted(rows.loc[rows["arm"] == arm, "contrast"].unique())
+    ]
+    found = {(row["estimand"], row["k"], row["arm"], row["contrast"]): row for row in rows.to_dict("records")}
+    names = list(dict.fromkeys((estimand, k) for estimand, k, _, _ in found))
     shown = [
         [
-            _said(row),
-            str(row["arm"]),
-            str(row["contrast"]).replace("_", " "),
-            interval(row),
-            whole(row["n_animals"]),
+            str(estimand).replace("_", " ") + (f", k = {k}" if k else ""),
+            *(interval(found.get((estimand, k, *column))) for column in columns),
         ]
-        for row in rows.head(_MAX_EXPLORATORY).to_dict("records")
+        for estimand, k in names
     ]
-    more = len(rows) - len(shown)
-    return Table(
-        "Exploratory, by arm." + (f" {more} more are in the table to download." if more else ""),
-        ["Estimand", "Arm", "Contrast", "Estimate (95 % CI)", "Animals"],
-        shown,
-        n_words=3,
-    )
-
-
-def _said(row: Mapping[Any, Any]) -> str:
-    limit = f", k = {row['k']}" if row["k"] else ""
-    return f"{str(row['estimand']).replace('_', ' ')}{limit}"
+    heads = [
+        arm if contrast == "drug" else f"{arm} against {contrast.removeprefix('vs_')}"
+        for arm, contrast in columns
+    ]
+    return Table("Exploratory estimates (95 % CI), all animals.", ["Estimand", *heads], shown)
 
 
 def naive_section(results: Results) -> Section:
@@ -156,16 +159,16 @@ def naive_section(results: Results) -> Section:
         (row["estimand"], row["arm"], row["contrast"]): row["estimate"] for row in own.to_dict("records")
     }
     columns = [
-        (arm, contrast, words)
-        for contrast, words in (("drug", "drug window"), ("pseudo", "baseline alone"))
+        (arm, kind, contrast, words)
+        for kind, contrast, words in _NAIVE_KINDS
         for arm in results.arms
-        if any((estimand, arm, contrast) in values for estimand in _NAIVE)
+        if any((estimand + kind, arm, contrast) in values for estimand in _NAIVE)
     ]
     rows = []
     for estimand, (label, factor) in _NAIVE.items():
         row = [label]
-        for arm, contrast, _ in columns:
-            value = number(values.get((estimand, arm, contrast)))
+        for arm, kind, contrast, _ in columns:
+            value = number(values.get((estimand + kind, arm, contrast)))
             if not known(value):
                 row.append(NONE)
             else:
@@ -176,11 +179,12 @@ def naive_section(results: Results) -> Section:
     blocks: list[Block] = [
         Text(
             "Counting neurons against the baseline that classified them finds change where there is none "
-            f"(regression to the mean). {beside}"
+            f"(regression to the mean). {beside} The two halves of one baseline show what counting noise "
+            "alone does in half the time."
         )
     ]
     if columns:
-        head = ["Naive measure", *(f"{arm}, {words}" for arm, _, words in columns)]
+        head = ["Naive measure", *(f"{arm}, {words}" for arm, _, _, words in columns)]
         blocks.append(Table("Naive fractions, for comparison only.", head, rows))
     return Section("naive", "Naive fractions, for comparison only", "what counting up and down says", blocks)
 
@@ -211,8 +215,8 @@ def control_section(results: Results) -> Section:
                 ),
                 f"Excess remapping M of {name}: {interval(effect)}, beside its negative controls.",
                 f"Excess remapping under {name} (filled) beside what the negative controls show (rings), "
-                "with 95 % intervals. Controls should lie in the band. N3, which exchanges labels, has no such "
-                "number.",
+                "with 95 % intervals. Controls should lie in the band. N3, which exchanges labels, has "
+                "no such number.",
             )
         )
     drawn += [
