@@ -120,7 +120,8 @@ class SwitchResult:
     @property
     def every_session(self) -> list[SessionCounts]:
         """Sessions of all cell types, ordered by animal and session."""
-        found = [each for arms in self.by_cell_type.values() for arm in arms.values() for each in arm.sessions]
+        arms = [arm for each in self.by_cell_type.values() for arm in each.values()]
+        found = [session for arm in arms for session in arm.sessions]
         return sorted(found, key=lambda each: (each.animal, each.session, each.cell_type))
 
     @property
