@@ -28,40 +28,59 @@ from nwbswitch.analysis.estimands.primary import MIN_EXPECTED_EVENTS, OK, UNDEFI
 from nwbswitch.schemas.worlds import SILENT_RATE_PER_MIN
 
 MIN_BLOCKS = 3
-ITERATIONS = 200
+ITERATIONS = 100
 FEW_BLOCKS = "not estimable: needs three or more blocks in each window"
 FEW_NEURONS = "not estimable: fewer than 10 neurons with three or more blocks in each window"
+FEW_EVENTS = "not estimable: fewer than 10 events in a window"
 NAMES = ("active_to_silent", "silent_to_active", "active_to_silent_naive", "silent_to_active_naive")
 """P(silent after | active before), P(active after | silent before), and the same as they were read."""
 
 _MIN_NEURONS = 10
 _STEPS_PER_OCTAVE = 2
 _OCTAVES_BELOW = 4
-_EXPOSURE_STEP = 0.05
+_EXACT_COUNTS = 16
+_STEP = math.log(1.1)
 
 
 @dataclass(frozen=True, slots=True)
-class RateTable:
-    """What transitions are estimated from: neurons with the same counts are one row.
+class CountClasses:
+    """Counts of one window that are told apart, and which of them each neuron has.
 
     Attributes
     ----------
     events, exposure_s, blocks
-        Sums of each window and the number of equal blocks that vary as much, shape (rows, 2).
+        Of each class: events, time and the number of equal blocks that vary as much, shape (classes,).
+    place
+        Class of each neuron, shape (neurons,).
     active
-        1 where the neuron was read as active in the window, shape (rows, 2).
-    weights
-        Neurons of each group (an animal, say) in each row, shape (groups, rows).
-    replicates
-        Of each group, for each window: sums of n (n - 1), and of products of different blocks, either over
-        the squared time, shape (groups, 2, 2).
+        Whether each neuron was read as active, shape (neurons,).
     """
 
     events: Floats
     exposure_s: Floats
     blocks: Floats
-    active: Floats
-    weights: Floats
+    place: NDArray[np.intp]
+    active: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class RateTable:
+    """What transitions are estimated from.
+
+    Attributes
+    ----------
+    before, after
+        Counts of all neurons in either window.
+    group
+        Group of each neuron, an animal say, shape (neurons,).
+    replicates
+        Of each group, for each window: sums of n (n - 1), and of products of different blocks, either over
+        the squared time, shape (groups, 2, 2).
+    """
+
+    before: CountClasses
+    after: CountClasses
+    group: NDArray[np.intp]
     replicates: Floats
 
 
@@ -74,44 +93,43 @@ def enough_blocks(before: WindowCounts, after: WindowCounts) -> Bools:
 def rate_table(groups: Sequence[Sequence[tuple[WindowCounts, WindowCounts]]]) -> RateTable:
     """Return the table of groups of window pairs, e.g. the sessions of each animal.
 
-    Exposures are rounded to steps of 5 % so that neurons with the same counts share a row; the state a
-    neuron is read as is not.
+    Counts above 16, exposures and numbers of blocks are rounded in steps of 10 %, so that neurons with the
+    same counts share a class; the state that a neuron is read as is not rounded.
     """
-    rows, member, replicates = [np.zeros((0, 8))], [], []
+    sides: tuple[list[Floats], list[Floats]] = ([np.zeros((0, 4))], [np.zeros((0, 4))])
+    member, replicates = [np.zeros(0, dtype=np.intp)], np.zeros((len(groups), 2, 2))
     for group, pairs in enumerate(groups):
-        sums = np.zeros((2, 2))
         for pair in pairs:
             chosen = enough_blocks(*pair)
-            parts = [_window_rows(window.events[chosen], window.exposure_s[chosen]) for window in pair]
-            rows.append(np.concatenate([part for part, _ in parts], axis=1))
-            sums += [found for _, found in parts]
-            member.append(np.full(int(chosen.sum()), group))
-        replicates.append(sums)
-    every = np.concatenate(rows)
-    unique, row = np.unique(every, axis=0, return_inverse=True)
-    weights = np.zeros((len(groups), len(unique)))
-    if len(every):
-        np.add.at(weights, (np.concatenate(member), row.ravel()), 1.0)
-    return RateTable(
-        events=unique[:, [0, 4]],
-        exposure_s=np.exp(unique[:, [1, 5]] * _EXPOSURE_STEP),
-        blocks=unique[:, [2, 6]],
-        active=unique[:, [3, 7]],
-        weights=weights,
-        replicates=np.array(replicates).reshape(len(groups), 2, 2),
-    )
+            member.append(np.full(int(chosen.sum()), group, dtype=np.intp))
+            for place, window in enumerate(pair):
+                rows, found = _window_rows(window.events[chosen], window.exposure_s[chosen])
+                sides[place].append(rows)
+                replicates[group, place] += found
+    before, after = (_classes(np.concatenate(rows)) for rows in sides)
+    return RateTable(before, after, np.concatenate(member), replicates)
 
 
 def _window_rows(events: Floats, exposure_s: Floats) -> tuple[Floats, Floats]:
-    """Return count, rounded log exposure, equal blocks and state of each neuron, and the replicates."""
+    """Return count, log exposure, log blocks (in steps) and state of each neuron, and the replicates."""
     n, total_s = events.sum(axis=1), exposure_s.sum(axis=1)
     squares_s2 = (exposure_s**2).sum(axis=1)
-    rounded = np.round(np.log(np.where(total_s > 0, total_s, 1.0)) / _EXPOSURE_STEP)
-    blocks = np.round(quotient(total_s**2, squares_s2))
+    above = np.maximum(n / _EXACT_COUNTS, 1.0)
+    counts = np.where(n <= _EXACT_COUNTS, n, _EXACT_COUNTS + np.round(np.log(above) / _STEP))
+    steps = [np.round(np.log(each) / _STEP) for each in (total_s, total_s**2 / squares_s2)]
+    active = 60 * n >= SILENT_RATE_PER_MIN * total_s
     within = quotient((events * (events - 1)).sum(axis=1), squares_s2)
     between = quotient(n**2 - (events**2).sum(axis=1), total_s**2 - squares_s2)
-    active = 60 * n >= SILENT_RATE_PER_MIN * total_s
-    return np.column_stack([n, rounded, blocks, active]), np.array([within.sum(), between.sum()])
+    return np.column_stack([counts, *steps, active]), np.array([within.sum(), between.sum()])
+
+
+def _classes(rows: Floats) -> CountClasses:
+    unique, place = np.unique(rows[:, :3], axis=0, return_inverse=True)
+    counts = unique[:, 0]
+    above = _EXACT_COUNTS * np.exp((counts - _EXACT_COUNTS) * _STEP)
+    events = np.where(counts <= _EXACT_COUNTS, counts, np.round(above))
+    exposure_s, blocks = (np.exp(unique[:, column] * _STEP) for column in (1, 2))
+    return CountClasses(events, exposure_s, blocks, place.ravel(), rows[:, 3] > 0)
 
 
 def block_variation(replicates: Floats) -> Floats:
@@ -129,36 +147,39 @@ def transitions(table: RateTable, groups: NDArray[np.intp]) -> tuple[Floats, str
 
     They are NaN where there are none. Nothing holds them inside 0 to 1 but the estimator itself.
     """
-    weights = table.weights[groups].sum(axis=0)
-    kept = weights > 0
+    chosen = np.isin(table.group, groups)
     none = np.full(len(NAMES), math.nan)
-    if weights.sum() < _MIN_NEURONS:
-        return none, FEW_BLOCKS if weights.sum() == 0 else FEW_NEURONS
-    weights, events, exposure_s = weights[kept], table.events[kept], table.exposure_s[kept]
-    if (weights @ events).min() < MIN_EXPECTED_EVENTS:
-        return none, "not estimable: fewer than 10 events in a window"
-    per_min = 60 * events / exposure_s
-    grid = rate_grid(float(per_min.max()))
+    if chosen.sum() < _MIN_NEURONS:
+        return none, FEW_NEURONS if chosen.any() else FEW_BLOCKS
     variation = block_variation(table.replicates[groups].sum(axis=0))
+    used, place, most = [], [], 0.0
+    for side in (table.before, table.after):
+        classes, own = np.unique(side.place[chosen], return_inverse=True)
+        if side.events[classes][own].sum() < MIN_EXPECTED_EVENTS:
+            return none, FEW_EVENTS
+        used.append((side.events[classes], side.exposure_s[classes], side.blocks[classes]))
+        place.append(own.ravel())
+        most = max(most, float((60 * side.events[classes] / side.exposure_s[classes]).max()))
+    grid = rate_grid(most)
+    counts = np.zeros((used[0][0].size, used[1][0].size))
+    np.add.at(counts, tuple(place), 1.0)
     chances = [
-        count_chances(events[:, w], exposure_s[:, w], table.blocks[kept][:, w], float(variation[w]), grid)
-        for w in (0, 1)
+        count_chances(*each, variation=float(variation[side]), grid=grid) for side, each in enumerate(used)
     ]
-    joint = joint_rates(chances[0], chances[1], weights)
-    active = grid >= SILENT_RATE_PER_MIN
-    read = table.active[kept]
-    model = np.array([[joint[np.ix_(x, y)].sum() for y in (active, ~active)] for x in (active, ~active)])
-    naive = _cells(read[:, 0], read[:, 1], weights)
-    cells = np.array([model[0, 1], model[1, 0], naive[0, 1], naive[1, 0]])
-    sizes = np.array([*model.sum(axis=1), *naive.sum(axis=1)])
-    found = quotient(cells, sizes)
-    return found, OK if np.isfinite(found).all() else UNDEFINED
+    joint = joint_rates(chances[0], chances[1], counts)
+    found = [*_changed(joint, grid >= SILENT_RATE_PER_MIN)]
+    active = [side.active[chosen] for side in (table.before, table.after)]
+    read = np.array([[(x & y).sum() for y in (active[1], ~active[1])] for x in (active[0], ~active[0])])
+    found += [*_changed(read, np.array([True, False]))]
+    return np.array(found), OK if np.isfinite(found).all() else UNDEFINED
 
 
-def _cells(before: Floats, after: Floats, weights: Floats) -> Floats:
-    """Return neurons by state before (active, silent) and after, shape (2, 2)."""
-    x, y = (np.stack([active, 1 - active]) for active in (before, after))
-    return np.asarray((x * weights) @ y.T)
+def _changed(cells: Floats, active: Bools) -> tuple[float, float]:
+    """Return the shares of active that become silent and of silent that become active."""
+    rows = cells[active].sum(axis=0), cells[~active].sum(axis=0)
+    parts = rows[0][~active].sum(), rows[1][active].sum()
+    lost, woken = (float(quotient(part, row.sum())) for part, row in zip(parts, rows, strict=True))
+    return lost, woken
 
 
 def rate_grid(highest_per_min: float) -> Floats:
@@ -169,9 +190,9 @@ def rate_grid(highest_per_min: float) -> Floats:
 
 
 def count_chances(
-    events: Floats, exposure_s: Floats, blocks: Floats, variation: float, grid: Floats
+    events: Floats, exposure_s: Floats, blocks: Floats, *, variation: float, grid: Floats
 ) -> Floats:
-    """Return the chance of each count at each rate, each row over its largest, shape (rows, rates).
+    """Return the chance of each count at each rate, each row over its largest, shape (classes, rates).
 
     Negative binomial with ``blocks / variation`` as its size: a sum over blocks of Poisson counts with
     gamma gains; Poisson at variation 0.
@@ -188,20 +209,22 @@ def count_chances(
     return np.asarray(np.exp(log - log.max(axis=1, keepdims=True)))
 
 
-def joint_rates(before: Floats, after: Floats, weights: Floats) -> Floats:
+def joint_rates(before: Floats, after: Floats, counts: Floats) -> Floats:
     """Return the joint distribution of the rates before and after, shape (rates, rates), by stopped EM.
 
     Parameters
     ----------
     before, after
-        Chances of the counts of each row at each rate, shape (rows, rates).
-    weights
-        Neurons of each row, shape (rows,).
+        Chances of each count at each rate, shape (classes before, rates) and (classes after, rates).
+    counts
+        Neurons with each pair of counts, shape (classes before, classes after).
     """
     n_rates = before.shape[1]
     joint = np.full((n_rates, n_rates), 1 / n_rates**2)
-    share = weights / weights.sum()
+    seen = counts > 0
+    share = counts / counts.sum()
+    weight = np.zeros_like(share)
     for _ in range(ITERATIONS):
-        likelihood = ((before @ joint) * after).sum(axis=1)
-        joint = joint * (before.T @ (after * (share / likelihood)[:, None]))
+        np.divide(share, before @ joint @ after.T, out=weight, where=seen)
+        joint = joint * (before.T @ weight @ after)
     return joint

@@ -10,8 +10,8 @@ anew, only where the number of animals can support one, and only for estimands t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from nwbswitch.analysis.verdicts.estimates_table import EstimateRow
 from nwbswitch.analysis.verdicts.family_arms import (
     FamilyArm,
     Members,
+    Replicates,
     TransitionArm,
     neuron_groups,
 )
@@ -45,8 +46,6 @@ EXPLORATORY: tuple[str, ...] = (
     *TRANSITIONS,
 )
 """Names of all exploratory estimands, in the order of the rows."""
-
-_Arm = FamilyArm | TransitionArm
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,55 +81,93 @@ def exploratory_rows(
     """
     rows: list[EstimateRow] = []
     for cell_type, arms in by_type.items():
+        values = _Values(arms.values())
         for name, arm in arms.items():
             headings = {
                 contrast: _Heading(dataset, cell_type, name, simulated, contrast)
                 for contrast in (DRUG.name, PSEUDO.name, arm.contrast_name)
             }
-            rows += _rows_of_arm(arm, headings, seed)
+            rows += _rows_of_arm(arm, values, headings, seed)
     return rows
 
 
-def _rows_of_arm(arm: ArmResult, headings: Mapping[str, _Heading], seed: int) -> Iterator[EstimateRow]:
-    groups = neuron_groups(_once([*arm.sessions, *arm.compared_sessions]))
+_Sums = FamilyArm | TransitionArm
+_Counts = tuple[int, int, int]
+"""Animals, sessions and neurons."""
 
-    def collected(sessions: Sequence[SessionCounts], contrast: Contrast) -> list[_Arm]:
-        sums = [FamilyArm.of(family, sessions, contrast, groups) for family in FAMILIES.values()]
-        return [*sums, TransitionArm.of(sessions, contrast)]
 
-    drug, pseudo = (collected(arm.sessions, contrast) for contrast in (DRUG, PSEUDO))
-    for contrast, found in ((DRUG, drug), (PSEUDO, pseudo)):
-        for own in found:
+class _Arm:
+    """One family in one arm and contrast; what was estimated once is kept."""
+
+    def __init__(self, sums: _Sums) -> None:
+        self.sums = sums
+        self._pooled: dict[tuple[str, ...], dict[str, Replicates]] = {}
+        self._own: dict[str, dict[str, Replicates]] = {}
+
+    @property
+    def members(self) -> dict[str, Members]:
+        """Animals with what they contribute."""
+        return self.sums.members
+
+    def pooled(self, animals: Sequence[str]) -> dict[str, Replicates]:
+        """Return the values of these animals together."""
+        key = tuple(animals)
+        if key not in self._pooled:
+            self._pooled[key] = self.sums.pooled(animals)
+        return self._pooled[key]
+
+    def own(self, animal: str) -> dict[str, Replicates]:
+        """Return the values of one animal."""
+        if animal not in self._own:
+            self._own[animal] = self.sums.own(animal)
+        return self._own[animal]
+
+
+class _Values:
+    """All families in all arms of one cell type; sums of an arm are made once."""
+
+    def __init__(self, arms: Iterable[ArmResult]) -> None:
+        sessions = [each for arm in arms for each in (*arm.sessions, *arm.compared_sessions)]
+        self._groups = neuron_groups(list({(each.animal, each.session): each for each in sessions}.values()))
+        self._made: dict[tuple[str, str], list[_Arm]] = {}
+
+    def of(self, sessions: Sequence[SessionCounts], contrast: Contrast) -> list[_Arm]:
+        """Return every family for the sessions of one arm."""
+        key = (arm_key(sessions[0]) if sessions else "", contrast.name)
+        if key not in self._made:
+            sums: list[_Sums] = [
+                FamilyArm.of(family, sessions, contrast, self._groups) for family in FAMILIES.values()
+            ]
+            self._made[key] = [_Arm(each) for each in (*sums, TransitionArm.of(sessions, contrast))]
+        return self._made[key]
+
+
+def _rows_of_arm(
+    arm: ArmResult, values: _Values, headings: Mapping[str, _Heading], seed: int
+) -> Iterator[EstimateRow]:
+    for contrast in (DRUG, PSEUDO):
+        for own in values.of(arm.sessions, contrast):
             yield from _own_rows(headings[contrast.name], own)
     if arm.difference is None:
         return
-    pseudo_of_own = arm.compared_contrast == PSEUDO and _arm_of(arm.compared_sessions) == arm.arm
-    others = pseudo if pseudo_of_own else collected(arm.compared_sessions, arm.compared_contrast)
-    for one, two in zip(drug, others, strict=True):
+    others = values.of(arm.compared_sessions, arm.compared_contrast)
+    for one, two in zip(values.of(arm.sessions, DRUG), others, strict=True):
         yield from _difference_rows(headings[arm.contrast_name], one, two, arm.difference, seed)
-
-
-def _once(sessions: Sequence[SessionCounts]) -> list[SessionCounts]:
-    return list({(each.animal, each.session): each for each in sessions}.values())
-
-
-def _arm_of(sessions: Sequence[SessionCounts]) -> str:
-    return arm_key(sessions[0]) if sessions else ""
 
 
 def _own_rows(heading: _Heading, arm: _Arm) -> Iterator[EstimateRow]:
     animals = list(arm.members)
     if not animals:
         return
-    everyone = [arm.members[animal] for animal in animals]
+    counts = _counts(arm.members.items())
     for name, found in arm.pooled(animals).items():
-        yield _row(heading, "", name, _pooled(found.value, found.left, found.status, everyone, animals))
+        yield _row(heading, "", name, _pooled(found.value, found.left, found.status, counts))
     for animal in animals:
-        members = arm.members[animal]
+        counts = _counts([(animal, arm.members[animal])])
         for name, found in arm.own(animal).items():
-            variance = arm.own_variance(name, animal)
+            variance = arm.sums.own_variance(name, animal)
             se = math.sqrt(variance) if math.isfinite(variance) else _spread(found.left)
-            yield _row(heading, animal, name, _own(found.value, se, found.status, [members]))
+            yield _row(heading, animal, name, _own(found.value, se, found.status, counts))
 
 
 def _difference_rows(
@@ -143,35 +180,35 @@ def _difference_rows(
         animals = others = [name for name in animals if name in two.members]
     if not animals or not others:
         return
-    members = [*(one.members[name] for name in animals), *(two.members[name] for name in others)]
-    names = [*animals, *others]
+    both = [*((name, one.members[name]) for name in animals), *((name, two.members[name]) for name in others)]
+    counts = _counts(both)
     first, second = one.pooled(animals), two.pooled(others)
-    totals = _totals(one, two, animals, others, within, seed)
-    for name in one.names:
+    totals = _totals(one.sums, two.sums, animals, others, within, seed)
+    for name in one.sums.names:
         a, b = first[name], second[name]
         state = next((each.status for each in (a, b) if each.status != OK), OK)
         value = a.value - b.value
         if within:
-            pooled = _pooled(value, a.left - b.left, state, members, names)
+            pooled = _pooled(value, a.left - b.left, state, counts)
         else:
-            pooled = _between(value, a.left, b.left, state, members, names, _shared(animals, others))
-        if isinstance(one, FamilyArm) and name in one.family.tested and pooled.estimable:
-            p = permutation_p(_two_parts(one.family.estimands[name]), totals)
-            pooled = _with_p(pooled, p)
+            pooled = _between(value, a.left, b.left, state, counts, _shared(animals, others))
+        if isinstance(one.sums, FamilyArm) and name in one.sums.family.tested and pooled.estimable:
+            p = permutation_p(_two_parts(one.sums.family.estimands[name]), totals)
+            pooled = replace(pooled, p=p)
         yield _row(heading, "", name, pooled)
     for animal in animals if within else ():
-        own_members = [one.members[animal], two.members[animal]]
+        counts = _counts([(animal, one.members[animal]), (animal, two.members[animal])])
         own, other = one.own(animal), two.own(animal)
-        for name in one.names:
+        for name in one.sums.names:
             a, b = own[name], other[name]
             state = next((each.status for each in (a, b) if each.status != OK), OK)
-            variance = one.own_variance(name, animal) + two.own_variance(name, animal)
+            variance = one.sums.own_variance(name, animal) + two.sums.own_variance(name, animal)
             se = math.sqrt(variance) if math.isfinite(variance) else _spread(a.left - b.left)
-            yield _row(heading, animal, name, _own(a.value - b.value, se, state, own_members))
+            yield _row(heading, animal, name, _own(a.value - b.value, se, state, counts))
 
 
 def _totals(
-    one: _Arm, two: _Arm, animals: Sequence[str], others: Sequence[str], within: bool, seed: int
+    one: _Sums, two: _Sums, animals: Sequence[str], others: Sequence[str], within: bool, seed: int
 ) -> Floats | None:
     """Return the totals of both arms under all exchanges of labels; None where there are none to test."""
     if not (isinstance(one, FamilyArm) and isinstance(two, FamilyArm) and one.family.tested):
@@ -200,10 +237,17 @@ def _spread(left: Floats) -> float:
     return math.sqrt((n - 1) / n * float(((left - left.mean()) ** 2).sum()))
 
 
-def _pooled(
-    value: float, left: Floats, state: str, members: Sequence[Members], animals: Sequence[str]
-) -> Estimate:
-    return _estimate(value, _spread(left), float(left.size - 1), state, members, animals)
+def _counts(members: Iterable[tuple[str, Members]]) -> _Counts:
+    neurons: dict[str, frozenset[str]] = {}
+    n_sessions = 0
+    for animal, each in members:
+        neurons[animal] = neurons.get(animal, frozenset()) | each.neurons
+        n_sessions += each.n_sessions
+    return len(neurons), n_sessions, sum(map(len, neurons.values()))
+
+
+def _pooled(value: float, left: Floats, state: str, counts: _Counts) -> Estimate:
+    return _estimate(value, _spread(left), float(left.size - 1), state, counts)
 
 
 def _between(
@@ -211,8 +255,7 @@ def _between(
     left: Floats,
     other: Floats,
     state: str,
-    members: Sequence[Members],
-    animals: Sequence[str],
+    counts: _Counts,
     shared: list[tuple[int, int]],
 ) -> Estimate:
     variances = [_spread(each) ** 2 for each in (left, other)]
@@ -225,16 +268,10 @@ def _between(
     grouped = any(i >= u.size or j >= w.size for i, j in shared)
     covariance = 0.0 if grouped else float(sum(u[i] * w[j] for i, j in shared))
     se = math.sqrt(max(total - 2 * covariance, 0.0)) if math.isfinite(total) else math.nan
-    return _estimate(value, se, df, state, members, animals)
+    return _estimate(value, se, df, state, counts)
 
 
-def _estimate(
-    value: float, se: float, df: float, state: str, members: Sequence[Members], animals: Sequence[str]
-) -> Estimate:
-    n_sessions = sum(each.n_sessions for each in members)
-    both = zip(animals, members, strict=True)
-    neurons = {(animal, name) for animal, each in both for name in each.neurons}
-    counts = (len(set(animals)), n_sessions, len(neurons))
+def _estimate(value: float, se: float, df: float, state: str, counts: _Counts) -> Estimate:
     if state != OK:
         return Estimate(math.nan, math.nan, math.nan, math.nan, state, *counts)
     if not math.isfinite(se):
@@ -243,25 +280,10 @@ def _estimate(
     return Estimate(value, se, df, math.nan, OK, *counts)
 
 
-def _with_p(estimate: Estimate, p: float) -> Estimate:
-    return Estimate(
-        estimate.estimate,
-        estimate.se,
-        estimate.df,
-        p,
-        estimate.status,
-        estimate.n_animals,
-        estimate.n_sessions,
-        estimate.n_neurons,
-    )
-
-
-def _own(value: float, se: float, state: str, members: Sequence[Members]) -> Estimate:
-    neurons = frozenset().union(*(each.neurons for each in members))
-    n_sessions = sum(each.n_sessions for each in members)
+def _own(value: float, se: float, state: str, counts: _Counts) -> Estimate:
     if state != OK:
         value = se = math.nan
-    return Estimate(value, se, status=state, n_animals=1, n_sessions=n_sessions, n_neurons=len(neurons))
+    return Estimate(value, se, math.nan, math.nan, state, *counts)
 
 
 def _row(heading: _Heading, animal: str, name: str, estimate: Estimate) -> EstimateRow:
