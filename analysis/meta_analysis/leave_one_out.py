@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.meta_analysis.estimate import estimate
+from nwbswitch.analysis.meta_analysis.meta import MIN_STUDIES
 from nwbswitch.analysis.meta_analysis.meta_result import MetaFit
 from nwbswitch.analysis.meta_analysis.tau2 import Studies
 from nwbswitch.analysis.plain_values import plain
@@ -87,19 +88,25 @@ def leave_one_out(fit: MetaFit, *, by: str | None = None) -> Refits:
     for members in groups:
         keep = np.ones(fit.k, dtype=bool)
         keep[members] = False
-        rows += refit(fit, fit.problem.rows(keep), str(labels[members[0]]))
+        rows += refit(fit, fit.problem.rows(keep), str(labels[members[0]]), least=MIN_STUDIES)
     return Refits(f"without each {by or fit.unit}", by, pd.DataFrame(rows), fit)
 
 
-def refit(fit: MetaFit, studies: Studies, label: str) -> list[dict[str, Any]]:
-    """Return the rows of the same model on other studies; a model they cannot hold has a status."""
+def refit(fit: MetaFit, studies: Studies, label: str, *, least: int = 1) -> list[dict[str, Any]]:
+    """Return the rows of the same model on other studies.
+
+    What these cannot hold, and fewer than ``least`` studies, have a status and no numbers.
+    """
     X = studies.design
     terms = [("term", term) for term in fit.terms] if fit.has_moderators else [None]
     first: dict[str, Any] = {"label": label, "k": studies.k}
     rank = int(np.linalg.matrix_rank(X / np.sqrt(np.sum(X**2, axis=0)).clip(1e-300)))
-    if rank < X.shape[1] or (fit.has_moderators and studies.df < 1) or studies.k < 1:
-        units = f"{studies.k} of {fit.k} left"
-        status = f"{units}: not every coefficient can be told apart"
+    status = "ok"
+    if studies.k < least:
+        status = f"{studies.k} of {fit.k} left: not pooled, since a pooled effect needs {least}"
+    elif rank < X.shape[1] or (fit.has_moderators and studies.df < 1):
+        status = f"{studies.k} of {fit.k} left: not every coefficient can be told apart"
+    if status != "ok":
         return [
             {
                 **first,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from nwbswitch.cli_analysis import measure, meta, report, switch
+from nwbswitch.cli_analysis import measure, report, switch
 from nwbswitch.cli_find import find
 from nwbswitch.cli_fit import fit
+from nwbswitch.cli_meta import meta
 from nwbswitch.cli_options import (
     FOLDER,
     INPUT,

@@ -25,16 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from nwbswitch.analysis.access.byte_cache import CacheSettings
-    from nwbswitch.analysis.meta_analysis.estimate import Test as MetaTest
-    from nwbswitch.analysis.meta_analysis.tau2 import Method as MetaMethod
     from nwbswitch.analysis.session_cells import Modality
-
-_TAU2 = ("ee", "dl", "pm", "reml", "ml", "he", "hs", "sj", "eb")
-
-_ROWS_OF_ONE_ARM = (
-    "Rows to use, e.g. \"estimand == 'M' and level == 'animal' and arm == 'ketamine' "
-    "and contrast == 'vs_saline'\"."
-)
 
 
 def _cache(folder: Path | None, gb: float) -> CacheSettings | None:
@@ -231,51 +222,6 @@ def switch(
             executor=executor,
             overwrite=overwrite,
         )
-    emit(result.as_dict(), as_json, result.summary())
-
-
-@click.command()
-@click.argument("table", type=INPUT)
-@click.option("--effect", required=True, help="Column with the effects, or an expression of columns.")
-@click.option("--variance", required=True, help="Column with their sampling variances, or e.g. 'se**2'.")
-@click.option(
-    "--method", type=click.Choice(_TAU2), default="reml", show_default=True, help="Estimator of tau2."
-)
-@click.option("--test", type=click.Choice(("z", "t", "knha")), default="knha", show_default=True)
-@click.option("--moderators", help="Right side of a formula, e.g. 'dose + route'.")
-@click.option("--where", help=_ROWS_OF_ONE_ARM)
-@click.option("--slab", help="Column with the labels of the studies.")
-@click.option("-o", "--out", type=OUTPUT, help="Also write the JSON to this file.")
-@overwrite_option
-@json_option
-def meta(
-    table: Path,
-    effect: str,
-    variance: str,
-    method: MetaMethod,
-    test: MetaTest,
-    moderators: str | None,
-    where: str | None,
-    slab: str | None,
-    out: Path | None,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Pool effects by a random-effects meta-analysis."""
-    from nwbswitch.analysis.runs.models import pool_table
-
-    result = pool_table(
-        table,
-        effect=effect,
-        variance=variance,
-        out=out,
-        method=method,
-        test=test,
-        moderators=moderators,
-        where=where,
-        slab=slab,
-        overwrite=overwrite,
-    )
     emit(result.as_dict(), as_json, result.summary())
 
 

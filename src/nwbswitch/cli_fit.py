@@ -10,6 +10,7 @@ import click
 
 from nwbswitch.cli_options import (
     OUTPUT,
+    GroupedCommand,
     emit,
     json_option,
     overwrite_option,
@@ -37,22 +38,7 @@ _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-class _GroupedCommand(click.Command):
-    """A command whose help lists its options under headings."""
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [each for each in self.get_params(context) if isinstance(each, click.Option)]
-        left = {each.name: each.get_help_record(context) for each in options}
-        for heading, names in _GROUPS.items():
-            records = [record for name in names if (record := left.pop(name, None))]
-            with formatter.section(heading):
-                formatter.write_dl(records)
-        if records := [record for record in left.values() if record]:
-            with formatter.section("Help"):
-                formatter.write_dl(records)
-
-
-@click.command(cls=_GroupedCommand)
+@click.command(cls=GroupedCommand, groups=_GROUPS)
 @click.argument("table", type=click.Path(path_type=Path, exists=True), metavar="TABLE|DIR")
 @click.option("--formula", required=True, help="lme4 formula, e.g. 'y ~ arm*window + (1 + window | animal)'.")
 @click.option("--where", help="Rows to use, e.g. \"cell_type == 'excitatory' and rate < 8\".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -37,6 +37,32 @@ _scheduler_option = click.option(
     metavar="ADDRESS",
     help="Use a dask cluster instead: the address of its scheduler, or its scheduler file.",
 )
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists its options under headings.
+
+    Parameters
+    ----------
+    groups
+        Names of the options of each heading.
+    """
+
+    def __init__(self, *arguments: Any, groups: Mapping[str, tuple[str, ...]], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.groups = groups
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the headings, then what is under none."""
+        options = [each for each in self.get_params(context) if isinstance(each, click.Option)]
+        left = {each.name: each.get_help_record(context) for each in options}
+        for heading, names in self.groups.items():
+            records = [record for name in names if (record := left.pop(name, None))]
+            with formatter.section(heading):
+                formatter.write_dl(records)
+        if records := [record for record in left.values() if record]:
+            with formatter.section("Help"):
+                formatter.write_dl(records)
 
 
 def parallel(command: Command) -> Command:
