@@ -118,6 +118,7 @@ def worlds(neurons: int, window_s: float, repetitions: int, draws: int, seed: in
 @click.option("--repetitions", default=400, show_default=True, help="Studies per scenario and size.")
 @click.option("--layout", "layouts", multiple=True, type=click.Choice([each.name for each in LAYOUTS]))
 @click.option("--animals", multiple=True, type=int, help="Only studies of these sizes.")
+@click.option("--scenario", "names", multiple=True, type=click.Choice(list(SCENARIOS)), help="Only these.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--workers", default=1, show_default=True)
 @click.pass_context
@@ -126,6 +127,7 @@ def acceptance(
     repetitions: int,
     layouts: Sequence[str],
     animals: Sequence[int],
+    names: Sequence[str],
     seed: int,
     workers: int,
 ) -> None:
@@ -139,7 +141,7 @@ def acceptance(
         click.echo(f"\n{layout.name}: 60 neurons per animal, windows of 10 min, {repetitions} studies each\n")
         _row("scenario", "animals", "word", "share (MC SE)", "limit", "met", "all words", "failed controls")
         _row(*["---"] * 8)
-        for (name, n_animals), asked in _by_study(animals).items():
+        for (name, n_animals), asked in _by_study(animals, names).items():
             few = n_animals < MIN_ANIMALS
             outcomes = simulate_outcomes(
                 layout.plan(name, n_animals),
@@ -168,10 +170,11 @@ def acceptance(
         context.exit(1)
 
 
-def _by_study(animals: Sequence[int]) -> dict[tuple[str, int], list[Requirement]]:
+def _by_study(animals: Sequence[int], names: Sequence[str]) -> dict[tuple[str, int], list[Requirement]]:
     grouped: dict[tuple[str, int], list[Requirement]] = {}
     for requirement in REQUIREMENTS:
-        if not animals or requirement.n_animals in animals:
+        wanted_size = not animals or requirement.n_animals in animals
+        if wanted_size and (not names or requirement.scenario in names):
             grouped.setdefault((requirement.scenario, requirement.n_animals), []).append(requirement)
     return grouped
 
