@@ -57,7 +57,7 @@ def time_course_figure(
     rows = courses[(courses["estimand"] == estimand) & (courses["contrast"] == contrast)]
     if arms is None:
         arms = sorted(rows["arm"].unique())
-    figure, axes = panel(5.6, 3.2)
+    figure, axes = panel(4.8, 3.0)
     axes.axhline(REST.get(estimand, 0.0) if contrast == "drug" else 0.0, color=RULE, lw=0.8, zorder=1)
     colours = arm_colours(arms, reference)
     for arm in arms:
