@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from nwbswitch.schemas.tables import Column, TableSpec
 
+SESSIONS_FILE = "sessions.csv"
+
 _DATASET = Column("dataset", "str", "Name of the study or dandiset.")
 _ARM = Column("arm", "str", "Treatment arm; none when nothing was given.")
 _CELL_TYPE = Column("cell_type", "str", "Cell type the sums run over.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.files import sha256_file, write_json
 from nwbswitch.schemas.provenance import record, same_work
+from nwbswitch.schemas.result_tables import SESSIONS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ META_FOLDER = "meta"
 REPLICATION_FILE = "replication.json"
 PLAN_FILE = "plan.json"
 CLOCKS_FILE = "clock_alignment.csv"
-SESSIONS_FILE = "sessions.csv"
+DESIGN_FILE = "design.json"
 COURSES_FILE = "time_courses.csv"
 FEATURES_FILE = "course_features.csv"
 SPECIFICATIONS_FILE = "specifications.csv"
@@ -59,10 +60,11 @@ def estimate_switch(
     executor: Executor | None = None,
     overwrite: bool = False,
 ) -> SwitchResult:
-    """Estimate the switch from a cells file; write ``out`` (CSV or Parquet), with two files beside it.
+    """Estimate the switch from a cells file; write ``out`` (CSV or Parquet), with files beside it.
 
     ``result.json`` holds verdicts, controls and provenance; ``rates.parquet`` one row per neuron, window and
-    half, ready for a mixed model (see `nwbswitch.analysis.estimands.rates`).
+    half, ready for a mixed model (see `nwbswitch.analysis.estimands.rates`). With ``sessions.csv`` beside the
+    cells every dose inside a session is an arm of its own, and ``design.json`` holds the design.
 
     Parameters
     ----------
@@ -82,9 +84,11 @@ def estimate_switch(
     ValueError
         When ``out`` ends neither in .csv nor in .parquet, or another argument is wrong.
     """
+    from nwbswitch.analysis.estimands.counts_reader import read_cells
     from nwbswitch.analysis.estimands.rates import write_rates
+    from nwbswitch.analysis.runs.study_design import design_record, designed_study, sessions_beside
     from nwbswitch.analysis.table_file import write_csv, write_parquet
-    from nwbswitch.analysis.verdicts.switch import switch
+    from nwbswitch.analysis.verdicts.switch import switch_sessions
 
     if out is not None and out.suffix.lower() not in (".csv", ".parquet"):
         raise ValueError(f"the estimates are written as .csv or .parquet, not as {out.name!r}")
@@ -100,15 +104,17 @@ def estimate_switch(
     work: dict[str, Any] = {}
     done = False
     if out is not None:
-        inputs = {Path(cells).name: sha256_file(cells)}
+        beside = Path(cells).parent / SESSIONS_FILE
+        inputs = {each.name: sha256_file(each) for each in (Path(cells), beside) if each.exists()}
         work = record(command="switch", parameters=parameters, inputs=inputs, seed=seed)
         target = out.parent / RESULT
         if target.exists() and not overwrite:
             refuse_other_work(target, work)
             done = out.exists()
-    result = switch(
-        cells,
-        reference=reference,
+    study = designed_study(read_cells(cells), sessions_beside(Path(cells)))
+    result = switch_sessions(
+        study.sessions,
+        reference=reference or study.references,
         margin=margin,
         k=k,
         cell_type=cell_type,
@@ -124,7 +130,11 @@ def estimate_switch(
     write_rates(result.every_session, out.parent / RATES_FILE, reference=result.info.reference)
     write = write_csv if out.suffix.lower() == ".csv" else write_parquet
     write(result.table(), out)
-    write_json(out.parent / RESULT, {**result.as_dict(), "provenance": work})
+    found = design_record(study, result)
+    if found is not None:
+        write_json(out.parent / DESIGN_FILE, found)
+    sentence = {"design": found["sentence"]} if found else {}
+    write_json(out.parent / RESULT, {**result.as_dict(), **sentence, "provenance": work})
     return result
 
 
