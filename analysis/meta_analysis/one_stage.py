@@ -269,8 +269,8 @@ def _reasons(
     if np.isnan(spread):
         found.append(
             f"The model of all rows has no variance of {term} between {study}: its interval is that of "
-            f"these studies, while two stages include differences between studies (tau {two.tau:.3g}). Add the "
-            f"term to ({study}) to make them alike."
+            f"these studies, while two stages include differences between studies (tau {two.tau:.3g}). Add "
+            f"the term to ({study}) to make them alike."
         )
     elif (
         max(spread, two.tau) > 1.5 * min(spread, two.tau)
