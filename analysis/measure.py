@@ -37,7 +37,7 @@ from nwbswitch.analysis.left_out import (
 from nwbswitch.analysis.measure_result import Counts, MeasureResult
 from nwbswitch.analysis.runs.results_folder import CLOCKS_FILE
 from nwbswitch.analysis.session_cells import MeasureSession, Modality, SessionFacts, Unmeasured
-from nwbswitch.analysis.session_tables import SESSIONS_FILE, refuse_other_sessions, write_sessions_file
+from nwbswitch.analysis.session_tables import refuse_other_sessions, write_sessions_file
 from nwbswitch.analysis.sources import Source, find_sources, with_digest
 from nwbswitch.schemas.clock_table import CLOCKS
 from nwbswitch.schemas.errors import (
@@ -51,7 +51,7 @@ from nwbswitch.schemas.issues import Issue
 from nwbswitch.schemas.jobs import Outcome, run_jobs
 from nwbswitch.schemas.overrides import Overrides, load_overrides
 from nwbswitch.schemas.provenance import record, same_work
-from nwbswitch.schemas.result_tables import SESSIONS
+from nwbswitch.schemas.result_tables import SESSIONS, SESSIONS_FILE
 from nwbswitch.schemas.safe_text import safe_line
 
 __all__ = ["MeasureResult", "measure", "read_record"]

@@ -18,8 +18,7 @@ from nwbswitch.analysis.table_file import read_table, write_csv
 from nwbswitch.schemas.drug_log import Administration, deciding_row
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, TableError
 from nwbswitch.schemas.issues import Issue, Place, issue
-from nwbswitch.schemas.result_tables import SESSIONS
-from nwbswitch.schemas.study_sessions import FILLERS
+from nwbswitch.schemas.result_tables import SESSIONS, SESSIONS_FILE
 from nwbswitch.schemas.tables import CELLS
 from nwbswitch.schemas.units import convert
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.reading.outline import Outline
     from nwbswitch.analysis.sources import Source
 
-SESSIONS_FILE = "sessions.csv"
 NO_START = datetime(1970, 1, 1, tzinfo=UTC)
 """Stands for a start that a file does not state."""
 MAX_JSON_CHARS = 4 << 20
@@ -162,6 +160,8 @@ def session_row(
 
 def _hour(start: datetime, at_s: float | None) -> float | None:
     """Return the hour of the day by the clock of the start; None for a start that nobody stated."""
+    from nwbswitch.schemas.study_sessions import FILLERS
+
     if start in (NO_START, datetime.fromisoformat(FILLERS["start_time"])):
         return None
     try:

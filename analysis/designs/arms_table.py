@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from nwbswitch.analysis.designs.design_words import gap_words
-from nwbswitch.analysis.designs.held_sessions import Comparison, Held, sessions_in_order
-from nwbswitch.analysis.designs.treatments import dose_words
+from nwbswitch.analysis.designs.held_sessions import Comparison, Held
+from nwbswitch.analysis.designs.treatments import by_number, dose_words
 
 COLUMNS = ("arm", "compared_with", "how", "n_animals", "n_sessions", "given", "sex", "age_days",
            "time_of_day", "batch", "anaesthesia", "order", "n_left_out", "left_out")  # fmt: skip
@@ -28,7 +27,7 @@ def arms_table(
     n_left_out, left_out (reasons).
     """
     by_arm = {each.arm: each for each in comparisons}
-    names = sorted({each.arm for each in held})
+    names = sorted({each.arm for each in held}, key=by_number)
     lost: dict[str, list[Held]] = {}
     for each in left_out:
         lost.setdefault(each.arm if each.log or each.arm in names else UNKNOWN_ARM, []).append(each)
@@ -50,7 +49,7 @@ def arms_table(
                 "time_of_day": _hours([each.time_of_day_h for each in own]),
                 "batch": _counted(each.batch for each in animals.values()),
                 "anaesthesia": _counted(each.anaesthesia for each in own),
-                "order": _counted(f"{each.order}." for each in own),
+                "order": _counted(_ordinal(each.order) for each in own),
                 "n_left_out": len(lost.get(arm, [])),
                 "left_out": _reasons(lost.get(arm, [])),
             }
@@ -63,11 +62,6 @@ def table_text(table: pd.DataFrame) -> str:
     said = [name for name in table.columns if table[name].astype(str).str.strip().ne("").any()]
     said = [name for name in said if name != "n_left_out" or table["n_left_out"].any()]
     return "" if table.empty else str(table[said].to_string(index=False))
-
-
-def washout_words(held: Sequence[Held]) -> str:
-    """Return the time between the sessions of one animal, empty where it is not known."""
-    return gap_words(sessions_in_order(held))
 
 
 def _given(own: Sequence[Held]) -> str:
@@ -85,6 +79,11 @@ def _counted(words: Iterable[str]) -> str:
     if set(found) <= {"", "U"}:
         return ""
     return ", ".join(f"{n} {name or 'not stated'}" for name, n in sorted(found.items()))
+
+
+def _ordinal(number: int) -> str:
+    last = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if 10 < number % 100 < 14 else last.get(number % 10, 'th')}"
 
 
 def _range(values: Sequence[float], form: str) -> str:

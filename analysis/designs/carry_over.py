@@ -123,7 +123,8 @@ def carry_over(
     sessions
         Counts of one cell type.
     arm, reference
-        Arms; of a session with several doses each is an arm, and the session counts for all of them.
+        Arms; of a session with several doses each is an arm, and the session counts for all of them. One that
+        holds both tells nothing and is passed over.
     held
         Sessions with their starts, ``held`` of a design; without them the washout is not known.
 
@@ -145,7 +146,7 @@ def carry_over(
             arms.setdefault(each.session, set()).add(arm_key(each))
             first.setdefault(each.session, each)
         for one, two in pairwise(first.values()):
-            if one.order == two.order:
+            if one.order == two.order or {arm, reference} <= arms[one.session]:
                 continue
             sums, share = _change(one, two)
             for name in (arm, reference):

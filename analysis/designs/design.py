@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from nwbswitch.analysis.designs.design_doubts import design_doubts
 from nwbswitch.analysis.designs.design_words import order_words, sentence_of
 from nwbswitch.analysis.designs.dose_sessions import cut_into_doses
 from nwbswitch.analysis.designs.held_sessions import Comparison, Held, comparisons_of, held_sessions
+from nwbswitch.analysis.designs.treatments import by_number
 from nwbswitch.analysis.estimands.counts import SessionCounts, by_animal
 from nwbswitch.analysis.plain_values import plain
 from nwbswitch.analysis.session_tables import require_sessions
@@ -58,8 +59,8 @@ class Design:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """Arms with a session that is included, sorted."""
-        return tuple(sorted({each.arm for each in self.held}))
+        """Arms with a session that is included, sorted, doses by size."""
+        return tuple(sorted({each.arm for each in self.held}, key=by_number))
 
     @property
     def references(self) -> dict[str, str]:
@@ -119,7 +120,12 @@ class Design:
         return found
 
 
-def read_design(sessions: pd.DataFrame, counts: Sequence[SessionCounts] | None = None) -> Design:
+def read_design(
+    sessions: pd.DataFrame,
+    counts: Sequence[SessionCounts] | None = None,
+    *,
+    references: str | Mapping[str, str] | None = None,
+) -> Design:
     """Return the design of a study as its recording sessions tell it.
 
     Parameters
@@ -131,6 +137,10 @@ def read_design(sessions: pd.DataFrame, counts: Sequence[SessionCounts] | None =
         Counts of the same sessions, as `nwbswitch.analysis.estimands.counts.read_sessions` gives them. With
         them a session with several doses has an arm for each dose that blocks follow; without them it has
         the arm of the dose that decides.
+
+    references
+        What the analysis was told to compare with: one arm for all others, or one for each. By default the
+        control that fits each arm best.
 
     Raises
     ------
@@ -144,10 +154,10 @@ def read_design(sessions: pd.DataFrame, counts: Sequence[SessionCounts] | None =
     dataset = _one_dataset(sessions)
     held, left_out = held_sessions(sessions)
     found: tuple[Issue, ...] = ()
-    references: dict[str, str] | None = None
+    chosen: Mapping[str, str] | None = None
     if counts is not None:
         dosed = cut_into_doses(counts, sessions)
-        references, found = dosed.references, dosed.issues
+        chosen, found = dosed.references, dosed.issues
         given: dict[tuple[str, str], dict[str, None]] = {}
         for each in dosed.sessions:
             given.setdefault((each.animal, each.session), {})[arm_key(each)] = None
@@ -156,7 +166,11 @@ def read_design(sessions: pd.DataFrame, counts: Sequence[SessionCounts] | None =
             for each in held
             for arm in given.get((each.animal, each.session), {each.arm: None})
         )
-    comparisons = comparisons_of(held, references)
+    if isinstance(references, str):
+        chosen = {each.arm: references for each in held if each.arm != references}
+    elif references is not None:
+        chosen = references
+    comparisons = comparisons_of(held, chosen)
     doubts = design_doubts(held, left_out, comparisons)
     return Design(dataset, held, left_out, comparisons, (*found, *doubts))
 

@@ -178,18 +178,22 @@ def _sex_and_age(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
             yield issue("design-balance", problem)
 
 
-def _batch(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
-    batches = {
-        arm: {each.batch for each in held if each.arm == arm and each.batch}
-        for arm in (compared.arm, compared.reference)
-    }
-    own, others = batches[compared.arm], batches[compared.reference]
-    if own and others and not own & others:
-        problem = f"Batch and arm are one: {compared.arm} was recorded in {_some(own)}, "
-        problem += f"{compared.reference} in {_some(others)}."
-        yield issue(
-            "design-balance", problem, remedy="What the drug does cannot be told from what the batch does."
+def _groups(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
+    told: tuple[tuple[str, Callable[[Held], str]], ...] = (
+        ("Batch", lambda each: each.batch),
+        ("Genotype", lambda each: each.genotype),
+        ("Anaesthesia", lambda each: each.anaesthesia),
+    )
+    for name, of in told:
+        own, others = (
+            {of(each) for each in held if each.arm == arm and of(each)}
+            for arm in (compared.arm, compared.reference)
         )
+        if own and others and not own & others:
+            problem = f"{name} and arm are one: {compared.arm} was recorded in {_some(own)}, "
+            problem += f"{compared.reference} in {_some(others)}."
+            remedy = f"What the drug does cannot be told from what the {name.lower()} does."
+            yield issue("design-balance", problem, remedy=remedy)
 
 
 def _control(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
@@ -215,7 +219,7 @@ def _left_over(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
         yield issue("design-control", problem)
 
 
-RULES: tuple[Rule, ...] = (_order, _time_of_day, _sex_and_age, _batch, _control, _left_over)
+RULES: tuple[Rule, ...] = (_order, _time_of_day, _sex_and_age, _groups, _control, _left_over)
 
 
 def _no_reference(comparisons: Sequence[Comparison]) -> Iterator[Issue]:

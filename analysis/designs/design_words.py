@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from nwbswitch.analysis.designs.controls import is_part_at_lag
 from nwbswitch.analysis.designs.held_sessions import Comparison, Held, days_between, sessions_in_order
-from nwbswitch.analysis.designs.treatments import dose_words
+from nwbswitch.analysis.designs.treatments import by_number, dose_words
 from nwbswitch.analysis.verdicts.arm_analysis import NO_DRUG
 from nwbswitch.schemas.species import MOUSE
 
@@ -124,7 +124,7 @@ def order_words(
         One and several of the animals.
     """
     called = {arm: arm for own in orders.values() for arm in own} | dict(names or {}) | {NO_DRUG: "no drug"}
-    groups = Counter(tuple(sorted(own)) for own in orders.values())
+    groups = Counter(tuple(sorted(own, key=by_number)) for own in orders.values())
     n = len(orders)
     head = f"{n} {noun[n != 1]}"
     if len(groups) == 1:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from nwbswitch.analysis.designs.controls import is_control_name, reference_of
-from nwbswitch.analysis.designs.treatments import Dose, deciding_place, doses_in
+from nwbswitch.analysis.designs.treatments import Dose, by_number, deciding_place, doses_in
 from nwbswitch.analysis.session_tables import administrations_of
 from nwbswitch.analysis.verdicts.arm_analysis import NO_DRUG
 from nwbswitch.analysis.verdicts.arm_sums import OWN_PSEUDO
@@ -32,6 +32,7 @@ class Held:
     age_days: float
     batch: str
     anaesthesia: str
+    genotype: str
     species: str
     windows: frozenset[str]
     log: tuple[Administration, ...]
@@ -103,6 +104,7 @@ def _held(row: Mapping[Any, Any]) -> Held:
         age_days=float(row["age_days"]),
         batch=str(row["batch"]),
         anaesthesia=str(row["anaesthesia"]),
+        genotype=str(row["genotype"]),
         species=str(row.get("species", "")),
         windows=frozenset(str(row["windows"]).split()),
         log=administrations_of(str(row["administrations"])),
@@ -152,7 +154,7 @@ def comparisons_of(held: Sequence[Held], references: Mapping[str, str] | None) -
     references
         Arm to reference arm; None to choose for each arm the control that fits best.
     """
-    arms = sorted({each.arm for each in held})
+    arms = sorted({each.arm for each in held}, key=by_number)
     chosen = _chosen(held, arms) if references is None else references
     return tuple(_comparison(held, arm, chosen.get(arm)) for arm in arms)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from nwbswitch.schemas.drug_log import ACUTE_S, Administration, Role, deciding_r
 
 TOGETHER_S = 60.0
 """What is given within this time, s, is given together."""
+_NUMBERS = re.compile(r"(\d+(?:\.\d+)?)")
 _ACTING = (Role.TEST, Role.ANTAGONIST, Role.ACTUATOR_LIGAND)
 
 
@@ -139,6 +141,14 @@ def _cumulative(own: Dose, before: Sequence[Dose]) -> str:
     if len(known) < len(given) or len({row.dose_unit for row in given}) > 1:
         return f" #{1 + sum(bool(set(each.substances) & set(own.substances)) for each in before)}"
     return f", cumulative {sum(known):g}"
+
+
+def by_number(arm: str) -> tuple[tuple[int, float, str], ...]:
+    """Return the key that sorts arms by name, and numbers in them, such as doses, by size."""
+    return tuple(
+        (0, float(part), "") if number else (1, 0.0, part)
+        for number, part in ((place % 2 == 1, each) for place, each in enumerate(_NUMBERS.split(arm)))
+    )
 
 
 def deciding_place(rows: Sequence[Administration], doses: Sequence[Dose]) -> int | None:

@@ -194,6 +194,12 @@ def test_washout_is_told_in_days_and_one_order_has_no_check() -> None:
     assert one.washout_days == (7.0, 7.0)
 
 
+def test_sessions_that_hold_both_arms_tell_nothing_of_carry_over() -> None:
+    both = [replace(each, arm=arm) for each in study_of_pairs(0.5) for arm in ("saline", "ketamine")]
+    found = carry_over(both, arm="ketamine", reference="saline")
+    assert (found.n_arm, found.n_reference) == (0, 0)
+
+
 def test_repeated_sessions_give_the_intraclass_correlation_of_the_analysis_of_variance() -> None:
     # Shrout and Fleiss 1979, table 2: six targets, four judges; ICC(1,1) = .17 in their table 4.
     judged = [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]

@@ -37,7 +37,7 @@ def test_a_crossover_is_told_with_doses_order_and_washout() -> None:
     assert rows.loc["ketamine", "sex"] == "4 F"
     assert rows.loc["saline", "age_days"] == "90 to 97"
     assert rows.loc["saline", "time_of_day"] == "09:20"
-    assert rows.loc["ketamine", "order"] == "2 1., 2 2."
+    assert rows.loc["ketamine", "order"] == "2 1st, 2 2nd"
     json.dumps(design.as_dict(), allow_nan=False)
 
 
@@ -136,6 +136,12 @@ def test_each_drug_gets_the_control_that_is_its_vehicle_or_has_its_other_drug() 
     }
 
 
+def test_a_reference_that_the_analysis_was_given_is_what_is_told() -> None:
+    made = crossover(4)
+    assert read_design(made, references="ketamine").references == {"saline": "ketamine"}
+    assert read_design(made, references={}).references == {}
+
+
 def test_no_drug_and_animals_without_a_drug() -> None:
     design = read_design(table([session("m1", "a", "", 1), session("m2", "a", "", 1)]))
     assert (design.kind, design.sentence(), design.doubts) == ("no drug", "2 mice, no drug.", ())
@@ -225,7 +231,7 @@ def test_doses_of_one_session_are_arms_where_blocks_follow_each() -> None:
             counts(name, "s", "saline", 2, windows=times),
         ]
     design = read_design(table(rows), held)
-    assert design.arms == ("ketamine 10 mg/kg, cumulative 13", "ketamine 3 mg/kg", "saline", "saline #2")
+    assert design.arms == ("ketamine 3 mg/kg", "ketamine 10 mg/kg, cumulative 13", "saline", "saline #2")
     assert design.references == {
         "ketamine 3 mg/kg": "saline",
         "ketamine 10 mg/kg, cumulative 13": "saline #2",

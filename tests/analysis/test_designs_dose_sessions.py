@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from design_tables import counts, drug, saline, session, table
+from small_study import small_session, study_of, write_raw
 
+from nwbswitch.analysis.designs import treatments
+from nwbswitch.analysis.designs.design import read_design
 from nwbswitch.analysis.designs.dose_sessions import cut_into_doses, dose_sessions
 from nwbswitch.analysis.designs.treatments import arm_of_dose, chronic, doses_in, named_by_dose
-from nwbswitch.analysis.estimands.counts import SessionCounts
+from nwbswitch.analysis.estimands.counts import SessionCounts, read_sessions
+from nwbswitch.analysis.measure import measure
+from nwbswitch.analysis.verdicts.switch import switch_sessions
+from nwbswitch.converters.convert import convert
 from nwbswitch.schemas.drug_log import Administration
+from nwbswitch.schemas.epochs import Epoch
 
 LADDER = [drug(dose=3.0), drug(dose=10.0, at_s=2400.0), drug(dose=30.0, at_s=3600.0)]
 TIMES = {
@@ -177,3 +187,58 @@ def test_sessions_that_are_cut_already_are_refused() -> None:
     once, _ = dose_sessions(held, table(rows))
     with pytest.raises(ValueError, match="cut into doses already"):
         dose_sessions(once, table(rows))
+
+
+def test_the_switch_takes_doses_as_arms_and_finds_the_dose_that_acts() -> None:
+    rows, held = [], []
+    for i in range(6):
+        rows.append(session(f"m{i}", "k", "ketamine_3", 1 + i % 2, LADDER))
+        rows.append(session(f"m{i}", "s", "saline", 2 - i % 2, [saline()]))
+        held.append(counts(f"m{i}", "s", "saline", 2 - i % 2, windows=TIMES, n_neurons=40))
+        own = counts(f"m{i}", "k", "ketamine_3", 1 + i % 2, windows=TIMES, n_neurons=40)
+        last = own.windows["drug"]
+        events = last.events.copy()
+        events[:, 8:] = np.round(events[:, 8:] * 0.25)
+        held.append(replace(own, windows={**own.windows, "drug": replace(last, events=events)}))
+    sessions, references = dose_sessions(held, table(rows))
+    result = switch_sessions(sessions, reference=references, draws=2)
+    estimates = result.table()
+    drive = estimates[(estimates["level"] == "arm") & (estimates["estimand"] == "G")]
+    found = {
+        arm: float(
+            drive[(drive["arm"] == arm) & (drive["contrast"] == f"vs_{reference}")]["estimate"].iloc[0]
+        )
+        for arm, reference in references.items()
+    }
+    # A quarter of the events is -2 on the log2 scale; some 1,000 events per arm leave an SE of about .1.
+    assert abs(found["ketamine 3 mg/kg"]) < 0.4
+    assert abs(found["ketamine 10 mg/kg, cumulative 13"]) < 0.4
+    assert -2.6 < found["ketamine 30 mg/kg, cumulative 43"] < -1.4
+
+
+def test_from_raw_files_to_doses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The raw study lasts a minute; injections that close are one otherwise.
+    monkeypatch.setattr(treatments, "TOGETHER_S", 10.0)
+    write_raw(tmp_path / "raw")
+    ladder = (drug(dose=3.0, at_s=19.0), drug(dose=10.0, at_s=40.0))
+    epochs = (
+        Epoch(window="baseline", start_s=0, stop_s=18),
+        Epoch(window="drug", start_s=20, stop_s=38),
+        Epoch(window="drug", start_s=41, stop_s=59),
+    )
+    study = study_of(small_session(tmp_path / "raw", drug_log=ladder, epochs=epochs))
+    assert convert(study, tmp_path / "nwb").ok
+    made = measure(tmp_path / "nwb", block_s=3.0)
+    assert made.sessions is not None
+    sessions, references = dose_sessions(read_sessions(made.cells), made.sessions)
+    assert references == {}
+    assert {each.arm: each.windows["drug"].events.shape for each in sessions} == {
+        "ketamine 3 mg/kg": (2, 6),
+        "ketamine 10 mg/kg, cumulative 13": (2, 6),
+    }
+    design = read_design(made.sessions, read_sessions(made.cells))
+    assert design.sentence() == (
+        "1 mouse, received ketamine 3 mg/kg i.p. and ketamine 10 mg/kg, cumulative 13, "
+        "up to 2 doses in one session; ketamine 3 mg/kg and ketamine 10 mg/kg, cumulative 13 "
+        "are each compared with its own pseudo-injection."
+    )

@@ -19,7 +19,6 @@ from nwbswitch.analysis.designs.design import read_design
 from nwbswitch.analysis.left_out import LeftOut, arms_of_all
 from nwbswitch.analysis.measure import measure
 from nwbswitch.analysis.session_tables import (
-    SESSIONS_FILE,
     SessionAbout,
     about_name,
     administrations_of,
@@ -31,7 +30,7 @@ from nwbswitch.analysis.session_tables import (
 )
 from nwbswitch.analysis.sources import Source
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, TableError
-from nwbswitch.schemas.result_tables import SESSIONS
+from nwbswitch.schemas.result_tables import SESSIONS, SESSIONS_FILE
 
 BLOCK_S = 20.0
 
