@@ -61,7 +61,7 @@ def test_the_truth_in_the_worlds(world, allowed):
 
 
 def test_a_plain_slope_is_pulled_to_0_by_noise():
-    pairs, _ = world_pairs(World.NULL, np.random.default_rng(5), n_neurons=400, minutes=2)
+    pairs, _ = world_pairs(World.NULL, np.random.default_rng(5), n_neurons=2000, minutes=2)
     slopes = []
     for before, after in pairs:
         states = [root_rate(w.events.sum(1), w.exposure_s.sum(1)) for w in (before, after)]
