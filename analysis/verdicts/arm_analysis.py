@@ -177,7 +177,7 @@ def analyse_arms(
         arm: _analyse(
             own,
             arms[references[arm]] if arm in references else None,
-            is_reference=arm in references.values(),
+            is_reference=arm in references.values() and arm not in references,
             margin=margin,
             seed=seed,
             wanted=controls,

@@ -175,8 +175,8 @@ class SwitchResult:
         """Return the result in words, a few lines per arm."""
         lines = [("SIMULATED DATA. " if self.simulated else "") + f"{self.dataset}: {self.design}"]
         for name, arm in self.arms.items():
-            lines.append(f"{name}: {arm.verdict.word.value} ({arm.verdict.meaning})")
-            lines.append(f"  because {arm.verdict.reasons[-1].sentence}")
+            lines.append(f"{name}: {arm.verdict.sentence}")
+            lines.append(f"  because {arm.verdict.reasons[-1].sentence}" if arm.verdict.decided else "")
             shown = arm.drug_estimates or arm.pseudo_estimates
             for word in PRIMARY:
                 line = f"  {word:8s} {_text(shown[word, 0])}" if shown else ""
@@ -217,6 +217,8 @@ class SwitchResult:
         return {
             "verdict": arm.verdict.word.value,
             "meaning": arm.verdict.meaning,
+            "sentence": arm.verdict.sentence,
+            "verdict_without_controls": arm.verdict.without_controls.value,
             "reasons": [
                 {"rule": each.rule, "held": each.held, "sentence": each.sentence}
                 for each in arm.verdict.reasons
@@ -248,6 +250,7 @@ def _control_dict(control: Control) -> dict[str, Any]:
         "outcome": control.outcome.value,
         "sentence": control.sentence,
         "m": None if control.m is None else _numbers(control.m),
+        "estimates": {name: _numbers(each) for name, each in control.estimates.items()},
     }
 
 

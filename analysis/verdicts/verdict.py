@@ -115,10 +115,14 @@ class Verdict:
         return self.word is not self.without_controls
 
     @property
+    def decided(self) -> bool:
+        """Whether the word says what the arm shows, rather than why nothing can be said."""
+        return self.word not in (Word.NOT_ENOUGH_ANIMALS, Word.UNDECIDED)
+
+    @property
     def sentence(self) -> str:
         """The verdict in one sentence, the negative controls in it."""
-        decided = self.word not in (Word.NOT_ENOUGH_ANIMALS, Word.UNDECIDED)
-        why = self.meaning if decided else self.reasons[-1].sentence
+        why = self.meaning if self.decided else self.reasons[-1].sentence
         if self.word is Word.NOT_ENOUGH_ANIMALS and self.failed:
             why += f"; and {_failures(self.failed)}"
         if self.failed:

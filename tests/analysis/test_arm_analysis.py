@@ -63,7 +63,8 @@ def test_each_arm_may_have_its_own_reference(two_doses: list[SessionCounts]) -> 
 
 
 def test_a_drug_may_be_the_reference_of_another(two_doses: list[SessionCounts]) -> None:
-    found = _analyse(two_doses, {"ketamine 10": "ketamine 1", "ketamine 1": "saline 1"}, controls=())
+    found = _analyse(two_doses, {"ketamine 10": "ketamine 1", "ketamine 1": "saline 1"}, controls=("N5",))
+    assert "of saline 1 sessions thinned" in found["ketamine 1"].controls[0].sentence
     assert found["ketamine 10"].reference == "ketamine 1"
     assert found["ketamine 10"].verdict.word is Word.SWITCH
     assert found["saline 2"].reference == "its own pseudo-injection"
