@@ -83,13 +83,17 @@ class Comparison:
 
 
 def held_sessions(sessions: pd.DataFrame) -> tuple[tuple[Held, ...], tuple[Held, ...]]:
-    """Return the sessions that are included and those that are not, in the order of the table."""
+    """Return the sessions that are included and those that are not, in the order of the table.
+
+    A file that is left out while its session is included from another, such as one of behaviour beside one
+    of imaging, is no session that is left out.
+    """
     every = [_held(row) for row in sessions.to_dict("records")]
     used = sessions["included"].astype(bool).tolist()
-    return (
-        tuple(each for each, kept in zip(every, used, strict=True) if kept),
-        tuple(each for each, kept in zip(every, used, strict=True) if not kept),
-    )
+    kept = tuple(each for each, included in zip(every, used, strict=True) if included)
+    names = {(each.animal, each.session) for each in kept}
+    lost = (each for each, included in zip(every, used, strict=True) if not included)
+    return kept, tuple(each for each in lost if (each.animal, each.session) not in names)
 
 
 def _held(row: Mapping[Any, Any]) -> Held:

@@ -181,6 +181,14 @@ def test_an_arm_that_is_left_out_as_a_whole_is_in_the_table_and_doubted() -> Non
     assert design.kind == "one arm"
 
 
+def test_a_second_file_of_an_included_session_is_no_session_left_out() -> None:
+    rows = [session("m1", "a", "saline", 1, [saline()])]
+    rows.append(session("m1", "a", "saline", 1, [saline()], exclusion="It holds no fluorescence traces."))
+    design = read_design(table(rows))
+    assert design.left_out == ()
+    assert design.arms_table()["n_left_out"].sum() == 0
+
+
 def test_nothing_included_is_said() -> None:
     design = read_design(table([session("m1", "a", "ketamine", 1, [drug()], exclusion="damaged")]))
     assert design.sentence() == "No session is included."
