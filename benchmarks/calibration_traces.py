@@ -49,7 +49,7 @@ from nwbswitch.schemas.worlds import BLOCK_S, World, rates_after
 
 PINNED = Path(__file__).resolve().parents[1] / "tests" / "reference" / "calibration_traces.json"
 NAMES = ("G", *CALIBRATED)
-REPETITIONS = 60
+REPETITIONS = 20
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class Job:
         return f"{self.name}, part {self.seed[-1] + 1}"
 
 
-SIZES = {120.0: (1_000, SHORT), 600.0: (500, LONG)}
+SIZES = {120.0: (2_000, SHORT), 600.0: (1_000, LONG)}
 """Neurons and times of the recordings behind the pinned table, by length of the window in s."""
 
 
