@@ -77,11 +77,9 @@ def test_the_choices_of_the_command_are_those_of_the_functions():
 
 def test_everything_at_once_is_kept_and_found_done(trials, tmp_path):
     out = tmp_path / "meta.json"
-    asked = [
-        trials, "--slab", "author", "--leave-one-out", "--leave-out", "lab", "--cumulative", "year",
-        "--influence", "--small-study", "--robust", "cr2", "--cluster", "lab", "--forest", tmp_path / "f.svg", "--funnel",
-        tmp_path / "g.pdf", "-o", out,
-    ]  # fmt: skip
+    asked = [trials, "--slab", "author", "--leave-one-out", "--leave-out", "lab", "--cumulative", "year"]
+    asked += ["--influence", "--small-study", "--robust", "cr2", "--cluster", "lab", "-o", out]
+    asked += ["--forest", tmp_path / "f.svg", "--funnel", tmp_path / "g.pdf"]
     done = _run(*asked)
     assert done.exit_code == 0, done.output
     for words in ("Without each lab", "Cumulative by year", "Influence of", "Small-study effects", "CR2"):
