@@ -41,6 +41,7 @@ LARGEST_SHARE = 0.07
 """Share of arrangements that may be read as remapping by intervals alone.
 
 It should be 2.5 %; among the 64 or 128 arrangements of 6 or 7 animals with normal values it reaches 6 %."""
+_MOST_NUMBERS = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,12 @@ def permuted_labels(
     margin, anatomical
         As in the rule: half-width of no correlation, and whether that alone excludes a switch.
     most
-        Number of arrangements beyond which that many are drawn.
+        Number of arrangements beyond which that many are drawn; fewer with hundreds of animals.
     """
     paired = difference.design == "within"
     n_one, n_two = len(difference.animals), len(difference.others)
     places = [(each, each) for each in range(n_one)] if paired else difference.shared
+    most = max(20, min(most, _MOST_NUMBERS // ((n_one + n_two) * drug.layout.expected().size)))
     dealt = relabelling(n_one, n_two, places, most=most, seed=seed)
     rows = np.concatenate([drug.rows(difference.animals), compared.rows(difference.others)])[:, 0]
     rows, layout = drug.layout.averaged(rows), drug.layout.expected()

@@ -201,18 +201,21 @@ def permutation_p(statistic: Statistic, totals: Floats | None) -> float:
     return _share_as_extreme(np.abs(statistic(totals)))
 
 
-@lru_cache(maxsize=16)
 def _masks(n: int, seed: int) -> Floats:
     """Return arrangements as rows of 0 and 1, the observed one (all 0) first, shape (arrangements, n).
 
     One of each pair of mirror images, which are equally extreme, when all are listed.
     """
     if 2**n <= MAX_ARRANGEMENTS:
-        codes = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)
-        masks = (codes & 1).astype(float)
-    else:
-        drawn = np.random.default_rng(seed).integers(0, 2, (MAX_ARRANGEMENTS, n)).astype(float)
-        masks = np.concatenate([np.zeros((1, n)), drawn])
+        return _all_masks(n)
+    drawn = np.random.default_rng(seed).integers(0, 2, (MAX_ARRANGEMENTS, n)).astype(float)
+    return np.concatenate([np.zeros((1, n)), drawn])
+
+
+@lru_cache
+def _all_masks(n: int) -> Floats:
+    codes = np.arange(2 ** (n - 1))[:, None] >> np.arange(n)
+    masks = (codes & 1).astype(float)
     masks.flags.writeable = False
     return masks
 
