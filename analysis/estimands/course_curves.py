@@ -85,8 +85,8 @@ class Left:
         n = self.present.sum(axis=0)
         values = np.where(self.present, self.values, 0.0)
         mean = values.sum(axis=0) / np.maximum(n, 1)
-        scale = np.where(n > 1, np.sqrt((n - 1) / np.maximum(n, 1)), np.nan)
-        return np.where(self.present, (mean - values) * scale, 0.0) + np.where(n > 1, 0.0, np.nan)
+        scale = np.where(n > 1, np.sqrt(np.maximum(n - 1, 0) / np.maximum(n, 1)), np.nan)
+        return np.where(self.present, (mean - values) * scale, 0.0 * scale)
 
 
 @dataclass(frozen=True, slots=True)

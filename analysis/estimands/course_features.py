@@ -118,9 +118,9 @@ def _features(times_s: Floats, change: Floats, limit: Floats) -> Floats:
     start = int(outside[0])
     side = math.copysign(1.0, change[start])
     found[0] = times_s[start]
-    if start and math.isfinite(beyond[start - 1]):
-        found[0] = _crossing(times_s, beyond, start)
     height = side * change
+    if start and math.isfinite(beyond[start - 1]):
+        found[0] = _crossing(times_s, height - limit, start)
     top = start + int(np.argmax(height[start:]))
     found[1], found[2] = _summit(times_s, height, top), change[top]
     below = np.flatnonzero(height[top:] <= height[top] / 2)
