@@ -88,15 +88,15 @@ def influence(fit: MetaFit) -> Influence:
             usual = _sandwich(studies.design, studies.weights, studies.variance + tau2)
         rows.append(
             {
-                "rstudent": residual / np.sqrt(spread * scale + predicted_variance),
-                "dffits": float(X[i] @ shift) / np.sqrt(scale * hat[i] * spread),
+                "rstudent": _over(residual, np.sqrt(spread * scale + predicted_variance)),
+                "dffits": _over(float(X[i] @ shift), np.sqrt(scale * hat[i] * spread)),
                 "cook_d": _distance(shift, fit.vcov),
                 "cov_r": _determinant_ratio(without.vcov, fit.vcov),
                 "tau2_del": tau2,
                 "q_del": without.q,
             }
         )
-        betas.append(shift / np.sqrt(scale * np.diagonal(usual)))
+        betas.append([_over(b, v) for b, v in zip(shift, np.sqrt(scale * np.diagonal(usual)), strict=True)])
     found = pd.DataFrame(rows)
     dfbetas = np.array(betas)
     marked = (
@@ -140,7 +140,7 @@ def baujat(fit: MetaFit) -> pd.DataFrame:
             continue
         without = estimate(rest, method=fit.method, test=fit.test, level=fit.level)
         change = float(X[i] @ (full.coefficients - without.coefficients))
-        y[i] = change**2 / float(X[i] @ without.vcov @ X[i])
+        y[i] = _over(change**2, float(X[i] @ without.vcov @ X[i]))
     return pd.DataFrame({"label": fit.studies["label"], "heterogeneity": x, "influence": y})
 
 
@@ -152,11 +152,19 @@ def _sandwich(X: np.ndarray, weights: np.ndarray, total: np.ndarray) -> np.ndarr
     return np.asarray((half * total) @ half.T)
 
 
+def _over(numerator: float, denominator: float) -> float:
+    """Return the quotient; it is not a number where residuals, and with them standard errors, are all 0."""
+    return float(numerator / denominator) if denominator > 0.0 else float("nan")
+
+
 def _distance(shift: np.ndarray, vcov: np.ndarray) -> float:
     scale = np.sqrt(np.diagonal(vcov))
+    if not (scale > 0.0).all():
+        return float("nan")
     unit = shift / scale
     return float(unit @ np.linalg.solve(vcov / np.outer(scale, scale), unit))
 
 
 def _determinant_ratio(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.exp(np.linalg.slogdet(first)[1] - np.linalg.slogdet(second)[1]))
+    one, two = (np.linalg.slogdet(each)[1] for each in (first, second))
+    return float(np.exp(one - two)) if np.isfinite(two) else float("nan")

@@ -22,6 +22,9 @@ from nwbswitch.schemas.issues import nearest
 
 MIN_STUDIES = 3
 """Fewer are listed and not pooled."""
+MAX_VARIANCE_RATIO, WIDE_VARIANCE_RATIO = 1e10, 1e7
+"""Above the first, sums lose the small weights; above the second it is pointed out, as metafor does."""
+MAX_SIZE = 1e60
 # Up to this many studies a prediction interval is known to be too narrow: simulated with tau = 0.3 and
 # about 4 animals per arm, a 95 % interval missed 12.6 % of new studies with 4 studies.
 FEW_STUDIES = 5
@@ -175,6 +178,7 @@ def _studies(
     if y is None:
         raise FormulaError(f"The column {effect!r} is not a number.")
     v = _positive(data[variance].iloc[rows], f"The variance {variance!r}", "the squared standard error", rows)
+    _require_computable(y, v, effect, variance, rows)
     own = None
     if weights is not None:
         own = _positive(data[weights].iloc[rows], f"The weight {weights!r}", "of any scale", rows)
@@ -193,6 +197,20 @@ def _positive(values: pd.Series, what: str, hint: str, rows: np.ndarray) -> np.n
             f"{what} is {values.iloc[bad[0]]} in row {row}; every one must be a positive number ({hint})."
         )
     return numbers
+
+
+def _require_computable(y: np.ndarray, v: np.ndarray, effect: str, variance: str, rows: np.ndarray) -> None:
+    """Raise FitError for numbers that weighted sums cannot hold."""
+    least, most = int(np.argmin(v)), int(np.argmax(v))
+    if float(np.max(np.abs(y))) > MAX_SIZE or v[most] > MAX_SIZE or v[least] < 1.0 / MAX_SIZE:
+        raise FitError(
+            f"{effect!r} or {variance!r} is beyond {MAX_SIZE:g} or below its inverse; change the unit."
+        )
+    if v[most] > MAX_VARIANCE_RATIO * v[least]:
+        raise FitError(
+            f"The variance {variance!r} is {v[least]:g} in row {int(rows[least]) + 1} and {v[most]:g} in row "
+            f"{int(rows[most]) + 1}: one is not what it says, or that study is all there is to pool."
+        )
 
 
 def _model(
@@ -217,6 +235,8 @@ def _model(
     status = "ok"
     weight = np.full(studies.k, none)
     warnings = list(info["warnings"])
+    if studies.variance.max() > WIDE_VARIANCE_RATIO * studies.variance.min():
+        warnings.append("The sampling variances differ by more than ten million times; check the smallest.")
     if found is None:
         units = unit if studies.k == 1 else plural(unit)
         status = f"{studies.k} {units}: listed, not pooled, since a pooled effect needs {MIN_STUDIES}"

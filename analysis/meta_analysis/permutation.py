@@ -114,10 +114,13 @@ def permutation_test(
     limit = np.abs(observed.statistic) * (1.0 - _SLACK)
     own_wald = _wald(observed.coefficients, observed.vcov, fit)
     total, extra = (len(values), 0) if exact else (len(values) + 1, 1)
-    p = (np.sum(np.abs(values) >= limit, axis=0) + extra) / total
+    # Where residuals are all 0 there is no statistic: such an arrangement counts as extreme.
+    p = (np.sum(~(np.abs(values) < limit), axis=0) + extra) / total
+    p = np.where(np.isfinite(observed.statistic), p, np.nan)
     qm_p = float("nan")
     if fit.has_moderators:
-        qm_p = float((np.sum(np.array(wald) >= own_wald * (1.0 - _SLACK)) + extra) / total)
+        qm_p = float((np.sum(~(np.array(wald) < own_wald * (1.0 - _SLACK))) + extra) / total)
+        qm_p = qm_p if np.isfinite(own_wald) else float("nan")
     smallest = (1.0 if fit.has_moderators or not exact else 2.0) / total
     rows = pd.DataFrame(
         {"term": list(fit.terms), "statistic": observed.statistic, "p": p, "smallest_p": smallest}
@@ -128,6 +131,8 @@ def permutation_test(
 def _wald(coefficients: np.ndarray, vcov: np.ndarray, fit: MetaFit) -> float:
     tested = [i for i, name in enumerate(fit.terms) if name != "(Intercept)"] or [0]
     scale = np.sqrt(np.diagonal(vcov)[tested])
+    if not (scale > 0.0).all():
+        return float("nan")
     unit = coefficients[tested] / scale
     return float(unit @ np.linalg.solve(vcov[np.ix_(tested, tested)] / np.outer(scale, scale), unit))
 

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nwbswitch.analysis.meta_analysis.influence import influence
 from nwbswitch.analysis.meta_analysis.meta import meta
+from nwbswitch.analysis.meta_analysis.permutation import permutation_test
 from nwbswitch.analysis.meta_analysis.tau2 import Studies, generalised_q, log_likelihood
 from nwbswitch.schemas.errors import FitError, FormulaError
 
@@ -188,6 +190,8 @@ def test_summary_says_what_was_done(trials):
         ({"vi": -1.0}, {}, FitError, "is -1.0 in row 1"),
         ({"vi": 0.0}, {}, FitError, "positive number"),
         ({"vi": np.inf}, {}, FitError, "positive number"),
+        ({"vi": 1e-300}, {}, FitError, "change the unit"),
+        ({"vi": [1e-12, *[0.1] * 12]}, {}, FitError, "1e-12 in row 1 and 0.1 in row 2"),
         ({"yi": np.inf}, {}, FitError, "infinite"),
         ({"yi": np.nan}, {}, FitError, "every row misses a value"),
     ],
@@ -241,3 +245,17 @@ def test_rows_that_cannot_be_independent_are_pointed_out(trials, columns, words)
 def test_independent_rows_get_no_warning(trials):
     trials = trials.assign(dataset=range(13), level="arm", estimand="M", contrast="vs_saline")
     assert meta(trials, effect="yi", variance="vi").info["warnings"] == []
+
+
+def test_very_unequal_variances_are_pointed_out(trials):
+    found = meta(trials.assign(vi=[1e-9, *[0.1] * 12]), effect="yi", variance="vi")
+    assert "ten million" in found.info["warnings"][0]
+
+
+def test_effects_that_are_all_alike_have_no_p(trials):
+    found = meta(trials.assign(yi=0.0), effect="yi", variance="vi")
+    assert (found.coefficients[0].estimate, found.coefficients[0].se, found.tau2) == (0.0, 0.0, 0.0)
+    assert np.isnan(found.coefficients[0].p)
+    assert np.isnan(permutation_test(found, draws=3, max_exact=1).rows["p"][0])
+    assert influence(found).rows["cook_d"].isna().all()
+    json.dumps(found.as_dict(), allow_nan=False)

@@ -49,3 +49,36 @@ def test_every_field(name):
     statistics = found.fit_statistics().set_index("criterion")
     assert statistics.loc["reml"].tolist() == pytest.approx(answer["ll"], rel=REL)
     assert statistics.loc["ml"].tolist() == pytest.approx(answer["llml"], rel=REL)
+
+
+def test_predictions_of_a_regression():
+    found = meta(BCG, effect="yi", variance="vi", moderators="ablat + year")
+    answer = TOOLS["predict"]
+    at = np.array([[1, 10, 1940], [1, 33.5, 1970], [1, 60, 1980]], dtype=float)
+    table = found.predict(at)
+    names = {
+        "estimate": "pred",
+        "se": "se",
+        "ci_low": "ci.lb",
+        "ci_high": "ci.ub",
+        "pi_low": "pi.lb",
+        "pi_high": "pi.ub",
+    }
+    for ours, theirs in names.items():
+        assert table[ours].tolist() == pytest.approx(answer[theirs], rel=1e-8)
+    with pytest.raises(ValueError, match="expected \\(Intercept\\), ablat, year"):
+        found.predict(at[:, :2])
+    with pytest.raises(ValueError, match="no estimate to predict from: 2 studies"):
+        meta(BCG.iloc[:2], effect="yi", variance="vi").predict(np.ones((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("moderators", "level", "name"), [("ablat + year", 0.95, "mods"), (None, 0.8, "low_level")]
+)
+def test_q_profile_with_moderators_and_at_other_levels(moderators, level, name):
+    found = meta(
+        BCG, effect="yi", variance="vi", moderators=moderators, level=level, test="z"
+    ).heterogeneity()
+    answer = np.array(TOOLS["qprofile"][name])
+    # tau^2 itself is from metafor's scoring (1e-10); the limits are roots of the same equation.
+    assert np.allclose(found[["estimate", "ci_low", "ci_high"]], answer, rtol=1e-9, atol=0)
