@@ -81,7 +81,7 @@ def log_odds_ratio(sums: Floats, table: str = "across") -> Floats:
 
 
 def log_odds_variance(sums: Floats, table: str = "across") -> Floats:
-    """Return the variance of `log_odds_ratio` over neurons (Robins, Breslow and Greenland 1986, eq. 3)."""
+    """Return the variance of `log_odds_ratio` over neurons (Robins, Breslow and Greenland 1986)."""
     r, s, pr, mixed, qs, *_ = _table(sums, table)
     return quotient(pr, 2 * r**2) + quotient(mixed, 2 * r * s) + quotient(qs, 2 * s**2)
 

@@ -6,7 +6,7 @@ gamma gain of a block, and with it the chance of any count at any rate. The rate
 classes of a latent class model with conditional independence given both rates (Lazarsfeld and Henry 1968),
 estimated without assuming a shape by EM over a grid of rates (Laird 1978, J Am Stat Assoc 73:805-811), and
 the transitions are read off the joint distribution of rates. EM is stopped after `ITERATIONS` steps, which
-keeps the distribution smooth (as in Vardi, Shepp and Kaufman 1985, J Am Stat Assoc 80:8-20).
+keeps the distribution smooth (Veklerov and Llacer 1987, IEEE Trans Med Imaging 6:313-319).
 
 Two classes, active and silent, as in the usual latent class or matrix correction are not enough: a neuron
 just above the limit is misread more often than one far above, in both windows. In the simulated worlds that
