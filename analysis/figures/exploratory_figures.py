@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.figures.svg_elements import plain_text
+from nwbswitch.analysis.figures.svg_elements import plain_text, short_name
 from nwbswitch.analysis.figures.switch_figures import INK, REFERENCE_COLOUR, RULE, arm_colours, panel
 
 if TYPE_CHECKING:
@@ -87,6 +87,6 @@ def naive_figure(
     axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.22))
     axes.set_xlim(-0.5, len(arms) - 0.5)
     with plain_text():
-        axes.set_xticks(np.arange(len(arms)), list(arms))
+        axes.set_xticks(np.arange(len(arms)), [short_name(arm) for arm in arms])
         axes.set_ylabel(f"naive_{name}")
     return figure

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _ANIMAL = "animal="
 _NAMESPACE = re.compile(r"^\{[^}]*\}")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LONG_NUMBER = re.compile(r"(-?\d+\.\d\d)\d+")
+"""A hundredth of a point is finer than any print."""
 _FONT_SIZE = re.compile(r"([\d.]+)px")
 # What matplotlib writes as style and SVG knows as attributes; attributes need no leave of a page's policy.
 _PRESENTATION = frozenset(
@@ -127,7 +129,7 @@ def _save(figure: Figure, target: io.BytesIO | Path, kind: str) -> None:
 
 def _clean(root: Element, name: str) -> None:
     """Take out what a page does not need, and make what is left safe to stand beside other figures."""
-    used = _references(root)
+    used = {each: f"{name}-{place}" for place, each in enumerate(sorted(_references(root)))}
     for parent in list(root.iter()):
         for child in list(parent):
             if _NAMESPACE.sub("", str(child.tag)) in ("metadata", "style"):
@@ -141,13 +143,15 @@ def _clean(root: Element, name: str) -> None:
                     kept["data-animal"] = value.removeprefix(_ANIMAL)
                 case "id":
                     if value in used:
-                        kept["id"] = f"{name}-{value}"
+                        kept["id"] = used[value]
                 case "href" if value.startswith("#"):
-                    kept["href"] = f"#{name}-{value[1:]}"
+                    kept["href"] = f"#{used[value[1:]]}"
                 case "style":
                     kept.update(_attributes(value))
                 case "clip-path":
-                    kept["clip-path"] = _REFERENCE.sub(rf"url(#{name}-\1)", value)
+                    kept["clip-path"] = _REFERENCE.sub(lambda found: f"url(#{used[found[1]]})", value)
+                case ("d" | "x" | "y") as drawn:
+                    kept[drawn] = _LONG_NUMBER.sub(r"\1", value).strip()
                 case plain:
                     kept[plain] = value
         element.attrib.clear()

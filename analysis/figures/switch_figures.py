@@ -116,13 +116,16 @@ def animals_figure(
 def _draw_animals(axes: Axes, animals: pd.DataFrame, colours: Mapping[str, str], reference: str) -> None:
     few = len(animals) <= _MANY
     # Neighbours in size step aside, so that animals with the same value are all seen.
-    aside = 0.025 * (animals.rank(method="first") % 5 - 2).fillna(0).to_numpy()
+    lanes = 5 if few else 15
+    aside = 0.12 * (animals.rank(method="first") % lanes / (lanes - 1) - 0.5).fillna(0).to_numpy()
     for steps, (animal, row) in zip(aside, animals.iterrows(), strict=True):
         values = row.to_numpy(dtype=float)
         places = np.arange(len(animals.columns)) + steps
         gid = animal_gid(str(animal))
         if np.isfinite(values).sum() > 1:
-            axes.plot(places, values, color=FAINT, lw=0.9 if few else 0.5, zorder=2, gid=gid)
+            # Of many animals the lines would be one grey field.
+            shade = min(1.0, max(0.15, _MANY / len(animals)))
+            axes.plot(places, values, color=FAINT, lw=0.9 if few else 0.5, alpha=shade, zorder=2, gid=gid)
         for place, arm in enumerate(animals.columns):
             if np.isfinite(values[place]):
                 axes.plot(

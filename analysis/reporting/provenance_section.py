@@ -30,7 +30,7 @@ from nwbswitch.schemas.version import __version__
 
 MAX_PLAIN_BYTES = 300_000
 """Larger tables are compressed."""
-MAX_HELD_BYTES = 4_000_000
+MAX_HELD_BYTES = 3_500_000
 """All tables of a page together; what goes beyond stays in the results folder."""
 _MAX_SOURCES = 2000
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nwbswitch.analysis.figures import switch_figures as figures
+from nwbswitch.analysis.figures.exploratory_figures import naive_figure
 from nwbswitch.analysis.reporting.blocks import (
     Block,
     Bullets,
@@ -39,6 +40,20 @@ _NAIVE = {
     "naive_up": ("naive % up", 100.0),
     "naive_p_active_after_silent": ("P(active after | silent before)", 1.0),
     "naive_corr": ("correlation of change with baseline", 1.0),
+}
+_EXPLORATORY = {
+    "overlap_log_or": "Overlap of active neurons, log odds ratio",
+    "overlap_log_or_ceiling": "Overlap between halves (its ceiling), log odds ratio",
+    "overlap_ratio": "Overlap as a part of its ceiling",
+    "overlap_dice": "Overlap, Dice coefficient",
+    "overlap_dice_chance": "Overlap by chance, Dice coefficient",
+    "overlap_dice_ceiling": "Overlap between halves (its ceiling), Dice coefficient",
+    "beta_iv": "Slope of after on before, by instrumental variable",
+    "rho_log": "State correlation of log rates",
+    "active_to_silent": "P(silent after | active before), corrected",
+    "silent_to_active": "P(active after | silent before), corrected",
+    "active_to_silent_naive": "P(silent after | active before), naive",
+    "silent_to_active_naive": "P(active after | silent before), naive",
 }
 _NAIVE_KINDS = (
     ("", "drug", "drug window"),
@@ -136,7 +151,7 @@ def _exploratory(results: Results, own: pd.DataFrame) -> Table | None:
     names = list(dict.fromkeys((estimand, k) for estimand, k, _, _ in found))
     shown = [
         [
-            str(estimand).replace("_", " ") + (f", k = {k}" if k else ""),
+            _EXPLORATORY.get(str(estimand), str(estimand).replace("_", " ")) + (f", k = {k}" if k else ""),
             *(interval(found.get((estimand, k, *column))) for column in columns),
         ]
         for estimand, k in names
@@ -150,11 +165,8 @@ def _exploratory(results: Results, own: pd.DataFrame) -> Table | None:
 
 def naive_section(results: Results) -> Section:
     """Return naive fractions beside those of the reference arm and of the baseline itself."""
-    own = results.estimates[
-        (results.estimates["cell_type"] == results.result["cell_type"])
-        & (results.estimates["level"] == "arm")
-        & results.estimates["contrast"].isin(["drug", "pseudo"])
-    ]
+    primary = results.estimates[results.estimates["cell_type"] == results.result["cell_type"]]
+    own = primary[(primary["level"] == "arm") & primary["contrast"].isin(["drug", "pseudo"])]
     values = {
         (row["estimand"], row["arm"], row["contrast"]): row["estimate"] for row in own.to_dict("records")
     }
@@ -183,6 +195,17 @@ def naive_section(results: Results) -> Section:
             "alone does in half the time."
         )
     ]
+    drawn = [
+        Picture(
+            figure_name("naive", name),
+            naive_figure(primary, name, arms=results.arms, reference=results.reference),
+            f"Naive fraction {name} of each arm beside what it is between two halves of the baseline.",
+        )
+        for name in ("down", "up")
+        if ((primary["estimand"] == f"naive_{name}_halves") & primary["estimate"].notna()).any()
+    ]
+    if drawn:
+        blocks.append(Pictures(drawn))
     if columns:
         head = ["Naive measure", *(f"{arm}, {words}" for arm, _, _, words in columns)]
         blocks.append(Table("Naive fractions, for comparison only.", head, rows))

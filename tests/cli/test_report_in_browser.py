@@ -185,7 +185,7 @@ def test_text_in_figures_can_be_read_on_a_telephone(opened, full) -> None:
         "return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(scale.a, scale.b)})"
     )
     assert len(sizes) > 100
-    assert min(sizes) >= 9
+    assert min(sizes) >= 8.5
 
 
 @pytest.mark.parametrize("script", [True, False])
