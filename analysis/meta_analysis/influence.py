@@ -66,7 +66,8 @@ def influence(fit: MetaFit) -> Influence:
     studies = fit.problem
     X, k, p = studies.design, studies.k, len(fit.terms)
     hat = np.diagonal(hat_matrix(studies, full))
-    rows, betas = [], []
+    rows: list[dict[str, float]] = []
+    betas: list[list[float]] = []
     for i in range(k):
         keep = np.arange(k) != i
         rest = studies.rows(keep)
@@ -75,7 +76,7 @@ def influence(fit: MetaFit) -> Influence:
             or np.linalg.matrix_rank(rest.design / np.linalg.norm(rest.design, axis=0).clip(1e-300)) < p
         ):
             rows.append(dict.fromkeys(_NAMES, float("nan")))
-            betas.append(np.full(p, np.nan))
+            betas.append([float("nan")] * p)
             continue
         without = estimate(rest, method=fit.method, test=fit.test, level=fit.level)
         shift = full.coefficients - without.coefficients
