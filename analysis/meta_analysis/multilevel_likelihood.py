@@ -165,8 +165,23 @@ def log_likelihood(data: Data, solved: Solved, method: Method) -> float:
     return float(-0.5 * (n * np.log(2.0 * np.pi * data.scale**2) + criterion(data, solved, method)))
 
 
+def gradient(data: Data, solved: Solved, method: Method) -> np.ndarray:
+    """Return the first derivatives (e,) of the criterion."""
+    found = np.zeros(len(data.shares))
+    for place, inverse in enumerate(solved.inverses):
+        wx, own = solved.weighted[place], solved.residual[place]
+        for a, pairs in enumerate(data.pairs[place]):
+            shared = pairs.astype(float)
+            found[a] += float(np.vdot(inverse, shared)) - float(
+                np.vdot(own, (shared @ own[:, :, None])[:, :, 0])
+            )
+            if method == "reml":
+                found[a] -= float(np.vdot(wx @ solved.covariance, shared @ wx))
+    return found
+
+
 def derivatives(data: Data, solved: Solved, method: Method) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gradient (e,), the second derivatives (e, e) and the expected ones of the criterion."""
+    """Return first derivatives (e,) of the criterion, second ones (e, e) and the expectation of those."""
     e, p = len(data.shares), data.p
     traces, forms = np.zeros(e), np.zeros(e)
     inner = np.zeros((e, p, p))
@@ -190,10 +205,10 @@ def derivatives(data: Data, solved: Solved, method: Method) -> tuple[np.ndarray,
                 products[a, b] += float(np.einsum("gi,gi->", back[a], pushed[b]))
                 middle[a, b] += np.einsum("gmi,gmj->ij", columns[b], solved_columns)
     C = solved.covariance
-    gradient, second, expected = np.empty(e), np.empty((e, e)), np.empty((e, e))
+    first, second, expected = np.empty(e), np.empty((e, e)), np.empty((e, e))
     for a in range(e):
         restricted = float(np.sum(C * inner[a])) if method == "reml" else 0.0
-        gradient[a] = traces[a] - restricted - forms[a]
+        first[a] = traces[a] - restricted - forms[a]
         for b in range(a + 1):
             trace = crossed[a, b]
             if method == "reml":
@@ -201,4 +216,4 @@ def derivatives(data: Data, solved: Solved, method: Method) -> tuple[np.ndarray,
             form = products[a, b] - float(lifted[a] @ C @ lifted[b])
             second[a, b] = second[b, a] = 2.0 * form - trace
             expected[a, b] = expected[b, a] = trace
-    return gradient, second, expected
+    return first, second, expected

@@ -20,6 +20,7 @@ from nwbswitch.analysis.meta_analysis.multilevel_likelihood import (
     Method,
     criterion,
     derivatives,
+    gradient,
     solve,
 )
 
@@ -65,18 +66,18 @@ class _Objective:
     def value_and_gradient(self, phi: np.ndarray) -> tuple[float, np.ndarray]:
         self.evaluations += 1
         solved = solve(self.data, self.chart.entries(phi))
-        gradient = derivatives(self.data, solved, self.method)[0]
-        return criterion(self.data, solved, self.method), self.chart.jacobian(phi).T @ gradient
+        slope = gradient(self.data, solved, self.method)
+        return criterion(self.data, solved, self.method), self.chart.jacobian(phi).T @ slope
 
     def curvature(self, phi: np.ndarray) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """Return criterion, gradient, second derivatives, and a positive stand-in for the latter."""
         self.evaluations += 1
         solved = solve(self.data, self.chart.entries(phi))
-        gradient, second, expected = derivatives(self.data, solved, self.method)
+        first, second, expected = derivatives(self.data, solved, self.method)
         jacobian = self.chart.jacobian(phi)
-        exact = jacobian.T @ second @ jacobian + self.chart.curvature(phi, gradient)
+        exact = jacobian.T @ second @ jacobian + self.chart.curvature(phi, first)
         value = criterion(self.data, solved, self.method)
-        return value, jacobian.T @ gradient, exact, jacobian.T @ expected @ jacobian
+        return value, jacobian.T @ first, exact, jacobian.T @ expected @ jacobian
 
 
 def search(data: Data, chart: JointChart, method: Method, *, starts: Sequence[np.ndarray] = ()) -> Optimum:
@@ -150,40 +151,40 @@ def _descend(objective: _Objective, start: np.ndarray, bounds: np.ndarray) -> tu
 
 def _newton(objective: _Objective, phi: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, float, bool]:
     """Return the minimum near ``phi``, the largest slope left, and whether it is one."""
-    value, gradient, exact, expected = objective.curvature(phi)
+    value, slope, exact, expected = objective.curvature(phi)
     for _ in range(_NEWTON_STEPS):
-        free = _free(phi, gradient, bounds)
-        if not free.any() or float(np.abs(gradient[free]).max()) < _GRADIENT:
+        free = _free(phi, slope, bounds)
+        if not free.any() or float(np.abs(slope[free]).max()) < _GRADIENT:
             break
         step = np.zeros_like(phi)
-        step[free] = -_solved(exact[np.ix_(free, free)], expected[np.ix_(free, free)], gradient[free])
+        step[free] = -_solved(exact[np.ix_(free, free)], expected[np.ix_(free, free)], slope[free])
         moved = _along(objective, phi, step, value, bounds)
         if moved is None:
             break
         phi = moved
         previous = value
-        value, gradient, exact, expected = objective.curvature(phi)
+        value, slope, exact, expected = objective.curvature(phi)
         if abs(previous - value) < 1e-15 * max(1.0, abs(value)) and float(np.abs(step).max()) < 1e-12:
             break
-    free = _free(phi, gradient, bounds)
-    slope = float(np.abs(gradient[free]).max()) if free.any() else 0.0
-    return phi, slope, slope < 1e-5
+    free = _free(phi, slope, bounds)
+    largest = float(np.abs(slope[free]).max()) if free.any() else 0.0
+    return phi, largest, largest < 1e-5
 
 
-def _free(phi: np.ndarray, gradient: np.ndarray, bounds: np.ndarray) -> np.ndarray:
-    held = (phi <= bounds[:, 0]) & (gradient >= 0.0) | (phi >= bounds[:, 1]) & (gradient <= 0.0)
+def _free(phi: np.ndarray, slope: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    held = (phi <= bounds[:, 0]) & (slope >= 0.0) | (phi >= bounds[:, 1]) & (slope <= 0.0)
     return ~held
 
 
-def _solved(exact: np.ndarray, expected: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+def _solved(exact: np.ndarray, expected: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Return the Newton step, or a descent step where the second derivatives are not positive."""
     for matrix in (exact, expected):
         size = np.sqrt(np.maximum(np.abs(np.diagonal(matrix)), 1e-300))
         values, vectors = np.linalg.eigh(matrix / np.outer(size, size))
         if values[0] > 1e-10:
-            unit = vectors @ ((vectors.T @ (gradient / size)) / values)
+            unit = vectors @ ((vectors.T @ (slope / size)) / values)
             return np.asarray(unit / size)
-    return gradient / max(1.0, float(np.abs(gradient).max()))
+    return slope / max(1.0, float(np.abs(slope).max()))
 
 
 def _along(
