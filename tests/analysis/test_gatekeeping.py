@@ -139,7 +139,7 @@ def test_without_a_reference_arm_the_pseudo_injection_is_the_reference() -> None
 
 
 def test_the_table_of_a_study_has_one_primary_row() -> None:
-    study = simulate_study(SCENARIOS["switch"], n_animals=7, n_neurons=30, rng=np.random.default_rng(0))
+    study = simulate_study(SCENARIOS["switch"], n_animals=7, n_neurons=20, rng=np.random.default_rng(0))
     table = switch(cells_table(study), draws=3).table()
     found = with_roles(table, primary_type="excitatory", reference="saline")
     primary = found[found["role"] == "primary"]
@@ -149,5 +149,5 @@ def test_the_table_of_a_study_has_one_primary_row() -> None:
     assert set(gate["estimand"]) == {"rho_star", "R_act", "R_sil", "tau_c"}
     tested = found[found["role"].isin(["primary", "gatekeeping", "secondary"])]
     assert (tested["p_holm"] >= tested["p"] - 1e-12).all()
-    assert set(found.loc[found["level"] != "arm", "role"]) == {"descriptive"}
+    assert set(found.loc[found["level"] != "arm", "role"]) <= {"descriptive", "exploratory"}
     assert not found.loc[found["role"] == "descriptive", "p"].notna().any()
