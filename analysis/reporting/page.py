@@ -10,6 +10,7 @@ from nwbswitch.analysis.reporting.blocks import Picture, Section, pictures_in
 from nwbswitch.analysis.reporting.clocks import clocks_section
 from nwbswitch.analysis.reporting.course_section import course_section
 from nwbswitch.analysis.reporting.data_section import data_section
+from nwbswitch.analysis.reporting.design_section import design_section
 from nwbswitch.analysis.reporting.first_screen import FirstScreen, animal_lines, first_screen
 from nwbswitch.analysis.reporting.model_section import model_section
 from nwbswitch.analysis.reporting.models_page import models_screen, models_sections
@@ -71,6 +72,7 @@ def page(results: Results) -> Page:
     sections = [
         verdict_section(results),
         data_section(results),
+        design_section(results.design),
         replace(control_section(results), gist=tally.sentence),
         estimates_section(results),
         cell_types_section(results),

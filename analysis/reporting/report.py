@@ -13,6 +13,7 @@ from nwbswitch.analysis.reporting.page import Page, models_page, page, replicati
 from nwbswitch.analysis.runs.results_folder import (
     CELLS_FILE,
     CLOCKS_FILE,
+    DESIGN_FILE,
     ESTIMATES_FILE,
     FIT_FILE,
     META_FILE,
@@ -99,6 +100,7 @@ def _digest(folder: Path) -> str:
         CLOCKS_FILE,
         REPLICATION_FILE,
         PLAN_FILE,
+        DESIGN_FILE,
     ]
     names += [f"{name}.csv" for name in RESULT_TABLES]
     several = [path for part in (MODELS_FOLDER, META_FOLDER) for path in (folder / part).glob("*.json")]

@@ -178,6 +178,8 @@ class Results:
         Parameters of `measure`; empty when the cells table does not state them.
     replication
         Content of ``replication.json``: the answer of several data sets.
+    design
+        Content of ``design.json``: who was given what, and what comparisons may owe to it.
     clocks
         Clocks of the recordings that were measured; None when they say nothing of them.
     """
@@ -193,6 +195,7 @@ class Results:
     course_features: pd.DataFrame | None = None
     specifications: pd.DataFrame | None = None
     replication: dict[str, Any] | None = None
+    design: dict[str, Any] | None = None
     clocks: pd.DataFrame | None = None
 
     @property
@@ -246,6 +249,7 @@ def read_results(folder: Path) -> Results:
         course_features=tables["course_features"],
         specifications=tables["specifications"],
         replication=read_replication(folder),
+        design=read_json(folder / DESIGN_FILE) if (folder / DESIGN_FILE).exists() else None,
         clocks=_clocks(folder, neurons["source_digest"]),
     )
 
