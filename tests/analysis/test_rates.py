@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from nwbswitch.analysis.estimands.rates import neuron_rates
+from nwbswitch.analysis.estimands import rates as module
+from nwbswitch.analysis.estimands.counts import read_sessions
+from nwbswitch.analysis.estimands.rates import neuron_rates, write_rates
 from nwbswitch.analysis.simulation.count_studies import SCENARIOS, cells_table, simulate_study
 from nwbswitch.schemas.errors import TableError
 
@@ -59,3 +62,24 @@ def test_sessions_and_neurons_are_unique_over_animals(cells) -> None:
 def test_a_missing_column_is_named(cells) -> None:
     with pytest.raises(TableError, match="n_events"):
         neuron_rates(cells.drop(columns="n_events"))
+
+
+def test_rates_from_counts_are_those_of_the_table(cells, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 30)
+    # One half of one neuron has no valid frame, which is no row.
+    spoilt = (cells["neuron"] == 3) & (cells["half"] == 2) & (cells["window"] == "drug")
+    part = cells[~(spoilt & (cells["arm"] == "saline"))]
+    write_rates(read_sessions(part), tmp_path / "rates.parquet", reference="ketamine")
+    found = pd.read_parquet(tmp_path / "rates.parquet")
+    expected = neuron_rates(part, reference="ketamine")
+    assert list(found.columns) == list(expected.columns)
+    keys = ["session", "neuron", "window", "half"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(keys).reset_index(drop=True), expected.sort_values(keys).reset_index(drop=True)
+    )
+
+
+def test_without_the_windows_no_rates_are_written(cells, tmp_path) -> None:
+    other = cells[cells["window"].str.startswith("pseudo")]
+    write_rates(read_sessions(other), tmp_path / "rates.parquet")
+    assert not list(tmp_path.iterdir())

@@ -52,6 +52,32 @@ def test_other_parameters_are_refused_and_nothing_is_lost(cells) -> None:
     assert read_json(cells.parent / "result.json")["margin"] == 0.1
 
 
+def test_estimates_as_parquet_hold_the_same(cells) -> None:
+    for name in ("estimates.csv", "estimates.parquet"):
+        estimate_switch(cells, cells.parent / name, k=[5], draws=5, overwrite=True)
+    csv = pd.read_csv(cells.parent / "estimates.csv", keep_default_na=False, na_values=[""])
+    parquet = pd.read_parquet(cells.parent / "estimates.parquet")
+    assert list(csv) == list(parquet)
+    np.testing.assert_allclose(csv["estimate"], parquet["estimate"], rtol=1e-9)  # 10 digits in the CSV
+
+
+@pytest.mark.parametrize("name", ["estimates.parq", "estimates.xlsx", "estimates"])
+def test_other_kinds_of_table_are_refused_before_any_work(tmp_path, name) -> None:
+    with pytest.raises(ValueError, match=r"\.csv or \.parquet"):
+        estimate_switch(tmp_path / "no_such_cells.parquet", tmp_path / name)
+
+
+def test_all_that_changes_numbers_is_in_the_record(cells) -> None:
+    out = cells.parent / "estimates.csv"
+    estimate_switch(cells, out, k=[20, 5], resamples=50, draws=5)
+    made = read_json(cells.parent / "result.json")["provenance"]["parameters"]
+    assert made["k"] == [5, 20]
+    assert (made["resamples"], made["interval"], made["draws"]) == (50, "percentile", 5)
+    estimate_switch(cells, out, k=[5, 20], resamples=50, draws=5, workers=2)
+    with pytest.raises(ExistingOutputError):
+        estimate_switch(cells, out, k=[5, 20], resamples=51, draws=5)
+
+
 def test_nothing_is_written_without_an_output(cells) -> None:
     estimate_switch(cells)
     assert [path.name for path in cells.parent.iterdir()] == ["cells.parquet"]
