@@ -37,17 +37,25 @@ def sentence_of(held: Sequence[Held], comparisons: Sequence[Comparison]) -> str:
     }
     names = {arm: _arm_words(held, arm) for arm in {each.arm for each in held}}
     said = order_words(orders, names=names, noun=noun).removesuffix(".")
-    several = max(
-        Counter((each.animal, each.session) for each in held if not is_part_at_lag(each.arm)).values()
-    )
-    if several > 1:
-        said += f", up to {several} doses in one session"
+    within = in_session_words(held)
+    said += f", {within}" if within else ""
     repeated = _repeats(held)
     said += f", {repeated}" if repeated else ""
     gap = gap_words(animals)
     said += f", {gap}" if gap else ""
     compared = comparison_words(comparisons, noun[1])
     return f"{said}; {compared}." if compared else f"{said}."
+
+
+def in_session_words(held: Sequence[Held]) -> str:
+    """Return how many doses one session had at most, and whether they add up; empty for one."""
+    parts = Counter((each.animal, each.session) for each in held if not is_part_at_lag(each.arm))
+    several = max(parts.values(), default=1)
+    if several > 1:
+        cumulative = any(", cumulative " in each.arm for each in held)
+        return f"up to {several} {'cumulative ' * cumulative}doses in one session"
+    given = max((len(each.doses) for each in held), default=0)
+    return f"up to {given} injections in one session, which are one arm" if given > 1 else ""
 
 
 def _repeats(held: Sequence[Held]) -> str:

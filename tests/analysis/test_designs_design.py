@@ -244,4 +244,5 @@ def test_doses_of_one_session_are_arms_where_blocks_follow_each() -> None:
         "ketamine 3 mg/kg": "saline",
         "ketamine 10 mg/kg, cumulative 13": "saline #2",
     }
-    assert "up to 2 doses in one session" in design.sentence()
+    assert "up to 2 cumulative doses in one session" in design.sentence()
+    assert "up to 2 injections in one session, which are one arm" in read_design(table(rows)).sentence()

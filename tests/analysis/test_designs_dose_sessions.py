@@ -239,6 +239,6 @@ def test_from_raw_files_to_doses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     design = read_design(made.sessions, read_sessions(made.cells))
     assert design.sentence() == (
         "1 mouse, received ketamine 3 mg/kg i.p. and ketamine 10 mg/kg, cumulative 13, "
-        "up to 2 doses in one session; ketamine 3 mg/kg and ketamine 10 mg/kg, cumulative 13 "
+        "up to 2 cumulative doses in one session; ketamine 3 mg/kg and ketamine 10 mg/kg, cumulative 13 "
         "are each compared with its own pseudo-injection."
     )
