@@ -194,13 +194,12 @@ def assumptions(repetitions: int, names: Sequence[str], animals: int, seed: int,
     )
     _row("assumption broken", "world", *ESTIMATED, "verdicts (with it kept)", "failed controls")
     _row(*["---"] * (4 + len(ESTIMATED)))
-    for name in names or BROKEN:
-        for effect in assumption_effects(
-            [name], repetitions=repetitions, n_animals=animals, seed=seed, workers=workers
-        ):
-            _row(
-                name, effect.world.value, *_biases(effect), _verdicts(effect), _words(effect.failed) or "none"
-            )
+    effects = assumption_effects(
+        names or tuple(BROKEN), repetitions=repetitions, n_animals=animals, seed=seed, workers=workers
+    )
+    for effect in effects:
+        failed = _words(effect.failed) or "none"
+        _row(effect.assumption, effect.world.value, *_biases(effect), _verdicts(effect), failed)
     click.echo(f"\n{time.perf_counter() - started:.0f} s.")
 
 

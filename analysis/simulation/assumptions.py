@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +66,10 @@ def assumption_effects(
     seed: int = 0,
     workers: int = 1,
     quiet: bool = True,
-) -> list[Effect]:
-    """Return the effect of breaking each assumption in each world, in simulated crossovers.
+) -> Iterator[Effect]:
+    """Yield the effect of breaking each assumption in each world, in simulated crossovers.
+
+    What is simulated with an assumption kept is simulated once and serves all that are compared with it.
 
     Parameters
     ----------
@@ -86,7 +88,6 @@ def assumption_effects(
         When there is no such assumption.
     """
     intact: dict[StudyPlan, list[StudyOutcome]] = {}
-    found = []
     for name in names:
         for world in worlds:
             window_s = WINDOW_S.get(name, 600.0)
@@ -99,8 +100,7 @@ def assumption_effects(
             outcomes = simulate_outcomes(
                 plan, repetitions=repetitions, seed=seed, workers=workers, quiet=quiet
             )
-            found.append(effect_of(name, world, outcomes, intact[base]))
-    return found
+            yield effect_of(name, world, outcomes, intact[base])
 
 
 def _plan(scenario: Scenario, n_animals: int, window_s: float) -> StudyPlan:

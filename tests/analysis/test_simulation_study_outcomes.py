@@ -125,7 +125,7 @@ def test_lost_neurons_lower_the_drive_by_what_they_were() -> None:
     assert effect.biases["rho_star"][0] < -0.1
     assert effect.biases["SW"][0] == pytest.approx(0, abs=4 * effect.biases["SW"][1])
     with pytest.raises(ValueError, match="no assumption"):
-        assumption_effects(["dust"])
+        list(assumption_effects(["dust"]))
 
 
 def test_false_events_in_all_windows_leave_no_effect_alone() -> None:
