@@ -158,13 +158,11 @@ def read_design(
     if counts is not None:
         dosed = cut_into_doses(counts, sessions)
         chosen, found = dosed.references, dosed.issues
-        given: dict[tuple[str, str], dict[str, None]] = {}
-        for each in dosed.sessions:
-            given.setdefault((each.animal, each.session), {})[arm_key(each)] = None
+        by_name = {key[1:]: arms for key, arms in dosed.given.items()}
         held = tuple(
-            each.in_arm(arm)
+            each.in_arm(arm or NO_DRUG, rows)
             for each in held
-            for arm in given.get((each.animal, each.session), {each.arm: None})
+            for arm, rows in by_name.get((each.animal, each.session), {each.arm: ()}).items()
         )
     if isinstance(references, str):
         chosen = {each.arm: references for each in held if each.arm != references}

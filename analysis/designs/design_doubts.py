@@ -38,7 +38,7 @@ def design_doubts(
         if each.arm != NO_DRUG:
             for rule in RULES:
                 found += rule(held, each)
-    found += _no_reference(comparisons)
+    found += _no_reference(held, comparisons)
     return tuple(dict.fromkeys(found))
 
 
@@ -222,12 +222,13 @@ def _left_over(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
 RULES: tuple[Rule, ...] = (_order, _time_of_day, _sex_and_age, _groups, _control, _left_over)
 
 
-def _no_reference(comparisons: Sequence[Comparison]) -> Iterator[Issue]:
+def _no_reference(held: Sequence[Held], comparisons: Sequence[Comparison]) -> Iterator[Issue]:
+    controls = {each.arm for each in held if each.is_control}
     used = {each.reference for each in comparisons}
     alone = [
         each.arm
         for each in comparisons
-        if each.kind == "pseudo" and each.arm not in used and each.arm != NO_DRUG
+        if each.kind == "pseudo" and each.arm not in used | controls | {NO_DRUG}
     ]
     if alone and len(alone) == len(comparisons) and len(alone) > 1:
         problem = (

@@ -36,7 +36,18 @@ def sentence_of(held: Sequence[Held], comparisons: Sequence[Comparison]) -> str:
         for animal, own in animals.items()
     }
     names = {arm: _arm_words(held, arm) for arm in {each.arm for each in held}}
-    said = order_words(orders, names=names, noun=noun).removesuffix(".")
+    sequences = [
+        tuple(
+            dict.fromkeys(
+                " then ".join(
+                    each.arm for each in held if (each.animal, each.session) == (animal, one.session)
+                )
+                for one in own
+            )
+        )
+        for animal, own in animals.items()
+    ]
+    said = order_words(orders, names=names, noun=noun, sequences=sequences).removesuffix(".")
     within = in_session_words(held)
     said += f", {within}" if within else ""
     repeated = _repeats(held)
@@ -100,6 +111,8 @@ def gap_words(animals: Mapping[str, Sequence[Held]]) -> str:
 def comparison_words(comparisons: Sequence[Comparison], animals: str = "animals") -> str:
     """Return what is compared with what; references and arms without a drug are left out."""
     references = {each.reference for each in comparisons}
+    # A control of which parts are compared with is itself none of what is compared.
+    references |= {name.rpartition(", ")[0] for name in references if is_part_at_lag(name)}
     groups: dict[tuple[str, str], list[str]] = {}
     for each in comparisons:
         if each.arm not in references and each.arm != NO_DRUG:
@@ -119,6 +132,7 @@ def order_words(
     *,
     names: Mapping[str, str] | None = None,
     noun: tuple[str, str] = ("animal", "animals"),
+    sequences: Sequence[tuple[str, ...]] = (),
 ) -> str:
     """Return how many animals were given which arms in which order.
 
@@ -130,6 +144,8 @@ def order_words(
         What arms are called.
     noun
         One and several of the animals.
+    sequences
+        Sessions of each animal by time, each by what was given in it, where one may have several arms.
     """
     called = {arm: arm for own in orders.values() for arm in own} | dict(names or {}) | {NO_DRUG: "no drug"}
     groups = Counter(tuple(sorted(own, key=by_number)) for own in orders.values())
@@ -139,7 +155,7 @@ def order_words(
         (arms,) = groups
         if arms == (NO_DRUG,):
             return f"{head}, no drug."
-        order = f" in {_order(list(orders.values()))} order" if len(arms) > 1 and n > 1 else ""
+        order = f" in {_order(sequences or list(orders.values()))} order" if len(arms) > 1 and n > 1 else ""
         return (
             f"{head}, {'each ' if n > 1 else ''}received {and_words([called[arm] for arm in arms])}{order}."
         )
@@ -155,6 +171,8 @@ def _order(orders: Sequence[tuple[str, ...]]) -> str:
     """Return how the order of the arms differs; counterbalanced has each arm equally often in each place."""
     if len(set(orders)) == 1:
         return "the same"
+    if len({len(each) for each in orders}) > 1:
+        return "varying"
     for place in zip(*orders, strict=True):
         shares = [place.count(arm) for arm in orders[0]]
         if max(shares) - min(shares) > 1:

@@ -43,6 +43,8 @@ class DosedSessions:
     references: dict[str, str]
     """Arm to reference arm; an arm that is not there has none but its own pseudo-injection."""
     issues: tuple[Issue, ...]
+    given: dict[SessionKey, dict[str, tuple[Administration, ...]]]
+    """What was given in each arm of each session, by dataset, animal and session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,13 @@ def cut_into_doses(sessions: Sequence[SessionCounts], table: pd.DataFrame) -> Do
         rows = logs.get(_key(session), ())
         parts += _named(session, rows, windows, dosed, anew=_key(session) in again)
     references, more = _references(parts)
+    given: dict[SessionKey, dict[str, tuple[Administration, ...]]] = {}
+    for part in parts:
+        given.setdefault(_key(part.session), {})[part.session.arm] = part.rows
+    for session in more:
+        given[_key(session)][session.arm] = tuple(logs.get(_key(session), ()))
     held = [part.session for part in parts]
-    return DosedSessions((*held, *more), references, tuple(dict.fromkeys(issues)))
+    return DosedSessions((*held, *more), references, tuple(dict.fromkeys(issues)), given)
 
 
 def _named_anew(logs: Mapping[SessionKey, Sequence[Administration]], cut: Set[SessionKey]) -> set[SessionKey]:

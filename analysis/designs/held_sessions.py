@@ -37,6 +37,8 @@ class Held:
     windows: frozenset[str]
     log: tuple[Administration, ...]
     exclusion: str = ""
+    given: tuple[Administration, ...] | None = None
+    """What was given for this arm, where a session has several."""
 
     @property
     def doses(self) -> tuple[Dose, ...]:
@@ -45,7 +47,9 @@ class Held:
 
     @property
     def deciding(self) -> tuple[Administration, ...]:
-        """What was given with the dose that decides the arm of the session."""
+        """What was given for the arm: with its own dose, else with the one that decides the session's."""
+        if self.given is not None:
+            return self.given
         doses = self.doses
         place = deciding_place(self.log, doses)
         return () if place is None else doses[place].rows
@@ -56,9 +60,9 @@ class Held:
         rows = self.deciding
         return all(row.is_control for row in rows) if rows else is_control_name(self.arm)
 
-    def in_arm(self, arm: str) -> Held:
-        """Return the same session in another arm."""
-        return replace(self, arm=arm)
+    def in_arm(self, arm: str, given: tuple[Administration, ...] | None = None) -> Held:
+        """Return the same session in another arm, with what was given for it."""
+        return replace(self, arm=arm, given=given or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,19 @@ def test_repeated_sessions_of_an_arm_are_told() -> None:
     assert "2 sessions of each, 7 days apart" in read_design(table(rows)).sentence()
 
 
+def test_animals_with_other_numbers_of_sessions_have_varying_orders() -> None:
+    rows = crossover(2).to_dict("records")
+    rows.append(session("m1", "s3", "ketamine", 3, [drug()]))
+    said = read_design(pd.DataFrame(rows[:5])).sentence()
+    assert "in counterbalanced order, 1 to 2 sessions of each, 7 days apart" in said
+    ladder = [drug(dose=3.0), drug(dose=10.0, at_s=2400.0)]
+    times = {"baseline": [0, 60], "drug": [1260, 1320, 2460, 2520]}
+    uneven = [session("m1", "a", "ketamine_3", 1, ladder), session("m2", "a", "ketamine_3", 1, ladder[:1])]
+    uneven.append(session("m2", "b", "ketamine_10", 2, ladder[1:]))
+    held = [counts(row["animal"], row["session"], row["arm"], windows=times) for row in uneven]
+    assert read_design(table(uneven), held).sentence().startswith("2 mice: 1 received ketamine 3 mg/kg")
+
+
 def test_a_mixture_is_doubted() -> None:
     rows = [session("m1", "a", "ketamine", 1, [drug(), drug("xylazine", 5.0)])]
     assert "In 1 sessions ketamine and xylazine were given together" in _said(read_design(table(rows)))
