@@ -36,7 +36,7 @@ from nwbswitch.analysis.estimands.primary import (  # noqa: E402
     evaluate,
     status,
 )
-from nwbswitch.analysis.estimands.session_resamples import session_resamples, together  # noqa: E402
+from nwbswitch.analysis.estimands.session_resamples import ResampleSums, session_resamples  # noqa: E402
 from nwbswitch.analysis.estimands.spreads import spreads  # noqa: E402
 from nwbswitch.schemas.jobs import run_jobs  # noqa: E402
 from nwbswitch.schemas.worlds import World, baseline_rates, block_gains, rates_after  # noqa: E402
@@ -149,13 +149,13 @@ def cover(task: Task) -> list[str]:
 
 def _one(sessions: list[SessionCounts], seed: int, resamples: int) -> dict[Key, list[float]]:
     """Return estimate, standard error and the ends of all intervals of one sample."""
-    parts = []
+    totals = ResampleSums()
     for session in sessions:
         weights = neuron_weights("m", session.identity, resamples=resamples, seed=seed)
         part = session_resamples(session, DRUG, LAYOUT, weights, seed=seed)
         assert part is not None
-        parts.append(part)
-    sums = together(parts)
+        totals.add(part)
+    sums = totals.total()
     assert sums is not None
     one, two = spreads(sums, LAYOUT), spreads(sums, LAYOUT, interval="basic")
     found = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nwbswitch.analysis.estimands.counts import Contrast, SessionCounts
 from nwbswitch.analysis.estimands.neuron_weights import neuron_weights
 from nwbswitch.analysis.estimands.primary import Layout
-from nwbswitch.analysis.estimands.session_resamples import Resamples, session_resamples, together
+from nwbswitch.analysis.estimands.session_resamples import Resamples, ResampleSums, session_resamples
 from nwbswitch.analysis.estimands.spreads import Interval, Spreads, spreads
 from nwbswitch.schemas.progress import job_progress
 
@@ -69,38 +69,38 @@ class AnimalSpreads:
 def animal_spreads(job: AnimalJob) -> AnimalSpreads:
     """Return how the estimates of one animal vary."""
     report = job_progress("sessions")
-    parts: dict[tuple[int, str], Resamples] = {}
+    sums = [ResampleSums() for _ in job.groups]
     own: dict[tuple[int, str], Spreads] = {}
-    contrasts = {
-        place: {group.contrast.name: group.contrast for group in job.groups if place in group.sessions}
-        for place in range(len(job.sessions))
-    }
     for place, session in enumerate(job.sessions):
         weights = neuron_weights(session.animal, session.identity, resamples=job.resamples, seed=job.seed)
-        for name, contrast in contrasts[place].items():
+        for contrast, numbers in _groups_of(job, place):
             found = session_resamples(session, contrast, job.layout, weights, seed=job.seed)
-            if found is not None:
-                parts[place, name] = found
-                own[place, name] = spreads(found, job.layout, interval=job.interval)
+            if found is None:
+                continue
+            own[place, contrast.name] = spreads(found, job.layout, interval=job.interval)
+            for number in numbers:
+                sums[number].add(found)
         report(place + 1, len(job.sessions))
-    sums = [
-        together(
-            parts[place, group.contrast.name]
-            for place in group.sessions
-            if (place, group.contrast.name) in parts
-        )
-        for group in job.groups
-    ]
+    totals = [each.total() for each in sums]
     return AnimalSpreads(
         groups=tuple(
-            {} if each is None else spreads(each, job.layout, interval=job.interval) for each in sums
+            {} if each is None else spreads(each, job.layout, interval=job.interval) for each in totals
         ),
         sessions=tuple(
             tuple(own.get((place, group.contrast.name), {}) for place in group.sessions)
             for group in job.groups
         ),
-        differences=tuple(_difference(sums[one], sums[two], job) for one, two in job.differences),
+        differences=tuple(_difference(totals[one], totals[two], job) for one, two in job.differences),
     )
+
+
+def _groups_of(job: AnimalJob, place: int) -> list[tuple[Contrast, list[int]]]:
+    """Return every pair of windows in which a session is needed, and the groups that need it."""
+    found: dict[str, tuple[Contrast, list[int]]] = {}
+    for number, group in enumerate(job.groups):
+        if place in group.sessions:
+            found.setdefault(group.contrast.name, (group.contrast, []))[1].append(number)
+    return list(found.values())
 
 
 def _difference(one: Resamples | None, two: Resamples | None, job: AnimalJob) -> Spreads:

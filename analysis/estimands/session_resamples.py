@@ -6,8 +6,7 @@ the jackknife, and counts equally often in all of them in the bootstrap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,27 +80,44 @@ def session_resamples(
     )
 
 
-def together(parts: Iterable[Resamples]) -> Resamples | None:
-    """Return the resampled sums of several sessions of one animal; None without any."""
-    held = list(parts)
-    if len(held) < 2:
-        return held[0] if held else None
-    names, place = np.unique(np.concatenate([each.neurons for each in held]), return_inverse=True)
-    full = np.sum([each.full for each in held], axis=0)
-    blocks = np.sum([each.blocks for each in held], axis=0)
-    without = np.tile(full, (names.size, 1))
-    start = 0
-    for each in held:
-        without[place[start : start + each.neurons.size]] -= each.full - each.without_one
-        start += each.neurons.size
-    return Resamples(
-        neurons=names,
-        full=full,
-        without_one=without,
-        drawn=np.sum([each.drawn for each in held], axis=0),
-        blocks=blocks,
-        blocks_without_one=tuple(
-            blocks - each.blocks + own for each in held for own in each.blocks_without_one
-        ),
-        blocks_drawn=np.sum([each.blocks_drawn for each in held], axis=0),
-    )
+class ResampleSums:
+    """Resampled sums of several sessions of one animal, added up one after the other."""
+
+    def __init__(self) -> None:
+        self._parts: list[Resamples] = []
+        self._drawn: tuple[Floats, Floats] | None = None
+
+    def add(self, part: Resamples) -> None:
+        """Add a session; of its draws only the sum is kept."""
+        drawn = (part.drawn, part.blocks_drawn)
+        if self._drawn is not None:
+            drawn = (self._drawn[0] + part.drawn, self._drawn[1] + part.blocks_drawn)
+        self._drawn = drawn
+        self._parts.append(replace(part, drawn=part.drawn[:0], blocks_drawn=part.blocks_drawn[:0]))
+
+    def total(self) -> Resamples | None:
+        """Return the sums of all sessions; None without any."""
+        if self._drawn is None:
+            return None
+        held = self._parts
+        if len(held) == 1:
+            return replace(held[0], drawn=self._drawn[0], blocks_drawn=self._drawn[1])
+        names, place = np.unique(np.concatenate([each.neurons for each in held]), return_inverse=True)
+        full = np.sum([each.full for each in held], axis=0)
+        blocks = np.sum([each.blocks for each in held], axis=0)
+        without = np.tile(full, (names.size, 1))
+        start = 0
+        for each in held:
+            without[place[start : start + each.neurons.size]] -= each.full - each.without_one
+            start += each.neurons.size
+        return Resamples(
+            neurons=names,
+            full=full,
+            without_one=without,
+            drawn=self._drawn[0],
+            blocks=blocks,
+            blocks_without_one=tuple(
+                blocks - each.blocks + own for each in held for own in each.blocks_without_one
+            ),
+            blocks_drawn=self._drawn[1],
+        )
