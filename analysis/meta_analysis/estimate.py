@@ -115,7 +115,8 @@ def _heterogeneity(
     return typical, 100.0 * tau2 / (typical + tau2), tau2 / typical + 1.0
 
 
-def hat_matrix(studies: Studies, found: Estimate) -> np.ndarray:
-    """Return H (k, k), with fitted effects H y."""
+def hat_values(studies: Studies, found: Estimate) -> np.ndarray:
+    """Return the diagonal (k,) of the matrix H with fitted effects H y."""
     fitted = Weighted(studies, found.weights)
-    return np.asarray(studies.design @ fitted.covariance @ (studies.design.T * found.weights))
+    X = studies.design
+    return np.asarray(found.weights * np.einsum("ij,jk,ik->i", X, fitted.covariance, X))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.meta_analysis.estimate import estimate, hat_matrix
+from nwbswitch.analysis.meta_analysis.estimate import estimate, hat_values
 from nwbswitch.analysis.meta_analysis.leave_one_out import require_pooled
 from nwbswitch.analysis.meta_analysis.meta_result import MetaFit
 from nwbswitch.analysis.meta_analysis.tau2 import Weighted, at_tau2
@@ -65,7 +65,7 @@ def influence(fit: MetaFit) -> Influence:
     assert full is not None
     studies = fit.problem
     X, k, p = studies.design, studies.k, len(fit.terms)
-    hat = np.diagonal(hat_matrix(studies, full))
+    hat = hat_values(studies, full)
     rows: list[dict[str, float]] = []
     betas: list[list[float]] = []
     for i in range(k):
