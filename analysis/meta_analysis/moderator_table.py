@@ -70,7 +70,8 @@ def moderator_table(sessions: pd.DataFrame, cells: pd.DataFrame | None = None) -
     columns = ["dataset", "arm", "n_sessions", "n_animals", *MODERATORS[:8]]
     found = pd.DataFrame(rows, columns=columns)
     if cells is None:
-        return found.assign(**{name: _nothing(name) for name in MODERATORS[8:]})
+        text = dict.fromkeys(("area", *_FACTS[1:]), "")
+        return found.assign(**text, depth_um=float("nan"), window_start_s=float("nan"), window_s=float("nan"))
     return found.merge(_cell_facts(cells, table), on=["dataset", "arm"], how="left")
 
 
@@ -90,12 +91,9 @@ def with_moderators(effects: pd.DataFrame, moderators: pd.DataFrame) -> pd.DataF
         problem = f"The moderators hold {row['dataset']} {row['arm']} more than once."
         raise TableError([issue("bad-cell", problem, place=Place(item="moderators"))])
     joined = effects.merge(moderators, on=["dataset", "arm"], how="left", suffixes=("", "_of_arm"))
-    text = [name for name in MODERATORS if name in joined.columns and joined[name].dtype == object]
-    return joined.assign(**{name: joined[name].replace("", None) for name in text})
-
-
-def _nothing(name: str) -> object:
-    return "" if name in (*_FACTS, "area") else float("nan")
+    here = [name for name in MODERATORS if name in joined.columns]
+    text = [name for name in here if not pd.api.types.is_numeric_dtype(joined[name])]
+    return joined.assign(**{name: joined[name].where(joined[name] != "", None) for name in text})
 
 
 def _arm_row(dataset: str, arm: str, held: Sequence[Held]) -> tuple[object, ...]:

@@ -141,7 +141,7 @@ def one_stage(
     study
         Grouping factor of the studies; a column of the table.
     within
-        Model of one study; by default ``formula`` without what has the study in it.
+        Model of one study; by default ``formula`` without the terms of the study.
     where
         Condition on rows.
     ddf
@@ -192,9 +192,7 @@ def one_stage(
 
 
 def within_study(formula: Formula, study: str) -> str:
-    """Return the formula of one study: without terms that have the study in them.
-
-    A group inside studies loses the study from its name.
+    """Return the formula of one study: without fixed terms that have the study in them, and its random terms.
 
     Raises
     ------
@@ -202,11 +200,7 @@ def within_study(formula: Formula, study: str) -> str:
         If no random term is left; then the formula of a study must be given.
     """
     fixed = [term for term in formula.fixed if study not in term]
-    bars = []
-    for random in formula.random:
-        group = tuple(name for name in random.group if name != study)
-        if group:
-            bars.append(_bar(random, group))
+    bars = [_bar(each) for each in formula.random if each.group != (study,)]
     if not bars:
         raise FormulaError(
             f"Without {study!r} the formula {formula.text!r} has no random term; say with 'within' how one "
@@ -216,9 +210,9 @@ def within_study(formula: Formula, study: str) -> str:
     return f"{formula.response.name} ~ {right}"
 
 
-def _bar(random: RandomTerm, group: tuple[str, ...]) -> str:
+def _bar(random: RandomTerm) -> str:
     terms = ["1" if () in random.terms else "0", *(term_name(term) for term in random.terms if term)]
-    return f"({' + '.join(terms)} | {':'.join(group)})"
+    return f"({' + '.join(terms)} | {':'.join(random.group)})"
 
 
 def _studies(

@@ -220,9 +220,9 @@ def study_effects(
     status = asked["status"].where(asked["status"] != "ok", NO_SE).where(~usable, "ok").tolist()
     vectors = _influences(asked, table, influence, cluster)
     counts = asked.loc[usable, "study"].value_counts()
-    for row, (study, fine) in enumerate(zip(asked["study"], usable, strict=True)):
-        if fine and counts[study] > 1 and not vectors[row]:
-            status[row] = NO_ANIMALS
+    for place, (study, fine) in enumerate(zip(asked["study"], usable, strict=True)):
+        if fine and counts[study] > 1 and not vectors[place]:
+            status[place] = NO_ANIMALS
     kept = np.array([each == "ok" for each in status])
     if not kept.any():
         raise FitError(f"No effect can be used: {status[0]}.")
