@@ -29,6 +29,7 @@ from nwbswitch.analysis.estimands.course_sums import (
     course_sums,
     sliding_grid,
 )
+from nwbswitch.analysis.estimands.pairing import paired_animals
 from nwbswitch.schemas.result_tables import COURSE_FEATURES, SESSIONS, TIME_COURSES
 
 NO_DRUG = "none"
@@ -216,8 +217,8 @@ def _animal_courses(
 
 def _compared(arm: AnimalCourses, other: AnimalCourses) -> tuple[AnimalCourses, AnimalCourses, bool]:
     """Return the animals that are compared, by the rule of differences between arms."""
-    common = [name for name in arm.animals if name in other.animals]
-    if len(common) >= 2 and 2 * len(common) >= len(arm.animals):
+    common = paired_animals(arm.animals, other.animals)
+    if common:
         return arm.of(common), other.of(common), True
     return arm, other, False
 

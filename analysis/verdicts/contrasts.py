@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from nwbswitch.analysis.estimands.animal_sums import AnimalSums
+from nwbswitch.analysis.estimands.pairing import paired_animals
 from nwbswitch.analysis.estimands.primary import OK, Key, Layout, evaluate, keys, status
 from nwbswitch.analysis.verdicts.pooling import (
     Estimate,
@@ -107,15 +108,14 @@ def difference_estimates(
 ) -> Difference:
     """Return the estimates of an arm minus its reference, and M = rho*_reference - rho*_arm.
 
-    Within animals when at least two animals, and at least half of those of the arm, have both; then
-    animals without the reference are left out and counted. Else between animals. Without ``permute`` there
-    are intervals and no P, which is enough for a control. ``names`` restricts the estimands; M is there
-    with rho_star.
+    Within animals or between groups as `paired_animals` says; within animals those without the reference
+    are left out and counted, and between groups animals in both lend their covariance. Without
+    ``permute`` there are intervals and no P, which is enough for a control. ``names`` restricts the
+    estimands; M is there with rho_star.
     """
-    common = [name for name in arm.animals if name in reference.animals]
-    within = len(common) >= 2 and 2 * len(common) >= len(arm.animals)
-    animals = tuple(common) if within else arm.animals
-    others = tuple(common) if within else reference.animals
+    common = paired_animals(arm.animals, reference.animals)
+    within = bool(common)
+    animals, others = (common, common) if within else (arm.animals, reference.animals)
     one, two = arm.rows(animals), reference.rows(others)
     counts = (
         len(set(animals) | set(others)),

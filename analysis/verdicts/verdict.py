@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nwbswitch.analysis.estimands.pairing import ENOUGH_ANIMALS
 from nwbswitch.analysis.verdicts.controls import EQUIVALENCE_LEVEL, Control, Outcome, replicates
 from nwbswitch.analysis.verdicts.pooling import ALPHA, Estimate
 
-MIN_ANIMALS = 6
+MIN_ANIMALS = ENOUGH_ANIMALS
 MARGIN = 0.25
 
 
