@@ -121,7 +121,10 @@ def _order(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
     both = sorted(set(ranks[compared.arm]) & set(ranks[compared.reference]))
     signs = [ranks[compared.arm][name] - ranks[compared.reference][name] for name in both]
     apart = [sign for sign in signs if sign != 0]
-    if not apart:
+    if not apart and not _one_session(held, compared, both):
+        problem = f"In no animal is it known whether {compared.arm} or {compared.reference} came first."
+        yield issue("design-order", problem, remedy="State start_time in the overrides.")
+    elif not apart:
         problem = f"{compared.arm} and {compared.reference} follow each other in one session in all animals: "
         problem += "what time does cannot be told from what the drug does."
         yield issue("design-order", problem, remedy="Compare with sessions that have the control twice.")
@@ -133,6 +136,15 @@ def _order(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:
         problem += "order and drug cannot be told apart."
         remedy = "Counterbalance, or compare with sessions that repeat the control."
         yield issue("design-order", problem, remedy=remedy)
+
+
+def _one_session(held: Sequence[Held], compared: Comparison, animals: Sequence[str]) -> bool:
+    """Return whether the animals had both arms in the same sessions."""
+    had = {
+        arm: {(each.animal, each.session) for each in held if each.arm == arm and each.animal in animals}
+        for arm in (compared.arm, compared.reference)
+    }
+    return bool(had[compared.arm] & had[compared.reference])
 
 
 def _time_of_day(held: Sequence[Held], compared: Comparison) -> Iterator[Issue]:

@@ -117,7 +117,7 @@ def cut_into_doses(sessions: Sequence[SessionCounts], table: pd.DataFrame) -> Do
     for session, windows in zip(sessions, cut, strict=True):
         rows = logs.get(_key(session), ())
         parts += _named(session, rows, windows, dosed, anew=_key(session) in again)
-    references, more = _references(parts)
+    references, more = _references(parts, issues)
     given: dict[SessionKey, dict[str, tuple[Administration, ...]]] = {}
     for part in parts:
         given.setdefault(_key(part.session), {})[part.session.arm] = part.rows
@@ -183,7 +183,7 @@ def _named(
     ]
 
 
-def _references(parts: Sequence[_Part]) -> tuple[dict[str, str], list[SessionCounts]]:
+def _references(parts: Sequence[_Part], issues: list[Issue]) -> tuple[dict[str, str], list[SessionCounts]]:
     """Return the reference of each arm, and sessions of controls that are cut to the times of an arm."""
     by_arm: dict[str, list[_Part]] = {}
     for part in parts:
@@ -209,29 +209,37 @@ def _references(parts: Sequence[_Part]) -> tuple[dict[str, str], list[SessionCou
         references[arm] = base
         pure = [part for part in by_arm[base] if part.is_pure and part.is_whole]
         if pure and not all(part.is_whole for part in own):
-            name, sessions = _at_the_lag(base, own, pure)
-            references[arm] = name
-            if sessions:
-                more[name] = sessions
+            matched = _at_the_lag(base, own, pure)
+            if matched is None:
+                problem = f"{arm} is compared with all of {base}, which was not recorded as long after its "
+                problem += "injection, or whose blocks have no times."
+                issues.append(issue("design-doses", problem, place=Place(item=arm)))
+            elif matched:
+                references[arm] = matched[0].arm
+                more[matched[0].arm] = matched
     return references, [session for sessions in more.values() for session in sessions]
 
 
-def _at_the_lag(base: str, own: Sequence[_Part], pure: Sequence[_Part]) -> tuple[str, list[SessionCounts]]:
-    """Return controls cut to the times after the injection that an arm has, or as they are."""
+def _at_the_lag(base: str, own: Sequence[_Part], pure: Sequence[_Part]) -> list[SessionCounts] | None:
+    """Return controls cut to the times after the injection that an arm has.
+
+    An empty list where they have no other times; None where they have none of these, or are not known.
+    """
     lags_s = np.concatenate([part.lags_s for part in own])
     block_s = float(np.median(np.concatenate([_block_s(part.lags_s) for part in own])))
     low_s, high_s = float(lags_s.min()), float(lags_s.max())
-    chosen = [(part.lags_s >= low_s - block_s / 2) & (part.lags_s <= high_s + block_s / 2) for part in pure]
-    if all(each.all() for each in chosen):
-        return base, []
     name = part_at_lag(base, low_s, high_s + block_s)
-    sessions = []
-    for part, each in zip(pure, chosen, strict=True):
+    sessions, n_cut = [], 0
+    for part in pure:
         window = part.session.windows.get(DRUG.after)
-        if window is not None and each.any():
-            windows = {**part.session.windows, DRUG.after: chosen_blocks(window, each)}
+        chosen = (part.lags_s >= low_s - block_s / 2) & (part.lags_s <= high_s + block_s / 2)
+        if window is not None and set(window.half[chosen].tolist() if chosen.size else ()) == {1, 2}:
+            windows = {**part.session.windows, DRUG.after: chosen_blocks(window, chosen)}
             sessions.append(replace(part.session, arm=name, windows=windows))
-    return (name, sessions) if sessions else (base, [])
+            n_cut += not chosen.all()
+    if not sessions:
+        return None
+    return sessions if n_cut or len(sessions) < len(pure) else []
 
 
 def _key(session: SessionCounts) -> SessionKey:

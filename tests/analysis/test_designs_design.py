@@ -159,6 +159,14 @@ def test_repeated_sessions_of_an_arm_are_told() -> None:
     assert "2 sessions of each, 7 days apart" in read_design(table(rows)).sentence()
 
 
+def test_equal_orders_of_other_sessions_are_not_one_session() -> None:
+    assert "In no animal is it known" in _said(read_design(crossover(2).assign(order=1)))
+    times = {"baseline": [0, 60], "drug": [1260, 1320, 2460, 2520]}
+    rows = [session(f"m{i}", "a", "ketamine", 1, [saline(), drug(at_s=2400.0)]) for i in range(2)]
+    held = [counts(f"m{i}", "a", "ketamine", windows=times) for i in range(2)]
+    assert "follow each other in one session in all animals" in _said(read_design(table(rows), held))
+
+
 def test_animals_with_other_numbers_of_sessions_have_varying_orders() -> None:
     rows = crossover(2).to_dict("records")
     rows.append(session("m1", "s3", "ketamine", 3, [drug()]))

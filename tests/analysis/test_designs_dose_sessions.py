@@ -122,6 +122,16 @@ def test_saline_with_one_injection_is_cut_to_the_same_times_after_it() -> None:
     np.testing.assert_array_equal(parts["saline"][0].windows["drug"].start_s, late["drug"])
 
 
+def test_saline_that_ends_too_early_is_compared_as_it_is_and_told() -> None:
+    short = {"baseline": [0, 60, 120, 180], "drug": TIMES["drug"][:4]}
+    rows = [session("m1", "k", "ketamine_3", 1, LADDER[:2]), session("m1", "s", "saline", 2, [saline()])]
+    held = [counts("m1", "k", "ketamine_3", windows=TIMES), counts("m1", "s", "saline", windows=short)]
+    found = cut_into_doses(held, table(rows))
+    assert set(found.references.values()) == {"saline"}
+    assert [each.place.item for each in found.issues] == ["ketamine 10 mg/kg, cumulative 13"]
+    assert "was not recorded as long" in found.issues[0].message
+
+
 def test_saline_then_drug_in_one_session_is_compared_within_it() -> None:
     rows = [session(f"m{i}", "a", "ketamine", 1, [saline(), drug(at_s=2400.0)]) for i in range(2)]
     held = [counts(f"m{i}", "a", "ketamine", windows=TIMES) for i in range(2)]
