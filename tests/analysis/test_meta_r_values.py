@@ -14,6 +14,7 @@ from nwbswitch.analysis.meta_analysis.effect_sizes import effect_sizes
 from nwbswitch.analysis.meta_analysis.influence import influence
 from nwbswitch.analysis.meta_analysis.leave_one_out import leave_one_out
 from nwbswitch.analysis.meta_analysis.meta import meta
+from nwbswitch.analysis.meta_analysis.multilevel import multilevel
 from nwbswitch.analysis.meta_analysis.small_study import egger_test, rank_test
 from nwbswitch.analysis.meta_analysis.trim_and_fill import trim_and_fill
 
@@ -177,3 +178,34 @@ def test_brain_images_from_means_to_the_pooled_effect(pymare):
     assert fit.coefficients[0].estimate == pytest.approx(0.07, abs=0.005)
     assert (fit.coefficients[0].ci_low, fit.coefficients[0].ci_high) == pytest.approx((0.0, 0.14), abs=0.01)
     assert fit.k == 12
+
+
+def test_coverage_in_the_designs_of_the_stan_validation(pymare):
+    """The designs and the coverage asked for apply to any engine; priors and divergences are Stan's alone."""
+    given = json.loads((pymare / "tests" / "data" / "stan_validation.json").read_text())
+    repetitions, rng = 5, np.random.default_rng(20260818)
+    covered, deviations = [], []
+    for cell in given["cells"]:
+        config, beta = cell["config"], np.array(cell["true_beta"])
+        n_groups, spread = int(config["n_groups"]), float(config["sigma_scale"])
+        for _ in range(repetitions):
+            sizes = rng.integers(1, 6, n_groups)
+            if config["group_size"] != "unequal":
+                sizes = np.full(n_groups, int(config["group_size"]))
+            group = np.repeat(np.arange(n_groups), sizes)
+            X = rng.normal(size=(len(group), len(beta)))
+            X[:, 0] = 1.0
+            v = 0.1 * spread**2 * rng.uniform(0.5, 1.5, len(group))
+            common = rng.normal(0.0, np.sqrt(float(config["tau2"])), n_groups)[group]
+            table = pd.DataFrame(X, columns=[f"x{i}" for i in range(len(beta))])
+            table = table.assign(y=X @ beta + common + rng.normal(0.0, np.sqrt(v)), v=v, group=group)
+            right = " + ".join(["0", *table.columns[: len(beta)]])
+            found = multilevel(
+                table, effect="y", variance="v", random="~ 1 | group", moderators=right
+            ).table()
+            covered += ((found["ci_low"] <= beta) & (beta <= found["ci_high"])).tolist()
+            deviations += ((found["estimate"] - beta) / found["se"]).tolist()
+    # Three binomial standard errors above; below what the file asks of each design.
+    slack = 3.0 * np.sqrt(0.95 * 0.05 / len(covered))
+    assert given["thresholds"]["min_coverage"] <= np.mean(covered) <= 0.95 + slack
+    assert abs(np.mean(deviations)) < 3.5 / np.sqrt(len(deviations))
