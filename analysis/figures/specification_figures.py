@@ -109,7 +109,8 @@ def specification_figure(
 
 def varied(specifications: pd.DataFrame) -> list[str]:
     """Return the names of the choices that are not the same in all specifications."""
-    return [words for name, words in CHOICES.items() if _values(specifications[name], name).nunique() > 1]
+    chosen = {name: words for name, words in CHOICES.items() if name != "verdict"}
+    return [words for name, words in chosen.items() if _values(specifications[name], name).nunique() > 1]
 
 
 def _draw_estimates(

@@ -105,16 +105,18 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A file to take away, held in the page itself."""
+    """A file to take away, held in the page itself, or another page beside this one."""
 
     name: str
     words: str
     address: str
+    held: bool = True
+    """Whether the page itself holds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Files to take away."""
+    """Files to take away, or pages to go to."""
 
     links: Sequence[Link]
     kind: ClassVar[str] = "links"

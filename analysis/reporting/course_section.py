@@ -45,7 +45,6 @@ def course_section(results: Results) -> Section:
     features = results.course_features
     if features is not None:
         features = features[features["cell_type"] == cell_type]
-    reference = results.result["reference"] or ""
     width = own["width_s"].max() / 60
     blocks: list[Block] = [
         Text(
@@ -64,20 +63,27 @@ def course_section(results: Results) -> Section:
     blocks.append(Pictures(drawn) if drawn else Text("No estimand has a time course of this cell type."))
     if features is not None and (table := _features(results, features)) is not None:
         blocks.append(table)
-    against = [
-        picture
-        for estimand in _ESTIMANDS
-        for picture in [_picture(results, own, features, estimand, f"vs_{reference}")]
-        if picture is not None
-    ]
-    if against:
-        blocks.append(Folded(f"Minus {reference}", [Pictures(against)]))
+    contrasts = sorted({name for name in own["contrast"] if name.startswith("vs_")})
+    for place, contrast in enumerate(contrasts):
+        against = [
+            picture
+            for estimand in _ESTIMANDS
+            for picture in [_picture(results, own, features, estimand, contrast, place=place)]
+            if picture is not None
+        ]
+        blocks.append(Folded(f"Minus {contrast.removeprefix('vs_')}", [Pictures(against)]))
     gist = "" if features is None else _gist(results, features)
     return Section("courses", title, gist, blocks)
 
 
 def _picture(
-    results: Results, courses: pd.DataFrame, features: pd.DataFrame | None, estimand: str, contrast: str
+    results: Results,
+    courses: pd.DataFrame,
+    features: pd.DataFrame | None,
+    estimand: str,
+    contrast: str,
+    *,
+    place: int = 0,
 ) -> Picture | None:
     rows = courses[(courses["estimand"] == estimand) & (courses["contrast"] == contrast)]
     if rows.empty:
@@ -94,7 +100,7 @@ def _picture(
     figure.set_size_inches(_WIDTH_IN, _HEIGHT_IN)
     words = "" if contrast == "drug" else f" minus {contrast.removeprefix('vs_')}"
     return Picture(
-        figure_name("course", estimand, "" if contrast == "drug" else "difference"),
+        figure_name("course", estimand, "" if contrast == "drug" else f"difference_{place}"),
         figure,
         f"{LABELS[estimand]}{words} over time, every animal, {' and '.join(sorted(there))}.",
     )

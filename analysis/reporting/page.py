@@ -116,10 +116,25 @@ def models_page(models: Mapping[str, Mapping[str, Any]], planned: Mapping[str, A
     )
 
 
-def replication_page(replication: Mapping[str, Any], metas: Mapping[str, Mapping[str, Any]]) -> Page:
-    """Return the page of a folder that holds the answer of several data sets and none of its own."""
+def replication_page(
+    replication: Mapping[str, Any],
+    metas: Mapping[str, Mapping[str, Any]],
+    *,
+    pages: Mapping[str, str] | None = None,
+) -> Page:
+    """Return the page of a folder that holds the answer of several data sets and none of its own.
+
+    Parameters
+    ----------
+    replication
+        Content of ``replication.json``.
+    metas
+        Pooled effects of the folder by name.
+    pages
+        Addresses of the pages of single data sets by name.
+    """
     screen = replication_screen(replication, replication.get("plan"))
-    sections = replication_sections(replication)
+    sections = replication_sections(replication, pages=pages or {})
     held = set(replication.get("pooled") or ())
     others = {name: meta for name, meta in metas.items() if name not in held}
     if others:

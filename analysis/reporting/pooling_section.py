@@ -82,7 +82,9 @@ def _end(rows: pd.DataFrame, name: str, side: int) -> np.ndarray:
     return np.where(np.isfinite(stated), stated, normal.to_numpy(dtype=float))
 
 
-def meta_blocks(metas: Mapping[str, Mapping[str, Any]], *, animals: set[str]) -> list[Block]:
+def meta_blocks(
+    metas: Mapping[str, Mapping[str, Any]], *, animals: set[str], key: str = "meta"
+) -> list[Block]:
     """Return pooled effects, each with its forest plot and numbers.
 
     Parameters
@@ -91,13 +93,15 @@ def meta_blocks(metas: Mapping[str, Mapping[str, Any]], *, animals: set[str]) ->
         Results of meta-analyses by name.
     animals
         Names of animals, to point them out where they are the units.
+    key
+        Begins the names of the figures.
     """
     blocks: list[Block] = []
     for place, (name, meta) in enumerate(metas.items()):
         blocks.append(Heading(f"Pooled: {name}" if name != "meta" else "Pooled"))
         studies = [each for each in meta.get("studies") or () if isinstance(each, Mapping)]
         if studies:
-            blocks.append(Pictures([_meta_picture(f"meta_{place}", meta, studies, animals)]))
+            blocks.append(Pictures([_meta_picture(f"{key}_{place}", meta, studies, animals)]))
         else:
             blocks.append(Text(_meta_words(meta)))
         if len(meta.get("coefficients") or ()) > 1:
@@ -122,14 +126,18 @@ def _meta_picture(
         animals=bool(labels) and set(labels) <= animals,
     )
     where = (meta.get("info") or {}).get("where")
+    pooled = "; diamond: pooled estimate; thin line: prediction interval"
     caption = (
-        f"{_meta_words(meta)} Squares: effects with 95 % intervals; diamond: pooled estimate; thin line: "
-        "prediction interval." + (f" Rows of the estimates table: {where}." if where else "")
+        f"{_meta_words(meta)} Squares: effects with 95 % intervals"
+        f"{pooled if meta.get('status', 'ok') == 'ok' else ''}."
+        + (f" Rows of the estimates table: {where}." if where else "")
     )
     return Picture(name, figure, f"Forest plot of {counted(len(studies), 'effect')}.", caption)
 
 
 def _meta_words(meta: Mapping[str, Any]) -> str:
+    if meta.get("status", "ok") != "ok":
+        return f"Not pooled: {meta['status']}."
     method = str(meta.get("method") or (meta.get("info") or {}).get("method") or "").upper()
     test = _TESTS.get(str(meta.get("test")), "")
     how = " with ".join(part for part in (method, test) if part)

@@ -9,7 +9,7 @@ import numpy as np
 
 from nwbswitch.analysis.figures.forest_figures import forest_figure
 from nwbswitch.analysis.figures.switch_figures import LABELS
-from nwbswitch.analysis.reporting.blocks import Block, Bullets, Picture, Section, Table, Text
+from nwbswitch.analysis.reporting.blocks import Block, Bullets, Link, Links, Picture, Section, Table, Text
 from nwbswitch.analysis.reporting.first_screen import Fact, FirstScreen
 from nwbswitch.analysis.reporting.pooling_section import meta_blocks
 from nwbswitch.analysis.reporting.printed_numbers import NONE, interval, known, number, whole
@@ -40,8 +40,18 @@ def replication_screen(replication: Mapping[str, Any], plan: Mapping[str, Any] |
     )
 
 
-def replication_sections(replication: Mapping[str, Any]) -> list[Section]:
-    """Return the candidates, what was pooled, and where published fractions stand."""
+def replication_sections(
+    replication: Mapping[str, Any], *, pages: Mapping[str, str] | None = None
+) -> list[Section]:
+    """Return the candidates, what was pooled, and where published fractions stand.
+
+    Parameters
+    ----------
+    replication
+        Content of ``replication.json``.
+    pages
+        Addresses of the pages of single data sets by name.
+    """
     datasets = _datasets(replication)
     n_failed = sum(not each.get("eligible") for each in datasets)
     rows = [
@@ -58,12 +68,12 @@ def replication_sections(replication: Mapping[str, Any]) -> list[Section]:
     ]
     head = ["Data set", "Arm", "Verdict", "Eligible, or why not", "Animals", "M (95 % CI)"]
     table = Table("Every data set that was looked at, eligible ones first.", head, rows, n_words=4)
-    sections = [
-        Section("candidates", "Data sets and candidates", f"{n_failed} not eligible", [table]),
-    ]
+    links = [Link(name, f"Page of {name}", address, held=False) for name, address in (pages or {}).items()]
+    candidates: list[Block] = [table, Links(links)] if links else [table]
+    sections = [Section("candidates", "Data sets and candidates", f"{n_failed} not eligible", candidates)]
     pooled = _pooled(replication)
     if pooled:
-        blocks = meta_blocks(pooled, animals=set())
+        blocks = meta_blocks(pooled, animals=set(), key="pooled")
         if left_out := _left_out(replication):
             blocks.append(left_out)
         sections.append(Section("pooled", "Pooled over data sets", ", ".join(pooled), blocks))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from importlib.resources import files as package_files
 from pathlib import Path
+from urllib.parse import quote
 
 from nwbswitch.analysis.figures.svg_elements import write_figure
 from nwbswitch.analysis.reporting.page import Page, models_page, page, replication_page
@@ -69,7 +71,7 @@ def report(
         raise ExistingOutputError(f"{target} is another report. Choose another name or give --overwrite.")
     if there and figures is None:
         return target
-    made = _page(folder)
+    made = _page(folder, target)
     if not there:
         text = render(made, results_digest=results_digest)
         with replaced(target) as partial:
@@ -80,14 +82,23 @@ def report(
     return target
 
 
-def _page(folder: Path) -> Page:
+def _page(folder: Path, target: Path) -> Page:
     several = read_replication(folder)
     if several is not None and not (folder / RESULT).exists():
-        return replication_page(several, read_metas(folder))
+        return replication_page(several, read_metas(folder), pages=_pages_of_datasets(folder, target))
     models = {} if (folder / RESULT).exists() else read_models(folder)
     if models:
         return models_page(models, read_plan(folder))
     return page(read_results(folder))
+
+
+def _pages_of_datasets(folder: Path, target: Path) -> dict[str, str]:
+    """Return the addresses of the pages that a run left beside this one, relative to it, by data set."""
+    found = sorted(folder.glob("datasets/*/report.html"))
+    base = target.absolute().parent
+    return {
+        path.parent.name: quote(Path(os.path.relpath(path.absolute(), base)).as_posix()) for path in found
+    }
 
 
 def _digest(folder: Path) -> str:

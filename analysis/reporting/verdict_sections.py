@@ -195,21 +195,25 @@ def naive_section(results: Results) -> Section:
             "alone does in half the time."
         )
     ]
-    drawn = [
-        Picture(
-            figure_name("naive", name),
-            naive_figure(primary, name, arms=results.arms, reference=results.reference),
-            f"Naive fraction {name} of each arm beside what it is between two halves of the baseline.",
-        )
-        for name in ("down", "up")
-        if ((primary["estimand"] == f"naive_{name}_halves") & primary["estimate"].notna()).any()
-    ]
+    drawn = [_naive_picture(results, primary, name) for name in ("down", "up") if _has_halves(primary, name)]
     if drawn:
         blocks.append(Pictures(drawn))
     if columns:
         head = ["Naive measure", *(f"{arm}, {words}" for arm, _, _, words in columns)]
         blocks.append(Table("Naive fractions, for comparison only.", head, rows))
     return Section("naive", "Naive fractions, for comparison only", "what counting up and down says", blocks)
+
+
+def _has_halves(estimates: pd.DataFrame, name: str) -> bool:
+    own = estimates[estimates["estimand"] == f"naive_{name}_halves"]
+    return bool(own["estimate"].notna().any())
+
+
+def _naive_picture(results: Results, estimates: pd.DataFrame, name: str) -> Picture:
+    figure = naive_figure(estimates, name, arms=results.arms, reference=results.reference)
+    figure.axes[0].set_ylabel(f"Share of neurons counted as {name}")
+    words = f"Naive share of neurons counted as {name} in each arm, beside two halves of the baseline."
+    return Picture(figure_name("naive", name), figure, words)
 
 
 def tested_first(results: Results) -> list[str]:

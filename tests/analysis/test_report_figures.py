@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from xml.etree.ElementTree import fromstring
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_material import HOSTILE, add_tables, results_folder
+from report_material import HOSTILE, add_replication, add_tables, results_folder
 
 from nwbswitch.analysis.figures import switch_figures as figures
 from nwbswitch.analysis.figures.flow_figures import ArmFlow, flow_figure
@@ -249,13 +250,19 @@ def test_what_specifications_say_is_counted(specifications) -> None:
     assert found["n_without"] == 1
     assert found["verdicts"] == {"switch": 23, "undecided": 1}
     assert found["low"] == pytest.approx(own["estimate"].min())
-    assert varied(own) == ["Threshold (SD)", "Neuropil", "Window (min)", "Verdict"]
+    assert varied(own) == ["Threshold (SD)", "Neuropil", "Window (min)"]
     with pytest.raises(ValueError, match="no specification"):
         specification_figure(own, "M", arm="mk801", contrast="drug")
 
 
 def test_every_figure_of_a_page_has_a_name_and_words_of_its_own(tmp_path) -> None:
-    folder = add_tables(results_folder(tmp_path, neurons=12, animals=3))
+    folder = add_replication(add_tables(results_folder(tmp_path, neurons=12, animals=3)))
+    studies = [{"label": f"lab {place}", "effect": 1.0, "variance": 0.1} for place in range(3)]
+    replication = json.loads((folder / "replication.json").read_text())
+    replication["pooled"]["M"]["studies"] = studies
+    (folder / "replication.json").write_text(json.dumps(replication))
+    (folder / "meta").mkdir()
+    (folder / "meta" / "M.json").write_text(json.dumps(replication["pooled"]["M"]))
     drawn = page(read_results(folder)).pictures
     assert len({picture.name for picture in drawn}) == len(drawn) > 15
     assert all(re.fullmatch("[a-z0-9_]+", picture.name) for picture in drawn)

@@ -343,3 +343,14 @@ def test_figures_are_written_for_a_paper(folder, tmp_path, monkeypatch) -> None:
             report(folder, tmp_path / "r.html")
     finally:
         specifications.write_text(held)
+
+
+def test_pages_of_single_data_sets_are_linked(tmp_path) -> None:
+    folder = add_replication(tmp_path / "several")
+    beside = folder / "datasets" / "lab 1"
+    beside.mkdir(parents=True)
+    (beside / "report.html").write_text("mine")
+    text = report(folder, folder / "report.html").read_text(encoding="utf-8")
+    assert '<a href="datasets/lab%201/report.html">Page of lab 1</a>' in text
+    text = report(folder, tmp_path / "elsewhere.html").read_text(encoding="utf-8")
+    assert 'href="several/datasets/lab%201/report.html"' in text
