@@ -178,6 +178,7 @@ def analyse_arms(
             own,
             arms[references[arm]] if arm in references else None,
             is_reference=arm in references.values() and arm not in references,
+            beyond=references.get(references.get(arm, ""), ""),
             margin=margin,
             seed=seed,
             wanted=controls,
@@ -198,6 +199,7 @@ def _analyse(
     reference: ArmSums | None,
     *,
     is_reference: bool,
+    beyond: str,
     margin: float,
     seed: int,
     wanted: Sequence[str],
@@ -212,7 +214,7 @@ def _analyse(
         pseudo_difference = difference_estimates(pseudo, other, names=TESTED, permute=False)
     controls: tuple[Control, ...] = ()
     if drug is not None:
-        controlled = Controlled(own, reference, compared, difference, pseudo_difference, is_reference)
+        controlled = Controlled(own, reference, compared, difference, pseudo_difference, is_reference, beyond)
         controls = arm_controls(controlled, wanted, margin=margin, anatomical=anatomical, seed=seed)
     drug_estimates = arm_estimates(drug, seed=seed) if drug else {}
     words = compared.name if compared else ""

@@ -31,7 +31,9 @@ class Controlled:
     pseudo_difference
         Difference of the pseudo-injections of arm and reference.
     is_reference
-        Whether other arms are compared with it.
+        Whether other arms are compared with it, and it with none.
+    beyond
+        What the reference is compared with in turn, when it is a drug arm itself; else empty.
     """
 
     own: ArmSums
@@ -40,6 +42,7 @@ class Controlled:
     difference: Difference | None
     pseudo_difference: Difference | None
     is_reference: bool
+    beyond: str = ""
 
     @property
     def against(self) -> ArmSums | None:
@@ -88,6 +91,8 @@ def _reference(arm: Controlled, margin: float) -> Check:
     reference = arm.against
     if reference is None:
         return Check("N2", arm.no_reference)
+    if arm.beyond:
+        return Check("N2", f"{reference.arm} is compared with {arm.beyond} itself, and may have an effect")
     if reference.drug is None or reference.pseudo is None:
         return Check("N2", f"{reference.arm} sessions have {_NO_PSEUDO}")
     own = difference_estimates(reference.drug, reference.pseudo, names=TESTED, permute=False)

@@ -66,6 +66,11 @@ def test_a_drug_may_be_the_reference_of_another(two_doses: list[SessionCounts]) 
     found = _analyse(two_doses, {"ketamine 10": "ketamine 1", "ketamine 1": "saline 1"}, controls=("N5",))
     assert "of saline 1 sessions thinned" in found["ketamine 1"].controls[0].sentence
     assert found["ketamine 10"].reference == "ketamine 1"
+    lower = _analyse(two_doses, {"ketamine 10": "ketamine 1", "ketamine 1": "saline 1"}, controls=("N2",))
+    assert lower["ketamine 1"].controls[0].outcome is Outcome.PASSED
+    assert lower["ketamine 10"].controls[0].sentence == (
+        "N2 impossible here: ketamine 1 is compared with saline 1 itself, and may have an effect."
+    )
     assert found["ketamine 10"].verdict.word is Word.SWITCH
     assert found["saline 2"].reference == "its own pseudo-injection"
 
