@@ -86,7 +86,7 @@ def meta_text(fit: MetaFit) -> str:
     left = f"({fit.info['n_missing']} with missing values left out)"
     if not fit.pooled:
         listed = table_lines(fit.studies.drop(columns="weight"))
-        return "\n".join([f"Not pooled: {fit.status} {left}", "", *listed])
+        return "\n".join([f"{fit.status} {left}", "", *listed])
     lines = [
         f"{kind} of {fit.k} {units} {left}",
         f"  tau^2 by {METHOD_NAMES[fit.method]}; tests by {TEST_NAMES[fit.test]}",

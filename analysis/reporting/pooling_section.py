@@ -137,7 +137,7 @@ def _meta_picture(
 
 def _meta_words(meta: Mapping[str, Any]) -> str:
     if meta.get("status", "ok") != "ok":
-        return f"Not pooled: {meta['status']}."
+        return f"{meta['status']}."
     method = str(meta.get("method") or (meta.get("info") or {}).get("method") or "").upper()
     test = _TESTS.get(str(meta.get("test")), "")
     how = " with ".join(part for part in (method, test) if part)

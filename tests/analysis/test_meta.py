@@ -214,7 +214,7 @@ def test_fewer_than_three_studies_are_listed_and_not_pooled(trials, k):
     as_json = json.loads(json.dumps(found.as_dict(), allow_nan=False))
     assert (as_json["estimate"], as_json["p"], as_json["k"]) == (None, None, k)
     text = found.summary()
-    assert "Not pooled" in text
+    assert "listed, not pooled" in text
     assert "1948" in text
 
 

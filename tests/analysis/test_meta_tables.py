@@ -158,7 +158,7 @@ def test_estimates_of_several_data_sets(datasets):
 def test_two_data_sets_are_listed_not_pooled(datasets):
     done = _run(*datasets[:2], "--estimand", "M")
     assert done.exit_code == 0
-    assert "Not pooled: 2 studies" in done.output
+    assert "2 studies: listed, not pooled" in done.output
     assert "d1" in done.output
 
 
@@ -257,3 +257,11 @@ def test_own_weights_and_levels_reach_the_model(trials):
     done = _run(trials, "--weights", "weights", "--method", "genq", "--level", "0.9", "--test", "z", "--json")
     direct = meta(BCG, effect="yi", variance="vi", weights="weights", method="genq", level=0.9, test="z")
     assert json.loads(done.output)["ci_low"] == pytest.approx(direct.coefficients[0].ci_low, rel=1e-12)
+
+
+def test_the_report_says_that_animals_were_listed_and_not_pooled(datasets):
+    from nwbswitch.analysis.reporting.pooling_section import _meta_words
+
+    two = pd.read_csv(datasets[0]).query("level == 'animal' and estimand == 'M'").iloc[:2]
+    found = meta(two, effect="estimate", variance="se**2").as_dict()
+    assert _meta_words(found) == "2 animals: listed, not pooled, since a pooled effect needs 3."
