@@ -111,7 +111,7 @@ def estimate_switch(
         if target.exists() and not overwrite:
             refuse_other_work(target, work)
             done = out.exists()
-    study = designed_study(read_cells(cells), sessions_beside(Path(cells)))
+    study = designed_study(read_cells(cells), sessions_beside(Path(cells)), reference=reference)
     result = switch_sessions(
         study.sessions,
         reference=reference or study.references,

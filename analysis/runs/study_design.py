@@ -26,7 +26,7 @@ class DesignedStudy:
     sessions
         With every dose inside a session as an arm of its own.
     references
-        Arm to reference where doses were cut; None where the usual reference holds.
+        Arm to reference as the drug logs tell it; None where they tell none and the usual one holds.
     design
         The design; None without a table of sessions.
     """
@@ -36,7 +36,9 @@ class DesignedStudy:
     design: Design | None
 
 
-def designed_study(counts: Sequence[SessionCounts], table: pd.DataFrame | None) -> DesignedStudy:
+def designed_study(
+    counts: Sequence[SessionCounts], table: pd.DataFrame | None, *, reference: str | None = None
+) -> DesignedStudy:
     """Return the sessions of a study as its drug logs say that they are compared.
 
     Parameters
@@ -45,22 +47,24 @@ def designed_study(counts: Sequence[SessionCounts], table: pd.DataFrame | None) 
         As `nwbswitch.analysis.estimands.counts.read_sessions` gives them.
     table
         The table of sessions; None leaves everything as it is. Rows of other studies do not count.
+    reference
+        Arm to compare all others with; by default what the drug logs say is the control of each.
     """
     if table is None or not counts:
         return DesignedStudy(tuple(counts), None, None)
     from nwbswitch.analysis.designs.design import read_design
     from nwbswitch.analysis.designs.dose_sessions import cut_into_doses
+    from nwbswitch.analysis.verdicts.arm_analysis import arm_key
 
     dataset = counts[0].dataset
     own = table[table["dataset"] == dataset]
     if own.empty or len({each.dataset for each in counts}) > 1:
         return DesignedStudy(tuple(counts), None, None)
     dosed = cut_into_doses(counts, own)
-    design = read_design(own, counts)
-    as_before = {(each.animal, each.session, each.arm) for each in counts}
-    if {(each.animal, each.session, each.arm) for each in dosed.sessions} == as_before:
-        return DesignedStudy(tuple(counts), None, design)
-    return DesignedStudy(dosed.sessions, dosed.references, design)
+    arms = {arm_key(each) for each in dosed.sessions}
+    stated = {arm: reference for arm in arms - {reference}} if reference in arms else None
+    design = read_design(own, counts, references=stated)
+    return DesignedStudy(dosed.sessions, dosed.references or None, design)
 
 
 def design_record(study: DesignedStudy, result: SwitchResult) -> dict[str, Any] | None:

@@ -156,6 +156,7 @@ def switch_sessions(
                 )
             ]
         )
+    _require_arms(reference, {arm_key(session) for session in sessions})
     primary = primary_type(sessions, cell_type)
     static = [session for session in sessions if session.cell_type == STATIC_MARKER]
     by_type: dict[str, dict[str, ArmResult]] = {}
@@ -192,14 +193,26 @@ def switch_sessions(
     return SwitchResult(datasets[0], simulated, by_type, own_of, info, tuple(extra))
 
 
+def _require_arms(wanted: str | Mapping[str, str] | None, arms: set[str]) -> None:
+    """Refuse references of arms that no cell type has.
+
+    Raises
+    ------
+    ValueError
+        Naming one of them.
+    """
+    if wanted is None or isinstance(wanted, str):
+        return
+    if lost := sorted({*wanted, *wanted.values()} - arms):
+        raise ValueError(f"no arm {lost[0]!r} in these cells; the arms are {', '.join(sorted(arms))}")
+
+
 def _reference(
     arms: Sequence[str], wanted: str | Mapping[str, str] | None, *, must_exist: bool
 ) -> str | dict[str, str] | None:
     """Return the reference of the arms of one cell type, which may lack some of all arms."""
     if wanted is None or isinstance(wanted, str):
         return find_reference(arms, wanted if must_exist or wanted in arms else None)
-    if must_exist:
-        return dict(wanted)
     return {arm: other for arm, other in wanted.items() if arm in arms and other in arms}
 
 
