@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nwbswitch.analysis.figures.svg_elements import plain_text
+from nwbswitch.analysis.figures.svg_elements import plain_text, short_name
 from nwbswitch.analysis.figures.switch_figures import (
     ARM_COLOURS,
     BAND,
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.meta_analysis.meta_result import MetaFit
 
 POOLED_COLOUR, SECOND_COLOUR = ARM_COLOURS[0], ARM_COLOURS[1]
-MAX_LABEL = 26
-"""Longer names of studies are cut, so that a figure still reads at the width of a telephone."""
 MAX_NUMBERED = 80
 """With more rows than this the numbers at the right are left out."""
 _ROW_IN = 0.22
@@ -62,9 +60,9 @@ def forest_figure(data: ForestData, *, xlabel: str = "Effect", numbers: bool = T
         name, text = "", ""
         match kind:
             case "heading":
-                name = _cut(str(row["group"]) or "(empty)")
+                name = short_name(str(row["group"]) or "(empty)")
             case "study":
-                name, text = _cut(str(row["label"])), _interval_text(row, digits)
+                name, text = short_name(str(row["label"])), _interval_text(row, digits)
                 _draw_study(axes, y, row, heaviest)
             case _:
                 every = f"all {plural(data.unit)}" if data.subgroups is not None else "pooled"
@@ -147,7 +145,9 @@ def refits_figure(refits: Refits, *, xlabel: str = "Effect", term: str | None = 
             axes.plot([row["estimate"]], [-place], "o", ms=4.5, color=INK, mew=0, zorder=3)
         written.append(_interval_text(row, digits))
     _name_rows(
-        axes, [_cut(str(each)) for each in rows["label"]], written if len(rows) <= MAX_NUMBERED else None
+        axes,
+        [short_name(str(each)) for each in rows["label"]],
+        written if len(rows) <= MAX_NUMBERED else None,
     )
     axes.set_ylim(-len(rows) + 0.3, 0.7)
     with plain_text():
@@ -227,7 +227,7 @@ def baujat_figure(table: pd.DataFrame, *, named: int = 5) -> Figure:
             taken.append(float(y[i]))
             right = x[i] > 0.6 * scale[0]
             axes.annotate(
-                _cut(str(table["label"].iloc[i])),
+                short_name(str(table["label"].iloc[i])),
                 (x[i], y[i]),
                 xytext=(-5 if right else 5, 3),
                 textcoords="offset points",
@@ -332,8 +332,3 @@ def _interval_text(row: pd.Series, digits: int) -> str:
         return ""
     first, low, high = (f"{each:.{digits}f}".replace("-", "\N{MINUS SIGN}") for each in numbers)
     return f"{first} [{low}, {high}]"
-
-
-def _cut(name: str) -> str:
-    name = " ".join(name.split())
-    return name if len(name) <= MAX_LABEL else name[: MAX_LABEL - 1] + "…"

@@ -114,7 +114,11 @@ def _columns(context: click.Context, option: click.Parameter, given: str | None)
     "--rho", type=click.FloatRange(-1, 1), help="Correlation of sampling errors inside a --cluster."
 )
 @click.option(
-    "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="Of all intervals, those in the table of --measure too.",
 )
 @click.option("--leave-one-out", is_flag=True, help="Also without each study.")
 @click.option("--leave-out", metavar="COLUMN", help="Also without each lab: all studies of one COLUMN value.")

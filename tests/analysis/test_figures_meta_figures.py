@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from xml.dom.minidom import parseString
 
 import numpy as np
 import pandas as pd
@@ -87,8 +88,13 @@ def test_forest_of_too_few_studies_lists_them():
 
 
 def test_names_of_others_stay_text_and_short():
-    table = BCG.assign(author=["$x^2$", "<script>alert(1)</script>", "n" * 500, "a\nb", *BCG["author"][4:]])
-    names = _names(_drawn(forest_figure(forest_data(_fit(table)))))
+    table = BCG.assign(author=["$x^2$", "<b>\x00\x1b[31m</b>", "n" * 500, "a\nb\u202e", *BCG["author"][4:]])
+    figure = forest_figure(forest_data(_fit(table)))
+    names = _names(_drawn(figure))
+    written = io.BytesIO()
+    figure.savefig(written, format="svg")
+    parseString(written.getvalue())
+    assert b"<b>" not in written.getvalue()
     assert names[0] == "$x^2$"
     assert max(map(len, names)) <= 26
     assert "\n" not in "".join(names)
