@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nwbswitch.analysis.inference.hypothesis import f_tail, t_test_of
+from nwbswitch.analysis.meta_analysis.meta import few_studies_warnings
 from nwbswitch.analysis.meta_analysis.multilevel_heterogeneity import Heterogeneity, heterogeneity
 from nwbswitch.analysis.meta_analysis.multilevel_likelihood import Solved, log_likelihood, solve
 from nwbswitch.analysis.meta_analysis.multilevel_model import MultilevelModel
@@ -340,6 +341,9 @@ def _info(model: MultilevelModel, optimum: Optimum, components: pd.DataFrame) ->
     for part in frame.parts:
         if len(part.labels) < 5:
             warnings.append(f"{part.group} has {len(part.labels)} groups: its variance is hardly known.")
+    fewest = min(frame.parts, key=lambda part: len(part.labels))
+    if not any(frame.design.terms):
+        warnings += few_studies_warnings(len(fewest.labels), fewest.group)
     return {
         "engine": "multilevel",
         "method": model.method,

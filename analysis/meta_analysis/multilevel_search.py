@@ -29,6 +29,8 @@ _MAX_STARTS = 4
 _MAX_GRID = 60
 _NEWTON_STEPS = 60
 _GRADIENT = 1e-9
+# Stands for a covariance too far away to be inverted; a search that ends there is no candidate.
+_IMPOSSIBLE = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,10 @@ class _Objective:
 
     def value_and_gradient(self, phi: np.ndarray) -> tuple[float, np.ndarray]:
         self.evaluations += 1
-        solved = solve(self.data, self.chart.entries(phi))
+        try:
+            solved = solve(self.data, self.chart.entries(phi))
+        except np.linalg.LinAlgError:
+            return _IMPOSSIBLE, np.zeros_like(phi)
         slope = gradient(self.data, solved, self.method)
         return criterion(self.data, solved, self.method), self.chart.jacobian(phi).T @ slope
 
