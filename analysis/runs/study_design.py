@@ -62,7 +62,7 @@ def designed_study(
         return DesignedStudy(tuple(counts), None, None)
     dosed = cut_into_doses(counts, own)
     arms = {arm_key(each) for each in dosed.sessions}
-    stated = {arm: reference for arm in arms - {reference}} if reference in arms else None
+    stated = dict.fromkeys(arms - {reference}, reference) if reference in arms else None
     design = read_design(own, counts, references=stated)
     return DesignedStudy(dosed.sessions, dosed.references or None, design)
 
