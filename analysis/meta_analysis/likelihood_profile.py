@@ -75,22 +75,41 @@ def profile_table(profiles: Sequence[ComponentProfile]) -> pd.DataFrame:
 
 
 class _Path:
-    """The points of a profile that were found so far."""
+    """The points of a profile that were found so far.
+
+    A point is searched from the nearest one, and from everywhere if ``thorough``.
+    """
 
     def __init__(self, model: MultilevelModel, component: Component, minimum: float) -> None:
         self.model, self.component, self.minimum = model, component, minimum
         self.points: dict[float, tuple[float, np.ndarray]] = {}
+        self.thorough = False
 
     def cost(self, value: float) -> float:
         if value not in self.points:
-            chart = self.model.held(self.component, value)
-            starts: list[np.ndarray] = []
-            if self.points:
-                near = min(self.points, key=lambda each: abs(each - value))
-                starts = [self.points[near][1], chart.start([0.5] * len(chart.parts))]
-            found = search(self.model.data, chart, self.model.method, starts=starts)
-            self.points[value] = (found.criterion, found.phi)
+            near = min(self.points, key=lambda each: abs(each - value), default=None)
+            known = None if near is None or self.thorough else self.points[near][1]
+            self.points[value] = self._searched(value, known)
         return self.points[value][0] - self.minimum
+
+    def _searched(self, value: float, start: np.ndarray | None) -> tuple[float, np.ndarray]:
+        chart = self.model.held(self.component, value)
+        starts = [] if start is None else [start]
+        found = search(self.model.data, chart, self.model.method, starts=starts)
+        return found.criterion, found.phi
+
+    def checked_limit(
+        self, sign: float, start: float, step: float, bound: float, cut: float
+    ) -> tuple[float, str]:
+        """Return the limit on one side, found again thoroughly if another start costs less there."""
+        found = self.limit(sign, start, step, bound, cut)
+        if self.thorough or np.isnan(found[0]) or found[0] == start:
+            return found
+        if self._searched(found[0], None)[0] - self.minimum > self.cost(found[0]) - _MISSED:
+            return found
+        self.thorough = True
+        self.points.clear()
+        return self.limit(sign, start, step, bound, cut)
 
     def limit(self, sign: float, start: float, step: float, bound: float, cut: float) -> tuple[float, str]:
         """Return where the cost reaches ``cut`` on one side, and a note if that is the boundary."""
@@ -135,8 +154,8 @@ def _profile(fit: MultilevelFit, component: Component) -> ComponentProfile:
         low_bound, high_bound, step = -1.0, 1.0, 0.25
         if not component.levels:
             low_bound = -1.0 / (len(model.frame.parts[component.part].inner_labels) - 1.0)
-    high, high_note = path.limit(1.0, estimate, step, high_bound, cut)
-    low, low_note = path.limit(-1.0, estimate, step, low_bound, cut)
+    high, high_note = path.checked_limit(1.0, estimate, step, high_bound, cut)
+    low, low_note = path.checked_limit(-1.0, estimate, step, low_bound, cut)
     notes = [note for note in (low_note, high_note) if note]
     lowest = min((path.cost(value) for value in path.points), default=0.0)
     if lowest < -_MISSED:
