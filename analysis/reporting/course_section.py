@@ -24,7 +24,7 @@ from nwbswitch.analysis.reporting.verdict_sections import tested_first
 from nwbswitch.analysis.runs.results_folder import Results
 
 _ESTIMANDS = ("rho_star", "SW", "G")
-_WIDTH_IN, _HEIGHT_IN = 4.9, 3.0
+_WIDTH_IN, _HEIGHT_IN = 4.5, 2.9
 """Two beside each other on a page."""
 _FEATURES = {
     "onset_s": "Onset (min)",
