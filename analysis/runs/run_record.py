@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nwbswitch.analysis.runs.results_folder import PLAN_FILE
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.files import digest
 from nwbswitch.schemas.provenance import record
@@ -110,7 +111,7 @@ def outputs(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and path.suffix in NUMBERS and not hidden and path.name != RECORD:
+        if path.is_file() and path.suffix in NUMBERS and not hidden and path.name not in (RECORD, PLAN_FILE):
             found[name] = digest(numbers_of(path)) if path.suffix == ".json" else _digest_of_rows(path)
     return found
 

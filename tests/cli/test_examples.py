@@ -91,22 +91,24 @@ def test_without_a_drug_there_is_the_pseudo_injection_and_no_verdict(treadmill) 
 
 
 RESPONSES = {
-    "branch eventrate": ("eventrate", "(eventrate_post - eventrate_pre) / eventrate_pre < 8"),
-    "branch amplitude": ("amplitude", None),
-    "branch frequency": ("frequency", None),
+    "event rate": "branch eventrate",
+    "amplitude": "branch amplitude",
+    "frequency": "branch frequency",
 }
 
 
+@pytest.fixture(scope="module")
+def psilocybin(shared, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("psilocybin")
+    _run(shared, "run", ROOT / "examples/psilocybin/analysis.yaml", "-o", folder / "out")
+    return folder / "out"
+
+
 @pytest.mark.parametrize("name", RESPONSES)
-def test_the_psilocybin_table_gives_the_numbers_of_lme4(shared, name) -> None:
-    folder = shared / "data" / "drug_table_psilocybin"
-    expected = json.loads((folder / "lme4_reference.json").read_text())[name]
-    response, where = RESPONSES[name]
-    formula = (
-        f"({response}_post - {response}_pre) / {response}_pre ~ treatment * cell_type + (1 | subject/fov)"
-    )
-    arguments = ["fit", folder / "branches.csv", "--formula", formula, "--ddf", "satterthwaite", "--json"]
-    found = json.loads(_run(shared, *arguments, *(["--where", where] if where else [])).stdout)
+def test_the_psilocybin_plan_gives_the_numbers_of_lme4(shared, psilocybin, name) -> None:
+    table = shared / "data" / "drug_table_psilocybin"
+    expected = json.loads((table / "lme4_reference.json").read_text())[RESPONSES[name]]
+    found = json.loads((psilocybin / f"models/{name}.json").read_text())
 
     def same(value: float, reference: float) -> None:
         assert value == pytest.approx(reference, rel=1e-4, abs=1e-12)
@@ -124,3 +126,25 @@ def test_the_psilocybin_table_gives_the_numbers_of_lme4(shared, name) -> None:
         same(row["den_df"], reference["DenDF"])
     for row in found["random"]:
         same(row["sd"], expected["sd"][row["group"]])
+
+
+def test_regression_to_the_mean_is_computed_beside_the_answer(psilocybin, shared) -> None:
+    check = json.loads((psilocybin / "models/event rate.json").read_text())["change"]
+    rows = {each["term"]: each for each in check["coefficients"]}
+    interaction = rows["treatmentsaline:cell_typePT"]
+    assert interaction["estimate"] == pytest.approx(-0.20644, abs=1e-4)
+    assert interaction["by_exchange"] == pytest.approx(-0.0459, abs=1e-3)
+    assert interaction["log2_p"] == pytest.approx(0.0171, abs=1e-3)
+    table = pd.read_csv(shared / "data/drug_table_psilocybin/branches.csv")
+    table = table[(table["eventrate_post"] - table["eventrate_pre"]) / table["eventrate_pre"] < 8]
+    change = table["eventrate_post"] - table["eventrate_pre"]
+    assert check["correlation_with_baseline"] == pytest.approx(change.corr(table["eventrate_pre"]), rel=1e-9)
+    page = (psilocybin / "report.html").read_text()
+    assert "Does psilocybin change event rates of dendrites" in page
+    assert "treatment × cell_type P = 0.0061" in page
+    assert "By exchange alone" in page
+
+
+def test_the_plan_is_repeated_with_the_same_numbers(psilocybin, shared) -> None:
+    again = _run(shared, "run", "--repeat", psilocybin / "record.json", "-o", psilocybin.with_name("again"))
+    assert "The same numbers as recorded, in 3 files." in again.stdout
