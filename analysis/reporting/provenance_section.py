@@ -104,7 +104,7 @@ def links_of(tables: Mapping[str, pd.DataFrame]) -> tuple[list[Link], list[str]]
 def _sources(neurons: pd.DataFrame) -> list[list[str]]:
     keys = ["source", "source_digest", "arm"]
     each = neurons.drop_duplicates([*keys, "plane", "neuron", "cell_type"])
-    counts = each.groupby(keys, sort=True).size().reset_index(name="n")
+    counts = each.groupby(keys, sort=True, observed=True).size().reset_index(name="n")
     return [
         [Path(row["source"]).name, row["arm"] or "none", row["source_digest"], whole(row["n"])]
         for row in counts.to_dict("records")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from nwbswitch.analysis.table_file import require_plausible
 from nwbswitch.schemas.errors import InputFileError
 from nwbswitch.schemas.tables import CELLS, TableSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KEYS = (
     "dataset",
@@ -35,7 +39,7 @@ NEURON_SUMS = TableSpec(
 def neuron_sums(path: Path) -> pd.DataFrame:
     """Return events and exposure of every neuron in every window, columns of `NEURON_SUMS`.
 
-    Memory follows the number of neurons, not of blocks.
+    Words are categories. Memory follows the number of neurons, not of blocks.
 
     Raises
     ------
@@ -60,26 +64,28 @@ def neuron_sums(path: Path) -> pd.DataFrame:
                 raise InputFileError(path, "the table has no rows.")
             if not set(NEURON_SUMS.names) <= there:
                 NEURON_SUMS.checked(pd.DataFrame(columns=sorted(there)), file=path)
-            pieces = []
+            pieces: list[pa.Table] = []
             for batch in file.iter_batches(_BATCH_ROWS, columns=list(NEURON_SUMS.names)):
-                table = pa.Table.from_batches([batch])
-                for name in keys:
-                    column = table[name]
-                    if pa.types.is_dictionary(column.type):
-                        column = pc.cast(column, column.type.value_type)
-                    table = table.set_column(table.schema.get_field_index(name), name, column)
-                summed = table.group_by(keys).aggregate(sums)
-                pieces.append(summed.rename_columns([*_names(summed.column_names)]))
+                if not pieces:
+                    NEURON_SUMS.checked(batch.to_pandas(), file=path)
+                columns = {
+                    column.name: pc.fill_null(pc.cast(batch[column.name], pa.string()), "")
+                    if column.dtype == "str"
+                    else pc.cast(batch[column.name], pa.int64() if column.dtype == "int" else pa.float64())
+                    for column in NEURON_SUMS.columns
+                }
+                pieces.append(_summed(pa.table(columns), keys, sums))
     except (OSError, ValueError, TypeError, NotImplementedError, MemoryError) as error:
         if isinstance(error, InputFileError):
             raise
         reason = str(error).partition("\n")[0]
         raise InputFileError(path, f"cannot be read as PARQUET ({reason}).") from error
-    whole = pa.concat_tables(pieces, promote_options="permissive").group_by(keys).aggregate(sums)
-    frame = whole.rename_columns(_names(whole.column_names)).to_pandas()
-    checked = NEURON_SUMS.checked(frame, file=path)
-    return checked.sort_values(keys, ignore_index=True)
+    whole = _summed(pa.concat_tables(pieces), keys, sums).sort_by([(name, "ascending") for name in keys])
+    words = [name for name in keys if name in NEURON_SUMS.text_names]
+    frame: pd.DataFrame = whole.select(list(NEURON_SUMS.names)).to_pandas(categories=words)
+    return frame
 
 
-def _names(columns: list[str]) -> list[str]:
-    return [name.removesuffix("_sum") for name in columns]
+def _summed(table: pa.Table, keys: list[str], sums: list[tuple[str, str]]) -> pa.Table:
+    found = table.group_by(keys).aggregate(sums)
+    return found.rename_columns([name.removesuffix("_sum") for name in found.column_names])
