@@ -33,7 +33,7 @@ from nwbswitch.schemas.progress import readable_bytes
 from nwbswitch.schemas.tables import CELLS
 
 COUNT_BYTES = 24
-OPEN_BYTES = 76
+OPEN_BYTES = 68
 BATCH_ROWS = 1 << 17
 
 

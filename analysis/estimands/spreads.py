@@ -21,6 +21,8 @@ from nwbswitch.analysis.estimands.session_resamples import Resamples
 Interval = Literal["percentile", "basic"]
 FEWEST_RESAMPLES = 39
 """With (n + 1) / 40 of at least 1 an interval of 95 % has two ends."""
+MOST_RESAMPLES = 100_000
+"""A byte for each neuron and resample is held: 50 MB for 500 neurons."""
 _TAIL = 0.025
 _RHO: Key = ("rho_star", 0)
 

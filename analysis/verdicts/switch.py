@@ -13,7 +13,7 @@ import pandas as pd
 
 from nwbswitch.analysis.estimands.counts import DRUG, PSEUDO, SessionCounts, read_sessions
 from nwbswitch.analysis.estimands.counts_reader import read_cells
-from nwbswitch.analysis.estimands.spreads import FEWEST_RESAMPLES, Interval
+from nwbswitch.analysis.estimands.spreads import FEWEST_RESAMPLES, MOST_RESAMPLES, Interval
 from nwbswitch.analysis.verdicts.animal_estimates import own_estimates
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
 from nwbswitch.analysis.verdicts.exploratory import exploratory_rows
@@ -61,7 +61,7 @@ def switch(
         Draws over which ties of the selection are broken at random.
     resamples
         Bootstrap resamples inside animals and sessions, which give their estimates intervals; 0 for none,
-        else at least 39. Verdicts, and all else at arm level, do not depend on them.
+        else 39 to 100,000. Verdicts, and all else at arm level, do not depend on them.
     interval
         Kind of these intervals, percentile or basic.
     seed
@@ -125,8 +125,9 @@ def switch_sessions(
         raise ValueError(f"draws must be at least 1, not {draws}")
     if k is not None and (not k or any(limit < 1 for limit in k)):
         raise ValueError(f"k must be one or more whole numbers of at least 1, not {list(k)}")
-    if resamples and resamples < FEWEST_RESAMPLES:
-        raise ValueError(f"resamples must be 0 or at least {FEWEST_RESAMPLES}, not {resamples}")
+    if resamples and not FEWEST_RESAMPLES <= resamples <= MOST_RESAMPLES:
+        allowed = f"0, or at least {FEWEST_RESAMPLES} and at most {MOST_RESAMPLES}"
+        raise ValueError(f"resamples must be {allowed}, not {resamples}")
     if interval not in get_args(Interval):
         raise ValueError(f"interval must be one of {', '.join(get_args(Interval))}, not {interval!r}")
     _require_one_kind_of_event(sessions)

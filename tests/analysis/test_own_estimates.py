@@ -149,6 +149,7 @@ def test_an_animal_with_too_few_events_has_a_reason_and_no_numbers(cells: pd.Dat
     [
         ({"resamples": 38}, "at least 39"),
         ({"resamples": -1}, "at least 39"),
+        ({"resamples": 100_001}, "at most 100000"),
         ({"resamples": 50, "interval": "bca"}, "interval must be one of percentile, basic"),
         ({"workers": 0}, "workers must be at least 1"),
     ],
