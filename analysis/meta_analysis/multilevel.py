@@ -98,7 +98,7 @@ def multilevel(
             raise ValueError(f"{name} is {value!r}; available are {', '.join(known)}.")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level!r}; expected a number between 0 and 1, e.g. 0.95.")
-    asked = (random,) if isinstance(random, str) else tuple(random)
+    asked = tuple(random) if isinstance(random, Sequence) and not isinstance(random, str) else (random,)
     if not asked:
         raise ValueError("There is no random term; give e.g. random='~ 1 | study'.")
     frame = effect_frame(

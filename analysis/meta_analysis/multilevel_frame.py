@@ -126,15 +126,23 @@ def row_labels(data: pd.DataFrame, slab: str | None, rows: np.ndarray) -> tuple[
 
 
 def _sides(text: str) -> tuple[str, str]:
-    left, bar, right = (
-        text.strip().removeprefix("~").strip().removeprefix("(").removesuffix(")").partition("|")
-    )
-    if not bar or not left.strip() or not right.strip():
+    if not isinstance(text, str):
+        raise TypeError(f"A random term is text such as '~ 1 | study', not {type(text).__name__}.")
+    bare = text.strip().removeprefix("~").strip()
+    if bare.startswith("(") and bare.endswith(")"):
+        bare = bare[1:-1]
+    left, bar, right = (each.strip() for each in bare.partition("|"))
+    if not bar or not left or not right:
         raise FormulaError(
             f"The random term {text!r} cannot be read; expected e.g. '~ 1 | lab/study' or "
             "'~ outcome | study'."
         )
-    return left.strip(), right.strip()
+    if "+" in left:
+        raise FormulaError(
+            f"The random term {text!r} has a sum left of the bar; expected 1, or one factor whose levels "
+            "have correlated effects, e.g. '~ outcome | study'."
+        )
+    return left, right
 
 
 def _bars(text: str) -> Formula:

@@ -450,6 +450,18 @@ def test_rows_can_stand_in_any_order_and_be_left_out(periodontal):
     assert fewer.log_likelihood == pytest.approx(direct.log_likelihood, abs=1e-9)
 
 
+def test_groups_may_be_written_in_several_ways(schools):
+    fits = [
+        multilevel(schools, effect="yi", variance="vi", random=random).log_likelihood
+        for random in (
+            "~ 1 | district/school",
+            "(1 | district/school)",
+            ["~ 1 | factor(district)", "~1|district:school"],
+        )
+    ]
+    assert fits == pytest.approx([fits[0]] * 3, abs=1e-10)
+
+
 def test_units_do_not_matter(schools):
     small = schools.assign(yi=schools["yi"] * 1e-6, vi=schools["vi"] * 1e-12)
     fits = [
@@ -486,6 +498,10 @@ def test_what_cannot_be_fitted_is_said(schools, periodontal):
         multilevel(schools, effect="yy", variance="vi", random="~ 1 | district")
     with pytest.raises(FormulaError, match="cannot be read"):
         multilevel(schools, **asked, random="district")
+    with pytest.raises(FormulaError, match="has a sum left of the bar"):
+        multilevel(schools, **asked, random="~ 1 + year | district")
+    with pytest.raises(TypeError, match="not int"):
+        multilevel(schools, **asked, random=5)
     with pytest.raises(FormulaError, match="nests groups right of an inner factor"):
         multilevel(schools, **asked, random="~ year | district/school")
     with pytest.raises(ValueError, match="not both"):
