@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from nwbswitch.analysis.estimands.course_features import FROM_THE_START
 from nwbswitch.analysis.figures.course_figures import time_course_figure
 from nwbswitch.analysis.figures.switch_figures import LABELS
 from nwbswitch.analysis.reporting.blocks import (
@@ -116,7 +117,7 @@ def _features(results: Results, features: pd.DataFrame) -> Table | None:
         [
             arm if contrast == "drug" else f"{arm} minus {contrast.removeprefix('vs_')}",
             LABELS.get(estimand, estimand),
-            *(_feature(own.get(name), name) for name in _FEATURES),
+            *_row(own),
         ]
         for (arm, contrast, estimand), own in sorted(
             found.items(), key=lambda item: (order.get(item[0][0], len(order)), item[0])
@@ -125,16 +126,29 @@ def _features(results: Results, features: pd.DataFrame) -> Table | None:
     if not rows:
         return None
     head = ["Arm", "Estimand", *_FEATURES.values()]
-    return Table("Onset, peak and half-recovery of all animals (95 % CI).", head, rows, n_words=2)
+    words = "Onset, peak and half-recovery of all animals (95 % CI). ≤: at or before the first window."
+    return Table(words, head, rows, n_words=2)
+
+
+def _row(features: Mapping[str, Mapping[Any, Any]]) -> list[str]:
+    """Return the features of one course; why there is none is said once."""
+    said: set[str] = set()
+    shown = []
+    for name in _FEATURES:
+        text = _feature(features.get(name), name)
+        shown.append(NONE if text in said else text)
+        if name in features and not known(features[name]["estimate"]):
+            said.add(text)
+    return shown
 
 
 def _feature(row: Mapping[Any, Any] | None, name: str) -> str:
     if row is None:
         return NONE
     if not known(row["estimate"]):
-        return str(row["status"])
+        return str(row["status"]).partition(":")[0]
     shown = _minutes if name.endswith("_s") else signed
-    text = shown(row["estimate"])
+    text = ("≤ " if row["status"] == FROM_THE_START else "") + shown(row["estimate"])
     if known(row["ci_low"]) and known(row["ci_high"]):
         text += f" ({shown(row['ci_low'])} to {shown(row['ci_high'])})"
     return text
@@ -157,5 +171,6 @@ def _gist(results: Results, features: pd.DataFrame) -> str:
         rows = own[own["estimand"] == estimand].sort_values("contrast", ascending=False)
         if len(rows):
             start = _minutes(rows["estimate"].iloc[0])
-            return f"{arm}: {LABELS[estimand]} changes from minute {start}"
+            when = "by" if rows["status"].iloc[0] == FROM_THE_START else "from"
+            return f"{arm}: {LABELS[estimand]} changes {when} minute {start}"
     return "no onset found"

@@ -37,7 +37,7 @@ def specification_section(results: Results) -> Section:
         Text(
             "The whole analysis under other defensible choices. The line in colour is the specification of "
             "the plan; the others say how much hangs on it. None of them was selected. Varied: "
-            + (", ".join(varied(own)) or "nothing")
+            + (", ".join(varied(own[own["arm"] == tested_first(results)[0]])) or "nothing")
             + "."
         )
     ]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from report_material import add_replication, add_tables, results_folder
 
+from nwbswitch.analysis.estimands.course_features import FROM_THE_START
 from nwbswitch.analysis.reporting.blocks import Folded, Pictures, Table, Text, pictures_in
 from nwbswitch.analysis.reporting.course_section import course_section
 from nwbswitch.analysis.reporting.data_section import data_section
@@ -202,7 +203,7 @@ def test_time_courses_have_their_features(results) -> None:
     assert section.gist == "ketamine: State correlation ρ* changes from minute 2.5"
     (table,) = _tables(section.blocks)
     assert table.rows[0][:3] == ["ketamine", "Net drive G (log2)", "2.5 (1.5 to 3.5)"]
-    assert "no onset" in table.rows[-1]
+    assert table.rows[-1][2:] == ["no onset", "–", "–", "–"]
     assert len(pictures_in(section.blocks)) == 3
 
 
@@ -354,3 +355,15 @@ def test_pages_of_single_data_sets_are_linked(tmp_path) -> None:
     assert '<a href="datasets/lab%201/report.html">Page of lab 1</a>' in text
     text = report(folder, tmp_path / "elsewhere.html").read_text(encoding="utf-8")
     assert 'href="several/datasets/lab%201/report.html"' in text
+
+
+def test_an_onset_before_the_first_window_is_no_time(results) -> None:
+    from dataclasses import replace
+
+    features = results.course_features.copy()
+    first = (features["feature"] == "onset_s") & features["estimate"].notna()
+    features.loc[first, "status"] = FROM_THE_START
+    section = course_section(replace(results, course_features=features))
+    assert section.gist.endswith("changes by minute 2.5")
+    (table,) = _tables(section.blocks)
+    assert table.rows[0][2].startswith("≤ 2.5")
