@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from nwbswitch.analysis.runs.run_result import RunResult
 from nwbswitch.schemas.analysis_plan import AnalysisPlan, changes, load_plan
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError
 from nwbswitch.schemas.files import locked, require_writable, write_json
+from nwbswitch.schemas.provenance import same_work
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -161,12 +162,24 @@ def _run(
             out=folder,
             seed=plan.seed,
         )
-        write_json(folder / RECORD, made)
+        made = _kept_record(folder / RECORD, made)
     comparison = None
     if then is not None:
         comparison = compared(then, made, folder_then=then_folder, folder_now=folder)
     issues = tuple(one for each in outcomes for one in each.issues)
     return RunResult(folder, page, status, sentences, answers, issues, made, comparison)
+
+
+def _kept_record(path: Path, made: dict[str, Any]) -> dict[str, Any]:
+    """Return the record that is there if it is of the same work and numbers; else write the new one."""
+    if path.exists():
+        with suppress(InputFileError):
+            held = read_record(path)
+            same = all(held.get(name) == made[name] for name in ("base", "plan_status", "sources", "outputs"))
+            if same and same_work(held, made):
+                return held
+    write_json(path, made)
+    return made
 
 
 @contextmanager
@@ -214,12 +227,14 @@ def _reports(folder: Path, outcomes: list[DatasetOutcome], at: Workplace) -> Pat
     """Write a page for each data set, and one for all of them where there are several."""
     from nwbswitch.analysis.reporting.report import report
 
-    pages = [
-        report(each.folder, each.folder / REPORT_FILE, overwrite=True)
-        for each in outcomes
-        if (each.folder / RESULT).exists()
-    ]
+    def page(of: Path) -> Path:
+        try:
+            return report(of, of / REPORT_FILE)
+        except ExistingOutputError:
+            return report(of, of / REPORT_FILE, overwrite=True)
+
+    pages = [page(each.folder) for each in outcomes if (each.folder / RESULT).exists()]
     alone = not outcomes and any((folder / MODELS_FOLDER).glob("*.json"))
     if (folder / REPLICATION_FILE).exists() or alone:
-        return report(folder, folder / REPORT_FILE, overwrite=True)
+        return page(folder)
     return pages[0] if pages else None

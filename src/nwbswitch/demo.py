@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nwbswitch.schemas.errors import FitError, IssuesError
+from nwbswitch.schemas.errors import IssuesError
 
-POOLED_ROWS = "level == 'animal' and contrast == 'vs_saline' and arm == 'ketamine' and estimand == 'M'"
-"""Rows of the estimates table that the demo pools: excess remapping of every animal."""
+PLAN = """\
+# SIMULATED DATA. The plan of the demo: nwbswitch run analysis.yaml -o results
+name: demo
+question: What does ketamine do to the activity of excitatory neurons?
+sources: nwb
+switch: {{arm: ketamine, reference: saline, cell_type: excitatory, margin: 0.25}}
+robustness: {{threshold_sd: [], neuropil_coefficient: [], window_s: [150, 300, 450], roi_sets: tracked}}
+models:
+  - name: rates
+    question: Does the mean event rate change more under ketamine than under saline?
+    formula: {formula}
+seed: {seed}
+"""
 
 
 def demo(
@@ -28,7 +39,7 @@ def demo(
     Parameters
     ----------
     out
-        Folder to fill: ``raw/``, ``study.yaml``, ``nwb/``, ``results/`` and ``report.html``.
+        Folder to fill: ``raw/``, ``study.yaml``, ``nwb/``, ``analysis.yaml``, ``results/``, ``report.html``.
     world
         What the drug does: null, drift, gain, reshuffle, swap or switch.
     animals
@@ -48,67 +59,40 @@ def demo(
         If ``out`` holds a study made with other parameters and ``overwrite`` is false.
     """
     from nwbswitch.analysis.estimands.rates import FORMULA
-    from nwbswitch.analysis.measure import measure
     from nwbswitch.analysis.reporting.report import report
-    from nwbswitch.analysis.runs.models import fit_table, pool_table
-    from nwbswitch.analysis.runs.results_folder import (
-        CELLS_FILE,
-        CHECK_FILE,
-        ESTIMATES_FILE,
-        FIT_FILE,
-        META_FILE,
-        RATES_FILE,
-        estimate_switch,
-    )
+    from nwbswitch.analysis.runs.results_folder import CHECK_FILE
+    from nwbswitch.analysis.runs.run import run
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
     from nwbswitch.converters.simulate import simulate_study
+    from nwbswitch.schemas.files import replaced
 
     out = Path(out)
     results = out / "results"
 
-    say(f"1/7 Simulating a raw study of {animals} mice, world {world!r}: {out / 'raw'}")
+    say(f"1/5 Simulating a raw study of {animals} mice, world {world!r}: {out / 'raw'}")
     study_path = simulate_study(
         out, world=world, animals=animals, seed=seed, workers=workers, overwrite=overwrite
     )
 
-    say(f"2/7 Converting to NWB: {out / 'nwb'}")
+    say(f"2/5 Converting to NWB: {out / 'nwb'}")
     converted = convert(study_path, out / "nwb", workers=workers, overwrite=overwrite)
     if not converted.ok:
         raise IssuesError(converted.issues)
 
-    say("3/7 Checking the files")
+    say("3/5 Checking the files")
     checked = check([out / "nwb"], out=results / CHECK_FILE, workers=workers)
     if not checked.ok:
         raise IssuesError(checked.issues)
 
-    say("4/7 Measuring every neuron")
-    measured = measure([out / "nwb"], out=results / CELLS_FILE, workers=workers, overwrite=overwrite)
-    if not measured.ok:
-        raise IssuesError(measured.issues)
+    plan = out / "analysis.yaml"
+    say(f"4/5 Running the plan {plan}: measure, estimate, follow in time, vary, fit, pool")
+    with replaced(plan) as partial:
+        partial.write_text(PLAN.format(formula=FORMULA, seed=seed), encoding="utf-8")
+    made = run(plan, results, workers=workers, overwrite=overwrite, say=lambda line: say(f"  {line}"))
+    if not made.ok:
+        raise IssuesError(made.issues)
+    say(made.summary())
 
-    say("5/7 Estimating the switch")
-    result = estimate_switch(results / CELLS_FILE, results / ESTIMATES_FILE, seed=seed, overwrite=overwrite)
-    say(result.summary())
-
-    say("6/7 Fitting the mixed model and pooling across animals")
-    steps: dict[str, Callable[[Path], object]] = {
-        FIT_FILE: lambda file: fit_table(results / RATES_FILE, FORMULA, out=file, overwrite=overwrite),
-        META_FILE: lambda file: pool_table(
-            results / ESTIMATES_FILE,
-            effect="estimate",
-            variance="se**2",
-            where=POOLED_ROWS,
-            slab="animal",
-            out=file,
-            overwrite=overwrite,
-        ),
-    }
-    for name, step in steps.items():
-        try:
-            step(results / name)
-        except FitError as error:
-            say(f"{results / name} is not made: {error}")
-
-    say("7/7 Writing the report")
+    say("5/5 Writing the report")
     return report(results, out / "report.html", overwrite=overwrite)

@@ -51,7 +51,8 @@ def test_it_leaves_what_it_promises(killed) -> None:
     out, _, printed, shown = killed
     assert Path(printed.strip()) == out / "report.html"
     assert len(list(out.glob("nwb/sub-*/sub-*.nwb"))) == 4
-    for name in ("raw/drug_log.csv", "raw/sessions.csv", "study.yaml", "results/result.json", "report.html"):
+    made = ("raw/drug_log.csv", "raw/sessions.csv", "study.yaml", "analysis.yaml", "report.html")
+    for name in (*made, "results/result.json", "results/record.json", "results/sessions.csv"):
         assert (out / name).is_file()
     assert CELLS.issues(pd.read_parquet(out / "results" / "cells.parquet")) == []
     assert ESTIMATES.issues(pd.read_csv(out / "results" / "estimates.csv")) == []
@@ -72,7 +73,8 @@ def test_nothing_half_written_stays(killed) -> None:
 def test_everything_says_simulated(killed) -> None:
     out, _, _, _ = killed
     assert json.loads((out / "results" / "result.json").read_text())["simulated"] is True
-    assert "SIMULATED" in (out / "report.html").read_text()
+    assert "SIMULATED" in (out / "report.html").read_text().upper()
+    assert "SIMULATED" in (out / "analysis.yaml").read_text()
     assert "SIMULATED" in (out / "study.yaml").read_text()
     assert pd.read_parquet(out / "results" / "cells.parquet")["simulated"].all()
 
