@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.fit import fit
     from nwbswitch.analysis.reading.recording import open_recording
     from nwbswitch.analysis.reporting.report import report
+    from nwbswitch.analysis.runs.run import run
     from nwbswitch.analysis.table_file import read_table
     from nwbswitch.analysis.verdicts.switch import switch
     from nwbswitch.converters.annotate import annotate
     from nwbswitch.converters.check import check
     from nwbswitch.converters.convert import convert
-    from nwbswitch.converters.survey.init import init
 
 _HANDED_ON = {
     "annotate": "converters.annotate",
@@ -28,12 +28,12 @@ _HANDED_ON = {
     "convert": "converters.convert",
     "find": "analysis.catalogue.find",
     "fit": "analysis.mixed.fit",
-    "init": "converters.survey.init",
     "measure": "analysis.measure",
     "meta": "analysis.meta_analysis.meta",
     "open_recording": "analysis.reading.recording",
     "read_table": "analysis.table_file",
     "report": "analysis.reporting.report",
+    "run": "analysis.runs.run",
     "switch": "analysis.verdicts.switch",
 }
 
@@ -44,12 +44,12 @@ __all__ = [
     "convert",
     "find",
     "fit",
-    "init",
     "measure",
     "meta",
     "open_recording",
     "read_table",
     "report",
+    "run",
     "switch",
 ]
 
