@@ -16,7 +16,6 @@ from nwbswitch.analysis.runs.results_folder import (
     FEATURES_FILE,
     META_FILE,
     RESULT,
-    SESSIONS_FILE,
     SPECIFICATIONS_FILE,
     estimate_switch,
     read_json,
@@ -26,6 +25,7 @@ from nwbswitch.schemas.analysis_plan import AnalysisPlan, DatasetPlan
 from nwbswitch.schemas.errors import FitError, IssuesError
 from nwbswitch.schemas.files import sha256_file, write_json
 from nwbswitch.schemas.issues import Issue
+from nwbswitch.schemas.result_tables import SESSIONS_FILE
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
