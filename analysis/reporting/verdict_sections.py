@@ -31,7 +31,7 @@ from nwbswitch.analysis.reporting.printed_numbers import (
     signed,
     whole,
 )
-from nwbswitch.analysis.reporting.words import reason, typeset, verdict_words
+from nwbswitch.analysis.reporting.words import counted_controls, reason, typeset, verdict_words
 from nwbswitch.analysis.runs.results_folder import Results
 
 _ESTIMANDS = ("rho_star", "M", "SW", "R_act", "R_sil", "G", "tau_c")
@@ -255,11 +255,8 @@ def control_section(results: Results) -> Section:
         )
         for estimand in ("rho_star", "SW")
     ]
-    controls = [
-        (name, arm, control)
-        for arm in tested_first(results)
-        for name, control in result["arms"][arm]["controls"].items()
-    ]
+    order = {name: place for place, name in enumerate(tested_first(results))}
+    controls = sorted(counted_controls(result), key=lambda each: (order[each[0]], each[1]))
     tones = {"failed": "failed", "passed": "passed"}
     blocks: list[Block] = [Pictures(drawn)]
     if controls:
@@ -267,7 +264,7 @@ def control_section(results: Results) -> Section:
             Table(
                 "What must not be there where no drug is.",
                 ["Control", "Arm", "What was seen", "Outcome"],
-                [[name, arm, typeset(each["sentence"]), each["outcome"]] for name, arm, each in controls],
+                [[name, arm, typeset(each["sentence"]), each["outcome"]] for arm, name, each in controls],
                 n_words=4,
                 tones=[tones.get(each["outcome"], "open") for _, _, each in controls],
             )

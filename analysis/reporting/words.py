@@ -81,7 +81,7 @@ def reason(step: Mapping[str, Any]) -> str:
 def typeset(text: str) -> str:
     """Return text with the signs of print: ρ*, τ_c, ± and a true minus before a digit, none before zero."""
     text = re.sub(r"-(?=0\.0+(?!\d))", "", text)
-    signs = text.replace("rho*", "ρ*").replace("tau_c", "τ_c").replace("+-", "±")
+    signs = text.replace("rho*", "ρ*").replace("rho_star", "ρ*").replace("tau_c", "τ_c").replace("+-", "±")
     return re.sub(r"(?<![\w.])-(?=\d)", "\u2212", signs)
 
 
@@ -117,20 +117,25 @@ class ControlTally:
         return f"{self.failed} failed of {self.total}" + (f": {', '.join(others)}" if others else "")
 
 
-def control_tally(result: Mapping[str, Any]) -> ControlTally:
-    """Return the outcomes of all negative controls.
+def counted_controls(result: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Return the negative controls that count, each with its arm and its name.
 
     Controls of the reference arm count where they could be had: that arm cannot be compared with itself, and
     saying so is no finding.
     """
     reference = result["reference"]
     alone = set(result["arms"]) <= {reference}
-    counted = [
-        control
-        for name, arm in result["arms"].items()
-        for control in arm["controls"].values()
-        if alone or name != reference or control["outcome"] != "impossible"
+    return [
+        (arm, name, control)
+        for arm, about in result["arms"].items()
+        for name, control in about["controls"].items()
+        if alone or arm != reference or control["outcome"] != "impossible"
     ]
+
+
+def control_tally(result: Mapping[str, Any]) -> ControlTally:
+    """Return the outcomes of the negative controls that count."""
+    counted = [control for _, _, control in counted_controls(result)]
     outcomes = [control["outcome"] for control in counted]
     return ControlTally(
         passed=outcomes.count("passed"),

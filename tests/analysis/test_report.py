@@ -80,7 +80,7 @@ def test_every_part_is_there(switched) -> None:
     text = report(switched, switched / "report.html").read_text()
     for part in (
         "naive % down",
-        "N1 impossible here",
+        "N4 impossible here",
         "Knapp-Hartung",
         "armketamine:windowdrug",
         "nwbswitch 0.",

@@ -103,8 +103,8 @@ def test_naive_fractions_stand_beside_saline_and_the_baseline(results) -> None:
 
 def test_controls_stand_beside_the_effect(results) -> None:
     section = control_section(results)
-    names = [row[0] for row in _tables(section.blocks)[0].rows if row[1] == "ketamine"]
-    assert names == ["N1", "N2", "N3", "N4", "N5"]
+    rows = _tables(section.blocks)[0].rows
+    assert [row[:2] for row in rows] == [[f"N{place}", "ketamine"] for place in range(1, 6)]
     first = pictures_in(section.blocks)[0]
     labels = [label.get_text() for label in first.figure.axes[0].get_yticklabels()]
     assert labels == ["N5", "N4", "N2", "N1", "ketamine"]
