@@ -123,9 +123,10 @@ class StudyEffects:
 
     def summary(self) -> str:
         """Return the effects as text for people."""
+        simulated = "SIMULATED DATA. " if self.rows["simulated"].any() else ""
         shown = self.rows[["study", "arm", "cell_type", "estimand", "yi", "se", "n_animals"]]
         lines = [
-            f"{len(self.rows)} effects of {self.n_studies} studies",
+            f"{simulated}{len(self.rows)} effects of {self.n_studies} studies",
             shown.to_string(index=False, float_format=lambda value: f"{value:.3g}"),
         ]
         if self.n_studies < MIN_STUDIES:
@@ -218,7 +219,7 @@ def study_effects(
     )
     usable = (asked["status"] == "ok") & np.isfinite(asked["estimate"]) & (asked["se"] > 0.0)
     status = asked["status"].where(asked["status"] != "ok", NO_SE).where(~usable, "ok").tolist()
-    vectors = _influences(asked, table, influence, cluster)
+    vectors = _influences(asked, table, influence)
     counts = asked.loc[usable, "study"].value_counts()
     for place, (study, fine) in enumerate(zip(asked["study"], usable, strict=True)):
         if fine and counts[study] > 1 and not vectors[place]:
@@ -272,34 +273,43 @@ def _clusters(datasets: Sequence[str], same: Sequence[Sequence[str]]) -> dict[st
 
 
 def _influences(
-    asked: pd.DataFrame, table: pd.DataFrame, influence: pd.DataFrame | None, cluster: Mapping[str, str]
+    asked: pd.DataFrame, table: pd.DataFrame, influence: pd.DataFrame | None
 ) -> list[dict[tuple[str, str], float]]:
     """Return the influence of animals, by (study, animal), on each row."""
+    if influence is None:
+        animals = table[(table["level"] == "animal") & np.isfinite(table["estimate"])]
+        values = _by_key(animals, "estimate")
+    else:
+        values = _by_key(influence, "influence")
     found = []
-    for _, row in asked.iterrows():
-        own = _given(row, influence) if influence is not None else _from_animals(row, table)
-        study = str(row["study"])
+    for row in asked.to_dict("records"):
+        key = tuple(row[name] for name in _KEY)
+        own = values.get(key, {}) if influence is not None else _from_animals(key, values)
         # Without a statement an animal belongs to its dataset alone, which then is the study.
-        found.append({(study, animal): value for animal, value in own.items()})
+        found.append({(str(row["study"]), animal): value for animal, value in own.items()})
     return found
 
 
-def _given(row: pd.Series, influence: pd.DataFrame) -> dict[str, float]:
-    same = np.logical_and.reduce([influence[name] == row[name] for name in _KEY])
-    return dict(zip(influence.loc[same, "animal"], influence.loc[same, "influence"], strict=True))
+def _by_key(table: pd.DataFrame, value: str) -> dict[tuple[Any, ...], dict[str, float]]:
+    """Return the animals' numbers by dataset, arm, cell type, contrast, estimand and k."""
+    return {
+        tuple(key): dict(zip(own["animal"], own[value], strict=True))
+        for key, own in table.groupby(_KEY, sort=False)
+    }
 
 
-def _from_animals(row: pd.Series, table: pd.DataFrame) -> dict[str, float]:
-    contrast = str(row["contrast"])
-    within = _own_values(row, table, str(row["arm"]), contrast, str(row["estimand"]))
-    if within:
-        return _centred(within)
+def _from_animals(
+    key: tuple[Any, ...], values: Mapping[tuple[Any, ...], Mapping[str, float]]
+) -> dict[str, float]:
+    dataset, arm, cell_type, contrast, estimand, k = key
+    if values.get(key):
+        return _centred(values[key])
     if not contrast.startswith("vs_"):
         return {}
-    sign, estimand = (-1.0, "rho_star") if row["estimand"] == "M" else (1.0, str(row["estimand"]))
+    sign, of = (-1.0, "rho_star") if estimand == "M" else (1.0, estimand)
     parts = [
-        _centred(_own_values(row, table, arm, "drug", estimand))
-        for arm in (str(row["arm"]), contrast.removeprefix("vs_"))
+        _centred(values.get((dataset, name, cell_type, "drug", of, k), {}))
+        for name in (arm, contrast.removeprefix("vs_"))
     ]
     if not all(parts):
         return {}
@@ -307,22 +317,6 @@ def _from_animals(row: pd.Series, table: pd.DataFrame) -> dict[str, float]:
     for animal, value in parts[1].items():
         found[animal] = found.get(animal, 0.0) - sign * value
     return found
-
-
-def _own_values(
-    row: pd.Series, table: pd.DataFrame, arm: str, contrast: str, estimand: str
-) -> dict[str, float]:
-    chosen = table[
-        (table["level"] == "animal")
-        & (table["dataset"] == row["dataset"])
-        & (table["cell_type"] == row["cell_type"])
-        & (table["arm"] == arm)
-        & (table["contrast"] == contrast)
-        & (table["estimand"] == estimand)
-        & (table["k"] == row["k"])
-        & np.isfinite(table["estimate"])
-    ]
-    return dict(zip(chosen["animal"], chosen["estimate"], strict=True))
 
 
 def _centred(values: Mapping[str, float]) -> dict[str, float]:

@@ -172,6 +172,8 @@ def test_pooling_keeps_both_estimands_together():
     alone = study_effects(by_hand(datasets), estimands=("SW",)).pool()
     assert alone.random == ("~ 1 | study",)
     assert alone.k == 8
+    assert found.summary().startswith("16 effects of 8 studies")
+    assert study_effects(by_hand(simulated=True)).summary().startswith("SIMULATED DATA. 6 effects")
     assert json.loads(json.dumps(found.as_dict(), allow_nan=False))["info"]["estimands"] == ["SW", "rho_star"]
 
 
