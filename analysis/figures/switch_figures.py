@@ -81,7 +81,7 @@ def animals_figure(
     explained
         Say beside the axis what its values mean, where there are words for them.
     """
-    figure, axes = panel(max(3.3, 1.1 * len(arms)) + (1.1 if explained else 0.0), 3.3)
+    figure, axes = panel(max(3.3, 0.85 * len(arms)) + (1.1 if explained else 0.0), 3.3)
     rows = estimates[(estimates["contrast"] == contrast) & (estimates["estimand"] == estimand)]
     if not np.isfinite(rows["estimate"]).any():
         axes.text(0.5, 0.6, "not estimable", ha="center", transform=axes.transAxes, color=REFERENCE_COLOUR)

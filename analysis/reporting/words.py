@@ -10,6 +10,7 @@ from typing import Any
 
 from nwbswitch.analysis.reporting.printed_numbers import known, signed
 from nwbswitch.analysis.verdicts.verdict import MIN_ANIMALS
+from nwbswitch.schemas.stream_base import natural_order
 
 VERDICT_WORDS = {
     "switch without tau_c": "switch, leaving tau_c aside",
@@ -33,15 +34,25 @@ _DID = {
 }
 
 
+MAX_TOLD = 2
+"""More arms than this are told in short."""
+
+
 def headline(result: Mapping[str, Any]) -> str:
-    """Return one sentence with what every arm shows, the tested arms first, and every failed control."""
+    """Return one sentence with what every arm shows, the tested arms first, and every failed control.
+
+    Of more than two tested arms it tells the verdict alone.
+    """
     arms: Mapping[str, Any] = result["arms"]
     reference = result["reference"]
-    tested = [name for name in arms if name != reference and name != "none"]
+    tested = sorted((name for name in arms if name not in (reference, "none")), key=natural_order)
     if "none" not in arms and all(arm["verdict"] == "not_enough_animals" for arm in arms.values()):
         n = max(arm["n_animals"] for arm in arms.values())
         few = f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)"
         return few + _failure(*arms.values()) + "."
+    if len(tested) > MAX_TOLD:
+        named = [*tested, *([reference] if reference in arms else [])]
+        return capital("; ".join(_in_short(name, arms[name]) for name in named)) + "."
     parts = [f"{name} {_did(arms[name])}{_evidence(arms[name])}{_failure(arms[name])}" for name in tested]
     if reference in arms and tested:
         control = arms[reference]
@@ -177,6 +188,14 @@ def _did(arm: Mapping[str, Any]) -> str:
     if arm["verdict"] == "undecided" and arm["contrast"] != "drug":
         return "was recorded without a drug window"
     return _DID.get(arm["verdict"], verdict_words(arm["verdict"]))
+
+
+def _in_short(name: str, arm: Mapping[str, Any]) -> str:
+    rho = arm["estimands"].get("rho_star", {}).get("estimate")
+    of_drug = arm["contrast"] == "drug" and known(rho)
+    return (
+        f"{name}: {verdict_words(arm['verdict'])}{f' (ρ* = {signed(rho)})' if of_drug else ''}{_failure(arm)}"
+    )
 
 
 def _failure(*arms: Mapping[str, Any]) -> str:

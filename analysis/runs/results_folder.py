@@ -200,9 +200,11 @@ class Results:
 
     @property
     def arms(self) -> list[str]:
-        """Arms, the reference first."""
+        """Arms, the reference first, then by name, 3 mg before 10 mg."""
+        from nwbswitch.schemas.stream_base import natural_order
+
         reference = self.result["reference"]
-        return sorted(self.result["arms"], key=lambda name: (name != reference, name))
+        return sorted(self.result["arms"], key=lambda name: (name != reference, natural_order(name)))
 
     @property
     def reference(self) -> str:

@@ -367,3 +367,15 @@ def test_an_onset_before_the_first_window_is_no_time(results) -> None:
     assert section.gist.endswith("changes by minute 2.5")
     (table,) = _tables(section.blocks)
     assert table.rows[0][2].startswith("≤ 2.5")
+
+
+def test_many_arms_are_told_in_short_and_in_the_order_of_doses() -> None:
+    arm = {"verdict": "partial", "contrast": "drug", "n_animals": 7, "controls": {}}
+    arm["estimands"] = {"rho_star": {"estimate": 0.5, "ci_low": 0.4, "ci_high": 0.6}}
+    failed = {**arm, "verdict": "undecided", "controls": {"N1": {"outcome": "failed", "sentence": "x"}}}
+    stable = {**arm, "verdict": "stable", "estimands": {"rho_star": {"estimate": 0.99}}}
+    arms = {"ket 10": arm, "ket 3": failed, "ket 30": arm, "saline": stable}
+    assert headline({"arms": arms, "reference": "saline"}) == (
+        "Ket 3: undecided (ρ* = 0.50), and a negative control failed (N1); ket 10: partial remapping "
+        "(ρ* = 0.50); ket 30: partial remapping (ρ* = 0.50); saline: stable (ρ* = 0.99)."
+    )
