@@ -168,7 +168,9 @@ def plan_sentence(plan: Mapping[str, Any] | None) -> str:
         changes = [str(each) for each in plan.get("changes") or ()]
         shown = "; ".join(changes[:3]) + (f"; and {len(changes) - 3} more" if len(changes) > 3 else "")
         return f"Plan changed since it was frozen{on}: {shown or 'how is not stated'}.{blind}"
-    return f"Plan frozen{on}, before unblinding.{blind}"
+    earlier = len(plan.get("earlier") or ())
+    again = f" It was frozen {earlier + 1} times, each time in another form." if earlier else ""
+    return f"Plan frozen{on} and unchanged since.{again}{blind}"
 
 
 def capital(word: str) -> str:

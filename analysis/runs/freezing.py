@@ -38,22 +38,28 @@ class PlanStatus:
         Of the plan as it is now, with the content of the overrides it names.
     changes
         What changed, in words.
+    earlier
+        When it was frozen before, in other forms.
     """
 
     status: Status
     frozen_at: str
     digest: str
     changes: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """The status in words, for reports."""
+        before = (
+            f" It was frozen before, in other forms, on {', '.join(self.earlier)}." if self.earlier else ""
+        )
         match self.status:
             case "frozen":
-                return f"The plan was frozen on {self.frozen_at} and is unchanged."
+                return f"The plan was frozen on {self.frozen_at} and is unchanged.{before}"
             case "changed":
                 listed = "; ".join(self.changes)
-                return f"The plan was changed since it was frozen on {self.frozen_at}: {listed}."
+                return f"The plan was changed since it was frozen on {self.frozen_at}: {listed}.{before}"
             case "never":
                 return "The plan was never frozen."
 
@@ -64,6 +70,7 @@ class PlanStatus:
             "frozen_at": self.frozen_at or None,
             "digest": self.digest,
             "changes": list(self.changes),
+            "earlier": list(self.earlier),
         }
 
 
@@ -141,12 +148,10 @@ def status_of(plan: AnalysisPlan, file: Path) -> PlanStatus:
         return PlanStatus("never", "", own)
     held = _read(target)
     when = held["frozen_at"]
-    if earlier := held["earlier"]:
-        times = ", ".join(each["frozen_at"] for each in earlier)
-        when += f" (before that on {times}, in another form)"
+    earlier = tuple(each["frozen_at"] for each in held["earlier"])
     if held["digest"] == own:
-        return PlanStatus("frozen", when, own)
-    return PlanStatus("changed", when, own, tuple(changes(held["plan"], stated)))
+        return PlanStatus("frozen", when, own, (), earlier)
+    return PlanStatus("changed", when, own, tuple(changes(held["plan"], stated)), earlier)
 
 
 def _stated(plan: AnalysisPlan, base: Path) -> dict[str, Any]:

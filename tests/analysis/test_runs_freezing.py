@@ -67,7 +67,8 @@ def test_freezing_twice_changes_nothing_and_anew_keeps_the_first(plan: Path) -> 
     again = freeze(plan, overwrite=True)
     held = json.loads(frozen_file(plan).read_text())
     assert [each["digest"] for each in held["earlier"]] == [first.digest]
-    assert "before that on" in again.frozen_at
+    assert again.earlier == (first.frozen_at,)
+    assert "It was frozen before" in again.sentence
 
 
 def test_a_frozen_plan_that_was_edited_is_refused(plan: Path) -> None:
