@@ -13,6 +13,7 @@ from nwbswitch.analysis.reporting.blocks import Block, Bullets, Link, Links, Pic
 from nwbswitch.analysis.reporting.first_screen import Fact, FirstScreen
 from nwbswitch.analysis.reporting.pooling_section import meta_blocks
 from nwbswitch.analysis.reporting.printed_numbers import NONE, interval, known, number, whole
+from nwbswitch.analysis.reporting.together_section import together_section
 from nwbswitch.analysis.reporting.words import plan_sentence, typeset, verdict_words
 
 _PRIMARY = "M"
@@ -77,6 +78,8 @@ def replication_sections(
         if left_out := _left_out(replication):
             blocks.append(left_out)
         sections.append(Section("pooled", "Pooled over data sets", ", ".join(pooled), blocks))
+    if (together := together_section(replication)) is not None:
+        sections.append(together)
     if published := [each for each in replication.get("published") or () if isinstance(each, Mapping)]:
         sentences = [typeset(str(each.get("sentence", each.get("label", "")))) for each in published]
         words = "Naive fractions cannot tell these worlds apart; they are compatible, no more."

@@ -24,8 +24,7 @@ VERDICT_WORDS = {
 }
 _DID = {
     "switch": "switched the network: active neurons fell silent and silent ones became active",
-    "reshuffle": "reshuffled the network: which neurons are active was dealt anew, beyond nothing "
-    "but not a switch",
+    "reshuffle": "reshuffled the network: which neurons are active was dealt anew, which is no switch",
     "partial": "remapped part of the network: some neurons changed, others kept their activity",
     "stable": "left the pattern of activity stable",
     "not_separable": "changed which neurons are active, but these ROIs cannot tell a reshuffle from a switch",
