@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nwbswitch.schemas.analysis_plan import AnalysisPlan, MetaPlan
 
 PRIMARY = "M"
+BLINDED = "its arms are coded in this blinded run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,12 @@ def replication(
 ) -> Replication:
     """Return what the data sets of a run say together, and write their pooled effects into ``folder``."""
     candidates = [
-        judged(
+        Candidate(each.plan.name, False, (BLINDED,), True, each.plan.lab)
+        if at.blind and each.result is not None
+        else judged(
             each.plan.name,
             each.result,
-            arm=None if at.blind else plan.switch.arm,
+            arm=plan.switch.arm,
             lab=each.plan.lab,
             problems=tuple(one.message for one in each.issues if one.severity is Severity.ERROR),
         )
