@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +16,9 @@ from nwbswitch.schemas.issues import Place, has_errors, issue
 from nwbswitch.schemas.study_findings import findings
 from nwbswitch.schemas.study_positions import read_yaml
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_. -]{0,98}[A-Za-z0-9_-])?")
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+MAX_SPECIFICATIONS = 2_000
 Estimand = Literal["G", "R_act", "R_sil", "SW", "rho_star", "M"]
 
 
@@ -25,12 +28,18 @@ def _listed(value: Any) -> Any:
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise ValueError("a name has letters, digits, blanks, dots, dashes and underscores, 100 at most")
+        raise ValueError(
+            "a name has letters, digits, blanks, dots, dashes and underscores, 100 at most, "
+            "and ends with no blank or dot"
+        )
+    if _DEVICE.fullmatch(text):
+        raise ValueError("Windows has no file or folder of this name; choose another")
     return text
 
 
 Name = Annotated[str, BeforeValidator(lambda value: _name(str(value)))]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+RoiSet = Annotated[str, Field(pattern=r"^(all|anatomical|tracked|detected_[1-9][0-9]{0,5})$")]
 Numbers = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
 
 
@@ -100,7 +109,7 @@ class RobustnessPlan(_Part):
         tuple[Annotated[float, Field(ge=0, le=1)], ...], BeforeValidator(_listed)
     ] = Field((0.0, 0.3, 0.5, 0.7), description="Shares of the neuropil that are subtracted.")
     window_s: Numbers = Field((), description="Lengths of both windows, s; none: as they are.")
-    roi_sets: Texts = Field(
+    roi_sets: Annotated[tuple[RoiSet, ...], BeforeValidator(_listed)] = Field(
         ("all",), description="all, anatomical, tracked, or detected_k such as detected_20."
     )
     frames: Annotated[tuple[Literal["all", "still", "matched"], ...], BeforeValidator(_listed)] = Field(
@@ -110,6 +119,22 @@ class RobustnessPlan(_Part):
         (), description="Detection limits of tau_c, each alone."
     )
     crossed: bool = Field(False, description="Whether all combinations are run.")
+
+    @model_validator(mode="after")
+    def _few_enough(self) -> RobustnessPlan:
+        choices: tuple[tuple[object, ...], ...] = (
+            self.threshold_sd,
+            self.neuropil_coefficient,
+            self.window_s,
+            self.roi_sets,
+            self.frames,
+            self.k,
+        )
+        sizes = [len(set(each)) for each in choices]
+        n = math.prod(max(size, 1) for size in sizes) if self.crossed else sum(sizes)
+        if n > MAX_SPECIFICATIONS:
+            raise ValueError(f"these are {n} specifications; at most {MAX_SPECIFICATIONS} are run")
+        return self
 
 
 class ChangePlan(_Part):

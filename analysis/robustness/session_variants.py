@@ -88,7 +88,9 @@ def _with_rois(sessions: Sequence[SessionCounts], roi_set: str) -> list[SessionC
         return [each for one in sessions if (each := of_neurons(one, _detected(one, limit)))]
     if roi_set == "anatomical":
         return [each for each in sessions if each.anatomical]
-    seen = Counter((each.animal, name) for each in sessions for name in each.identity.tolist())
+    # Doses of one session are no sessions of their own.
+    named = {(each.animal, each.session, name) for each in sessions for name in each.identity.tolist()}
+    seen = Counter((animal, name) for animal, _, name in named)
     tracked = []
     for each in sessions:
         again = np.array([seen[each.animal, name] > 1 for name in each.identity.tolist()], dtype=np.bool_)

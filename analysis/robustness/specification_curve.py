@@ -18,6 +18,7 @@ from nwbswitch.analysis.estimands.counts_reader import read_cells
 from nwbswitch.analysis.measure import Sources, measure
 from nwbswitch.analysis.robustness.session_variants import varied_sessions
 from nwbswitch.analysis.robustness.specifications import Specification, planned, specifications
+from nwbswitch.analysis.runs.study_design import DesignedStudy, designed_study, sessions_beside
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
 from nwbswitch.analysis.verdicts.pooling import Estimate
 from nwbswitch.analysis.verdicts.switch import primary_type
@@ -74,16 +75,17 @@ def specification_curve(
         When a choice is none, or there are too many specifications.
     """
     chosen = specifications(measure_plan, asked)
-    measured: dict[Any, list[SessionCounts]] = {}
+    measured: dict[Any, DesignedStudy] = {}
     own = planned(measure_plan)
+    table = sessions_beside(cells)
     rows: list[dict[str, Any]] = []
     for number, each in enumerate(chosen):
         if each.measured not in measured:
             # One set of cells is in memory at a time.
-            measured = {each.measured: _sessions(each, own, cells, sources, measure_plan, folder,
-                                                 overrides, instance, workers, executor)}  # fmt: skip
-        sessions = measured[each.measured]
-        rows += _rows(number, each, sessions, measure_plan, switch_plan, seed)
+            sessions = _sessions(each, own, cells, sources, measure_plan, folder,
+                                 overrides, instance, workers, executor)  # fmt: skip
+            measured = {each.measured: designed_study(sessions, table, reference=switch_plan.reference)}
+        rows += _rows(number, each, measured[each.measured], measure_plan, switch_plan, seed)
     return SPECIFICATIONS.checked(pd.DataFrame(rows, columns=list(SPECIFICATIONS.names)))
 
 
@@ -129,12 +131,12 @@ def _sessions(
 def _rows(
     number: int,
     specification: Specification,
-    sessions: Sequence[SessionCounts],
+    study: DesignedStudy,
     measured: MeasurePlan,
     asked: SwitchPlan,
     seed: int,
 ) -> list[dict[str, Any]]:
-    kept = varied_sessions(sessions, specification, block_s=measured.block_s)
+    kept = varied_sessions(study.sessions, specification, block_s=measured.block_s)
     heading = {
         "specification": number,
         "threshold_sd": specification.threshold_sd,
@@ -145,10 +147,17 @@ def _rows(
         "k": specification.k,
     }
     if not kept:
-        return [heading | _nothing(sessions)]
+        return [heading | _nothing(study.sessions)]
     name = primary_type(kept, asked.cell_type)
     own = [each for each in kept if each.cell_type == name]
-    reference = find_reference(sorted({arm_key(each) for each in own}), asked.reference)
+    there = sorted({arm_key(each) for each in own})
+    reference: str | Mapping[str, str] | None
+    if asked.reference is not None:
+        reference = asked.reference if asked.reference in there else None
+    elif study.references:
+        reference = {arm: to for arm, to in study.references.items() if arm in there and to in there}
+    else:
+        reference = find_reference(there, None)
     limits = (specification.k,) if specification.k else asked.k
     arms = analyse_arms(
         own,

@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Literal
 
-from nwbswitch.schemas.analysis_plan import MeasurePlan, RobustnessPlan
+from nwbswitch.schemas.analysis_plan import MAX_SPECIFICATIONS, MeasurePlan, RobustnessPlan
 
 Frames = Literal["all", "still", "matched"]
 ALL = "all"
-MAX_SPECIFICATIONS = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nwbswitch.analysis.runs.earlier_results import remove_results
 from nwbswitch.analysis.runs.ledger import Ledger
 from nwbswitch.analysis.runs.plan_places import placed
+from nwbswitch.analysis.runs.pooled_animals import compared_arms, pool_animals
 from nwbswitch.analysis.runs.results_folder import (
     CELLS_FILE,
     COURSES_FILE,
     ESTIMATES_FILE,
     FEATURES_FILE,
-    META_FILE,
+    RATES_FILE,
     RESULT,
     SPECIFICATIONS_FILE,
     estimate_switch,
@@ -22,7 +24,7 @@ from nwbswitch.analysis.runs.results_folder import (
 )
 from nwbswitch.analysis.runs.run_record import InputFile
 from nwbswitch.schemas.analysis_plan import AnalysisPlan, DatasetPlan
-from nwbswitch.schemas.errors import FitError, IssuesError
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError
 from nwbswitch.schemas.files import sha256_file, write_json
 from nwbswitch.schemas.issues import Issue
 from nwbswitch.schemas.result_tables import SESSIONS_FILE
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from nwbswitch.analysis.measure import MeasureResult
     from nwbswitch.schemas.overrides import Overrides
 
 MEASURED = "measured"
@@ -97,14 +100,18 @@ def run_dataset(study: DatasetPlan, folder: Path, at: Workplace) -> DatasetOutco
     ledger = Ledger(folder)
     cells, issues = _measured(study, folder, at)
     if cells is None:
+        remove_results(folder)
         return DatasetOutcome(study, folder, issues, (), None)
     inputs = _inputs(study, cells)
     if at.blind:
         cells = _coded(cells, folder, at)
-    _estimated(cells, folder, at)
+        inputs = _nameless(inputs)
+    _estimated(cells, folder, ledger, at)
     _followed(cells, folder, ledger, at)
     _varied(study, cells, folder, ledger, at)
-    _pooled(folder, at)
+    if at.plan.meta is not None and not at.blind:
+        stated = at.plan.switch.arm
+        pool_animals(folder, at.plan.meta, arm=stated, overwrite=at.overwrite, say=at.say)
     return DatasetOutcome(study, folder, issues, inputs, read_json(folder / RESULT))
 
 
@@ -113,18 +120,29 @@ def _measured(study: DatasetPlan, folder: Path, at: Workplace) -> tuple[Path | N
 
     at.say(f"{study.name}: measuring")
     target = (folder / MEASURED if at.blind else folder) / CELLS_FILE
-    try:
-        found = measure(
+
+    def measured(overwrite: bool) -> MeasureResult:
+        return measure(
             [placed(each, at.base, what="sources") for each in study.sources],
             out=target,
             overrides=stated_overrides(study, at.plan, at.base),
             instance=at.plan.instance,
             workers=at.workers,
             executor=at.executor,
-            overwrite=at.overwrite,
+            overwrite=overwrite,
             **at.plan.measure.model_dump(),
         )
+
+    try:
+        try:
+            found = measured(False)
+        except (ExistingOutputError, InputFileError):
+            if not (at.overwrite and target.exists()):
+                raise
+            found = measured(True)
     except IssuesError as error:
+        if target.exists() and not at.overwrite:
+            raise
         at.say(f"{study.name}: nothing could be measured")
         return None, error.issues
     return target, found.issues
@@ -162,6 +180,22 @@ def _inputs(study: DatasetPlan, cells: Path) -> tuple[InputFile, ...]:
     )
 
 
+def _nameless(inputs: Sequence[InputFile]) -> tuple[InputFile, ...]:
+    """Return inputs without their names, which may tell the arm."""
+    return tuple(
+        InputFile(each.dataset, f"recording {number}", each.digest)
+        for number, each in enumerate(sorted(inputs, key=lambda one: one.digest), start=1)
+    )
+
+
+def _key_file(folder: Path, at: Workplace) -> Path:
+    """Return where the key of a data set is kept: beside the folder of all results."""
+    if not at.plan.datasets:
+        return folder.parent / f"{folder.name}.key.json"
+    out = folder.parent.parent
+    return out.parent / f"{out.name}.{folder.name}.key.json"
+
+
 def _coded(cells: Path, folder: Path, at: Workplace) -> Path:
     """Write cells and sessions with coded arms, by the key that is there or a new one; return the cells."""
     from nwbswitch.analysis.runs.blinding import blinded_cells, blinded_sessions
@@ -171,7 +205,7 @@ def _coded(cells: Path, folder: Path, at: Workplace) -> Path:
     from nwbswitch.schemas.tables import CELLS
 
     table = read_table(cells, text=CELLS.text_names)
-    key = kept_key(folder.parent / f"{folder.name}.key.json", table)
+    key = kept_key(_key_file(folder.resolve(), at), table)
     target = folder / CELLS_FILE
     write_parquet(blinded_cells(table, key), target)
     sessions = cells.parent / SESSIONS_FILE
@@ -181,9 +215,20 @@ def _coded(cells: Path, folder: Path, at: Workplace) -> Path:
     return target
 
 
-def _estimated(cells: Path, folder: Path, at: Workplace) -> None:
-    at.say(f"{folder.name}: estimating the switch")
+def _estimated(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
     asked = at.plan.switch
+    beside = cells.parent / SESSIONS_FILE
+    work = {
+        "cells": sha256_file(cells),
+        "sessions": sha256_file(beside) if beside.exists() else None,
+        "asked": asked.model_dump(mode="json", exclude={"arm"}),
+        "blind": at.blind,
+        "seed": at.plan.seed,
+    }
+    targets = [folder / name for name in (ESTIMATES_FILE, RATES_FILE, RESULT)]
+    if ledger.is_done("switch", work, targets):
+        return
+    at.say(f"{folder.name}: estimating the switch")
     estimate_switch(
         cells,
         folder / ESTIMATES_FILE,
@@ -198,6 +243,7 @@ def _estimated(cells: Path, folder: Path, at: Workplace) -> None:
         executor=at.executor,
         overwrite=at.overwrite,
     )
+    ledger.note("switch", work)
 
 
 def _followed(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
@@ -211,14 +257,17 @@ def _followed(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
         return
     from nwbswitch.analysis.estimands.counts_reader import read_cells
     from nwbswitch.analysis.estimands.time_courses import time_courses
+    from nwbswitch.analysis.runs.study_design import designed_study, followed_doses
     from nwbswitch.analysis.table_file import write_csv
 
     at.say(f"{folder.name}: following the estimates in time")
-    reference = read_json(folder / RESULT)["reference"]
+    table = sessions_table(folder)
+    stated = None if at.blind else at.plan.switch.reference
+    sessions, table = followed_doses(designed_study(read_cells(cells), table, reference=stated), table)
     found = time_courses(
-        read_cells(cells),
-        reference=reference,
-        sessions_table=sessions_table(folder),
+        sessions,
+        reference=compared_arms(read_json(folder / RESULT)),
+        sessions_table=table,
         width_s=courses.width_s,
         step_s=courses.step_s,
     )
@@ -267,37 +316,6 @@ def _varied(study: DatasetPlan, cells: Path, folder: Path, ledger: Ledger, at: W
     )
     write_csv(table, target)
     ledger.note("robustness", work)
-
-
-def _pooled(folder: Path, at: Workplace) -> None:
-    """Pool the animals' differences of the primary estimand, as a second way beside the ratio of sums."""
-    from nwbswitch.analysis.runs.models import pool_table
-
-    result = read_json(folder / RESULT)
-    reference = result["reference"]
-    arms = [arm for arm in result["arms"] if arm != reference]
-    if at.plan.meta is None or reference is None or at.blind or not arms:
-        return
-    arm = at.plan.switch.arm or arms[0]
-    contrast = f"vs_{reference}"
-    where = (
-        f"level == 'animal' and contrast == {contrast!r} and arm == {arm!r} and estimand == 'M' "
-        f"and cell_type == {result['cell_type']!r}"
-    )
-    try:
-        pool_table(
-            folder / ESTIMATES_FILE,
-            effect="estimate",
-            variance="se**2",
-            where=where,
-            slab="animal",
-            method=at.plan.meta.method,
-            test=at.plan.meta.test,
-            out=folder / META_FILE,
-            overwrite=at.overwrite,
-        )
-    except FitError as error:
-        at.say(f"{folder.name}: the animals are not pooled: {error}")
 
 
 def write_status(folder: Path, status: dict[str, Any], *, blind: bool) -> None:

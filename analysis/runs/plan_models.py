@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nwbswitch.analysis.mixed.change_scores import ChangeCheck
     from nwbswitch.analysis.runs.dataset_run import DatasetOutcome, Workplace
 
+NOT_BLIND = "not fitted in a blinded run: nothing codes the arms of a table"
 _NOT_FITTED = "question", "name", "table", "change"
 
 
@@ -28,15 +29,26 @@ def run_models(
 ) -> tuple[tuple[ModelAnswer, ...], tuple[InputFile, ...]]:
     """Fit the models of a plan; return their answers and the tables that were read.
 
-    A model that cannot be fitted is told with its reason and does not stop the others.
+    A model that cannot be fitted is told with its reason and does not stop the others. In a blinded run
+    models of tables are not fitted, since nothing codes the arms in them.
     """
     answers: list[ModelAnswer] = []
     inputs: dict[str, InputFile] = {}
     for model in plan.models:
         tables: list[tuple[str, Path, Path]] = []
         if model.table is not None:
+            if at.blind:
+                answers.append(ModelAnswer(model.name, model.question, NOT_BLIND))
+                continue
             path = Path(placed(model.table, at.base, what=f"models.{model.name}.table"))
-            inputs[model.table] = InputFile("", model.table, sha256_file(path))
+            try:
+                inputs[model.table] = InputFile("", model.table, sha256_file(path))
+            except InputFileError as error:
+                if (folder / MODELS_FOLDER / f"{model.name}.json").exists():
+                    raise
+                why = f"{error} The plan names it as table {model.table!r}, relative to the plan."
+                answers.append(ModelAnswer(model.name, model.question, "", why))
+                continue
             tables.append((model.name, path, folder / MODELS_FOLDER / f"{model.name}.json"))
         else:
             tables += _of_studies(model, plan, outcomes)
@@ -44,6 +56,26 @@ def run_models(
             at.say(f"fitting {name}")
             answers.append(_answer(model, name, table, target, at))
     return tuple(answers), tuple(inputs.values())
+
+
+def require_formulas(plan: AnalysisPlan) -> None:
+    """Read all formulas of a plan, before anything is measured.
+
+    Raises
+    ------
+    FormulaError
+        For all that cannot be read, each with the name of its model.
+    """
+    from nwbswitch.analysis.formulas.formula import read_formula
+
+    found = []
+    for model in plan.models:
+        try:
+            read_formula(model.formula, cbind=model.family == "binomial")
+        except FormulaError as error:
+            found.append(f"model {model.name}: {error}")
+    if found:
+        raise FormulaError("\n".join(found))
 
 
 def _of_studies(

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nwbswitch.analysis.runs.dataset_run import DatasetOutcome, Workplace, run_dataset, write_status
+from nwbswitch.analysis.runs.earlier_results import DATASETS, REPORT_FILE, remove_earlier
 from nwbswitch.analysis.runs.freezing import PlanStatus, overrides_digests, status_of
-from nwbswitch.analysis.runs.plan_models import run_models
+from nwbswitch.analysis.runs.plan_models import require_formulas, run_models
+from nwbswitch.analysis.runs.plan_places import placed
 from nwbswitch.analysis.runs.results_folder import (
     MODELS_FOLDER,
     PLAN_FILE,
@@ -29,8 +31,6 @@ from nwbswitch.schemas.provenance import same_work
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-REPORT_FILE = "report.html"
-DATASETS = "datasets"
 LOCK = ".lock"
 
 
@@ -130,6 +130,11 @@ def _run(
     then_folder: Path | None = None,
 ) -> RunResult:
     plan = at.plan
+    require_formulas(plan)
+    if plan.candidates:
+        from nwbswitch.analysis.replication.eligibility import known_candidates
+
+        known_candidates(Path(placed(plan.candidates, at.base, what="candidates")))
     require_writable(folder / RECORD)
     with _held(folder):
         _keep_plan(folder, at, status)
@@ -208,6 +213,9 @@ def _keep_plan(folder: Path, at: Workplace, status: PlanStatus) -> None:
         if listed:
             problem = f"{folder} holds results of another plan ({'; '.join(listed)})."
             raise ExistingOutputError(f"{problem} Choose another folder or give --overwrite.")
+    if at.overwrite:
+        names = {each.name for each in at.plan.datasets}
+        remove_earlier(folder, datasets=names, cells_here=not (at.blind or names))
     write_json(path, {**held, "status": {**status.as_dict(), "blinded": at.blind}})
 
 
