@@ -49,8 +49,9 @@ def _joint(model: Mapping[str, Any]) -> list[Block]:
             ]
         )
     words = (
-        "Difference from the reference, pooled by a multivariate model: the sampling errors of both estimands "
-        "of a data set covary as its animals do. Beside it tests that are robust to a wrong covariance (CR2)."
+        "Difference from the reference, pooled by a multivariate model: the sampling errors of both "
+        "estimands of a data set covary as its animals do. Beside it tests that are robust to a wrong "
+        "covariance (CR2)."
     )
     head = ["Estimand", "Estimate (95 % CI)", "P", "CR2 (95 % CI)", "P"]
     return [Table(words, head, rows)]
