@@ -13,8 +13,11 @@ import pandas as pd
 from nwbswitch.analysis.meta_analysis.meta import MIN_STUDIES
 from nwbswitch.analysis.plain_values import plain
 from nwbswitch.analysis.replication.eligibility import Candidate, judged, known_candidates
+from nwbswitch.analysis.replication.moderators import effects_with_moderators
+from nwbswitch.analysis.replication.together import Member, joint_model, stages
 from nwbswitch.analysis.runs.plan_places import placed
 from nwbswitch.analysis.runs.results_folder import META_FOLDER
+from nwbswitch.schemas.errors import FitError, FormulaError
 from nwbswitch.schemas.files import write_json
 from nwbswitch.schemas.issues import Severity
 
@@ -43,6 +46,9 @@ class Replication:
         Pooled M without each data set or laboratory; empty when too few.
     placed
         Published fractions with the simulated worlds they are compatible with.
+    together
+        ``joint``: SW and rho* in one model; ``stages``: the mean event rate in one stage and in two. Empty
+        with fewer than three eligible data sets.
     """
 
     sentence: str
@@ -50,6 +56,7 @@ class Replication:
     pooled: Mapping[str, Mapping[str, Any]]
     left_out: tuple[Mapping[str, Any], ...]
     placed: tuple[Mapping[str, Any], ...]
+    together: Mapping[str, Mapping[str, Any]]
 
     def table(self) -> pd.DataFrame:
         """Return one row per data set."""
@@ -77,6 +84,7 @@ class Replication:
                 "prediction": interval,
                 "left_out": [dict(each) for each in self.left_out],
                 "published": [dict(each) for each in self.placed],
+                "together": {name: dict(each) for name, each in self.together.items()},
             }
         )
         return found
@@ -102,22 +110,40 @@ def replication(
         analysed = {name for each in outcomes for name in _dandisets(each)}
         known = known_candidates(Path(placed(plan.candidates, at.base, what="candidates")))
         candidates += [each for each in known if each.dataset not in analysed]
-    candidates.sort(key=lambda each: (not each.eligible, not each.analysed, each.dataset))
+    candidates.sort(key=lambda each: (not each.eligible, not each.analysed))
     eligible = [each for each in candidates if each.eligible]
     fits: dict[str, MetaFit] = {}
+    unpooled: dict[str, Mapping[str, Any]] = {}
     left_out: tuple[Mapping[str, Any], ...] = ()
     if plan.meta is not None and len(eligible) > 1:
         effects = effects_of(plan, outcomes, eligible)
-        fits = {name: _pooled(effects, name, plan.meta) for name in plan.meta.estimands}
+        for name in plan.meta.estimands:
+            try:
+                fits[name] = _pooled(effects, name, plan.meta)
+            except (FitError, FormulaError) as error:
+                unpooled[name] = {"status": str(error), "k": len(eligible)}
         left_out = _left_out(fits.get(PRIMARY), effects)
+    together: dict[str, Mapping[str, Any]] = {}
+    if plan.meta is not None and len(eligible) >= MIN_STUDIES:
+        members = [_member(each, outcomes) for each in eligible]
+        together = {"joint": joint_model(members), "stages": stages(members)}
     for name, fit in fits.items():
         write_json(folder / META_FOLDER / f"{name}.json", fit.as_dict())
     return Replication(
         sentence=_sentence(candidates, eligible, fits.get(PRIMARY)),
         candidates=tuple(candidates),
-        pooled={name: fit.as_dict() for name, fit in fits.items()},
+        pooled={**{name: fit.as_dict() for name, fit in fits.items()}, **unpooled},
         left_out=left_out,
         placed=tuple(_placed(plan)),
+        together=together,
+    )
+
+
+def _member(candidate: Candidate, outcomes: Sequence[DatasetOutcome]) -> Member:
+    own = next(each for each in outcomes if each.plan.name == candidate.dataset)
+    assert own.result is not None
+    return Member(
+        candidate.dataset, own.folder, candidate.arm, candidate.reference, str(own.result["cell_type"])
     )
 
 
@@ -145,6 +171,7 @@ def effects_of(
             rows.append(
                 {
                     "dataset": each.dataset,
+                    "arm": each.arm,
                     "lab": each.lab or each.dataset,
                     "estimand": name,
                     "yi": numbers.get("estimate"),
@@ -153,7 +180,10 @@ def effects_of(
                     **outcome.plan.moderators,
                 }
             )
-    return pd.DataFrame(rows)
+    effects = pd.DataFrame(rows)
+    if plan.meta is None or plan.meta.moderators is None:
+        return effects
+    return effects_with_moderators(effects, {each.dataset: results[each.dataset].folder for each in eligible})
 
 
 def _pooled(effects: pd.DataFrame, estimand: str, asked: MetaPlan) -> MetaFit:
@@ -161,8 +191,8 @@ def _pooled(effects: pd.DataFrame, estimand: str, asked: MetaPlan) -> MetaFit:
 
     own = effects[effects["estimand"] == estimand]
     return meta(
-        own.astype({"yi": float, "vi": float}),
-        effect="yi",
+        own.astype({"yi": float, "vi": float}).rename(columns={"yi": estimand}),
+        effect=estimand,
         variance="vi",
         slab="dataset",
         method=asked.method,
@@ -234,9 +264,9 @@ def _sentence(candidates: Sequence[Candidate], eligible: Sequence[Candidate], fi
             f"Two or more are needed.{what} Why each candidate failed is listed."
         )
     words = Counter(each.verdict for each in eligible)
-    verdicts = _and([f"{word} in {n}" for word, n in words.most_common()])
+    verdicts = _and([f"{word.replace('_', ' ')} in {n}" for word, n in words.most_common()])
     same = (
-        f"The same verdict in all {len(eligible)} data sets: {eligible[0].verdict}"
+        f"The same verdict in all {len(eligible)} data sets: {eligible[0].verdict.replace('_', ' ')}"
         if len(words) == 1
         else f"The data sets differ: {verdicts}"
     )
@@ -244,7 +274,9 @@ def _sentence(candidates: Sequence[Candidate], eligible: Sequence[Candidate], fi
 
 
 def _prediction(fit: MetaFit | None) -> str:
-    if fit is None or not fit.pooled:
+    if fit is None:
+        return "The effects could not be pooled."
+    if not fit.pooled:
         return f"Fewer than {MIN_STUDIES} data sets are listed, not pooled: there is no prediction interval."
     if fit.prediction is None:
         return "With moderators there is no one prediction interval."

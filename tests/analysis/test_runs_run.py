@@ -189,7 +189,7 @@ def test_several_data_sets_say_whether_they_agree(study: Path) -> None:
     assert "a new data set is expected between" in sentence
     held = json.loads((study / "several/replication.json").read_text())
     assert held["sentence"] == sentence
-    assert [each["dataset"] for each in held["datasets"]] == ["one", "three", "two", "000001"]
+    assert [each["dataset"] for each in held["datasets"]] == ["one", "two", "three", "000001"]
     assert held["datasets"][-1]["reasons"] == ["no drug window (2 recordings)"]
     assert held["prediction"]["low"] < held["prediction"]["high"]
     assert held["published"][0]["compatible_worlds"][0].startswith("switch")
