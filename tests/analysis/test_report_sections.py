@@ -149,7 +149,10 @@ def test_a_failed_control_is_in_the_sentence_of_too_few_animals() -> None:
             {"status": "frozen", "frozen_at": "2026-06-03T08:00:00+00:00"},
             "Plan frozen on 3 June 2026 and unchanged since.",
         ),
-        ({"status": "frozen", "frozen_at": None, "blinded": True}, "Plan frozen and unchanged since. The arms are coded."),
+        (
+            {"status": "frozen", "frozen_at": None, "blinded": True},
+            "Plan frozen and unchanged since. The arms are coded.",
+        ),
         (
             {"status": "changed", "frozen_at": "2026-06-03", "changes": ["a", "b", "c", "d", "e"]},
             "Plan changed since it was frozen on 3 June 2026: a; b; c; and 2 more.",
