@@ -120,21 +120,19 @@ class RobustnessPlan(_Part):
     )
     crossed: bool = Field(False, description="Whether all combinations are run.")
 
-    @model_validator(mode="after")
-    def _few_enough(self) -> RobustnessPlan:
-        choices: tuple[tuple[object, ...], ...] = (
-            self.threshold_sd,
-            self.neuropil_coefficient,
-            self.window_s,
-            self.roi_sets,
-            self.frames,
-            self.k,
-        )
-        sizes = [len(set(each)) for each in choices]
-        n = math.prod(max(size, 1) for size in sizes) if self.crossed else sum(sizes)
-        if n > MAX_SPECIFICATIONS:
-            raise ValueError(f"these are {n} specifications; at most {MAX_SPECIFICATIONS} are run")
-        return self
+
+def n_specifications(measure: MeasurePlan, asked: RobustnessPlan) -> int:
+    """Return how many specifications a plan asks for, its own among them."""
+    choices: tuple[tuple[object, tuple[object, ...]], ...] = (
+        (measure.threshold_sd, asked.threshold_sd),
+        (measure.neuropil_coefficient, asked.neuropil_coefficient),
+        (measure.frames, asked.frames),
+        (0.0, asked.window_s),
+        ("all", asked.roi_sets),
+        (0, asked.k),
+    )
+    sizes = [len({own, *varied}) for own, varied in choices]
+    return math.prod(sizes) if asked.crossed else 1 + sum(sizes) - len(sizes)
 
 
 class ChangePlan(_Part):
@@ -225,6 +223,8 @@ class AnalysisPlan(_Part):
             raise ValueError("overrides at the top belong to sources; give them to each of datasets")
         if not (self.sources or self.datasets or self.models):
             raise ValueError("there is nothing to do: give sources, datasets or models")
+        if self.robustness and (n := n_specifications(self.measure, self.robustness)) > MAX_SPECIFICATIONS:
+            raise ValueError(f"robustness has {n} specifications; at most {MAX_SPECIFICATIONS} are run")
         for what, parts in (("datasets", self.datasets), ("models", self.models)):
             names = [each.name.casefold() for each in parts]
             if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -22,7 +22,7 @@ from nwbswitch.analysis.runs.study_design import DesignedStudy, designed_study, 
 from nwbswitch.analysis.verdicts.arm_analysis import ArmResult, analyse_arms, arm_key, find_reference
 from nwbswitch.analysis.verdicts.pooling import Estimate
 from nwbswitch.analysis.verdicts.switch import primary_type
-from nwbswitch.schemas.errors import IssuesError
+from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError
 from nwbswitch.schemas.result_tables import SPECIFICATIONS
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def _sessions(
         "frames": each.frames,
     }
     target = folder / name / "cells.parquet"
-    try:
+
+    def measured(overwrite: bool) -> None:
         measure(
             sources,
             out=target,
@@ -120,9 +121,15 @@ def _sessions(
             instance=instance,
             workers=workers,
             executor=executor,
-            overwrite=True,
+            overwrite=overwrite,
             **options,
         )
+
+    try:
+        try:
+            measured(False)
+        except (ExistingOutputError, InputFileError):
+            measured(True)
     except IssuesError:
         return []
     return read_cells(target)

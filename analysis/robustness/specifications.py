@@ -7,7 +7,12 @@ from dataclasses import dataclass, fields, replace
 from itertools import product
 from typing import Literal
 
-from nwbswitch.schemas.analysis_plan import MAX_SPECIFICATIONS, MeasurePlan, RobustnessPlan
+from nwbswitch.schemas.analysis_plan import (
+    MAX_SPECIFICATIONS,
+    MeasurePlan,
+    RobustnessPlan,
+    n_specifications,
+)
 
 Frames = Literal["all", "still", "matched"]
 ALL = "all"
@@ -67,12 +72,9 @@ def specifications(measure: MeasurePlan, asked: RobustnessPlan) -> list[Specific
         "k": asked.k,
     }
     with_own = {name: list(dict.fromkeys([getattr(own, name), *values])) for name, values in choices.items()}
+    if (n := n_specifications(measure, asked)) > MAX_SPECIFICATIONS:
+        raise ValueError(f"these are {n} specifications; at most {MAX_SPECIFICATIONS} are run")
     if asked.crossed:
-        n = 1
-        for values in with_own.values():
-            n *= len(values)
-        if n > MAX_SPECIFICATIONS:
-            raise ValueError(f"crossed, these are {n} specifications; at most {MAX_SPECIFICATIONS} are run")
         combinations = product(*(with_own[each.name] for each in fields(Specification)))
         return _by_measurement(own, [Specification(*values) for values in combinations])
     varied = [replace(own, **{name: value}) for name, values in with_own.items() for value in values[1:]]

@@ -60,8 +60,12 @@ def test_too_many_and_unknown_choices_are_refused() -> None:
     many = plan(threshold_sd=tuple(range(1, 60)), k=tuple(range(1, 60)), crossed=True)
     with pytest.raises(ValueError, match="at most 2000"):
         specifications(MeasurePlan(), many)
+    with pytest.raises(ValueError, match="at most 2000"):
+        specifications(MeasurePlan(), plan(threshold_sd=tuple(range(1, 3000))))
+    with pytest.raises(ValueError, match=r"roi_sets"):
+        plan(roi_sets=("detectd_20",))
     with pytest.raises(ValueError, match="no set of ROIs 'detectd_20'"):
-        specifications(MeasurePlan(), plan(roi_sets=("detectd_20",)))
+        detected_limit("detectd_20")
     assert detected_limit("detected_20") == 20
     assert detected_limit("tracked") is None
 
@@ -97,6 +101,11 @@ def test_rois_are_chosen_by_events_by_basis_and_by_tracking() -> None:
     assert anatomical.session == "s1"
     tracked = varied_sessions(both, Specification(3, 0.7, roi_set="tracked"), block_s=30.0)
     assert [each.identity.tolist() for each in tracked] == [["n3"], ["n3"]]
+
+
+def test_two_doses_of_one_session_do_not_make_its_neurons_tracked() -> None:
+    doses = [session(arm="ketamine 5 mg/kg"), session(arm="ketamine 20 mg/kg")]
+    assert not varied_sessions(doses, Specification(3, 0.7, roi_set="tracked"), block_s=30.0)
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,9 @@ def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path) -> None:
         ("sources: nwb", "sorces: nwb", 3, "Did you mean 'sources'?"),
         ("margin: 0.2", "margin: 2", 4, "less than 1"),
         ("name: crossover", "name: ../up", 2, "a name has letters"),
+        ("name: crossover", "name: 'up '", 2, "ends with no blank or dot"),
+        ("name: crossover", "name: NUL.txt", 2, "Windows has no file"),
+        ("window_s: [300, 600]", "roi_sets: [detected_0]", 7, "roi_sets"),
         ("k: 20", "primary: SW", 4, "Expected 'M'"),
         ("ddf: none", "ddf: z", 6, "kenward-roger"),
         ("seed: 7", "seed: -1", 8, "seed"),
@@ -75,6 +78,8 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, old: str, new: str, li
         ("name: x\nmodels: [{name: m, formula: y ~ x}]", "has no table"),
         ("name: x\ndatasets: [{name: A, sources: c}, {name: a, sources: d}]", "two datasets are called 'a'"),
         ("- 1", "no mapping"),
+        (f"name: x\nsources: a\nrobustness: {{threshold_sd: {list(range(1, 2100))}}}", "2102 specifications"),
+        (f"name: x\nsources: a\nrobustness: {{k: {list(range(1, 500))}, crossed: true}}", "at most 2000"),
         ("name: x\noverrides: o.yaml\ndatasets: [{name: A, sources: c}]", "belong to sources"),
     ],
 )
