@@ -133,9 +133,7 @@ def _session_rates(session: SessionCounts, windows: tuple[str, str], arms: Seque
             "cell_type": session.cell_type,
             "arm": pd.Categorical([session.arm], categories=list(arms)).repeat(int(kept.sum())),
             "order": session.order,
-            "window": pd.Categorical.from_codes(
-                np.take(codes, window[kept]), categories=pd.Index(windows)
-            ),
+            "window": pd.Categorical.from_codes(np.take(codes, window[kept]), categories=pd.Index(windows)),
             "half": 1 + half[kept],
             "n_events": n_events.astype(np.int64),
             "exposure_min": minutes,

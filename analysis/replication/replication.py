@@ -117,11 +117,11 @@ def replication(
     left_out: tuple[Mapping[str, Any], ...] = ()
     if plan.meta is not None and len(eligible) > 1:
         effects = effects_of(plan, outcomes, eligible)
-        for name in plan.meta.estimands:
+        for estimand in plan.meta.estimands:
             try:
-                fits[name] = _pooled(effects, name, plan.meta)
+                fits[estimand] = _pooled(effects, estimand, plan.meta)
             except (FitError, FormulaError) as error:
-                unpooled[name] = {"status": str(error), "k": len(eligible)}
+                unpooled[estimand] = {"status": str(error), "k": len(eligible)}
         left_out = _left_out(fits.get(PRIMARY), effects)
     together: dict[str, Mapping[str, Any]] = {}
     if plan.meta is not None and len(eligible) >= MIN_STUDIES:
