@@ -65,14 +65,22 @@ def agreements(pinned: Pinned, found: Mapping[str, Floats]) -> list[Agreement]:
         if kept is None:
             pinned_se = se * math.sqrt(n / pinned.repetitions)
         else:
-            # The spread of the pinned repetitions serves both, so that a few new ones are enough.
-            pinned_se = float(kept)
-            se = pinned_se * math.sqrt(pinned.repetitions / n)
+            # One spread for both, so that a few new repetitions are enough.
+            spread = _pooled_sd(found[name], float(kept) * math.sqrt(pinned.repetitions), pinned.repetitions)
+            se, pinned_se = spread / math.sqrt(n), spread / math.sqrt(pinned.repetitions)
         cells.append(_cell(name, mean, se, values, pinned_se))
     for name, values in pinned.sds.items():
         sd, se, pinned_se = sd_and_se(found[name], pinned.repetitions)
         cells.append(_cell(f"SD of {name}", sd, se, values, pinned_se))
     return cells
+
+
+def _pooled_sd(values: Floats, pinned_sd: float, n_pinned: int) -> float:
+    """Return the standard deviation within the new and the pinned repetitions together."""
+    new = values[np.isfinite(values)]
+    squares = float(((new - new.mean()) ** 2).sum()) if new.size else 0.0
+    freedom = n_pinned - 1 + max(new.size - 1, 0)
+    return math.sqrt((squares + (n_pinned - 1) * pinned_sd**2) / freedom)
 
 
 def _cell(name: str, ours: float, se: float, values: Values, pinned_se: float) -> Agreement:

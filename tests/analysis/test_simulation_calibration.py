@@ -13,6 +13,7 @@ from nwbswitch.analysis.simulation.agreement import Agreement, half_unit, mean_a
 from nwbswitch.analysis.simulation.calibration import agreements, simulated_values
 from nwbswitch.analysis.simulation.pinned_values import Pinned, read_pinned
 from nwbswitch.schemas.errors import InputFileError
+from nwbswitch.schemas.worlds import World
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 GROUPS = read_pinned(REFERENCE / "calibration.json").groups
@@ -108,3 +109,19 @@ def test_files_that_are_none_or_too_long_are_refused(tmp_path: Path) -> None:
     path.write_text(" " * 1_000_001)
     with pytest.raises(InputFileError, match="more than 1000000 bytes"):
         read_pinned(path)
+
+
+def test_kept_errors_and_new_ones_have_one_spread() -> None:
+    pinned = Pinned(
+        world=World.NULL,
+        n_neurons=10,
+        window_s=60,
+        repetitions=3,
+        means={"G": ["0.5"]},
+        standard_errors={"G": "1.0"},
+    )
+    (cell,) = agreements(pinned, {"G": np.array([4.0, 8.0])})
+    # (2 x 3 + 8) / 3 is the variance of both, 3 that of the pinned repetitions
+    assert (cell.ours, cell.low) == (6.0, 0.5)
+    assert cell.se == pytest.approx(math.sqrt(14 / 3 / 2))
+    assert cell.pinned_se == pytest.approx(math.sqrt(14 / 3 / 3))
