@@ -226,7 +226,7 @@ def test_other_requests_wait_too_when_the_server_wants_rest(server: RangeServer)
     assert server.n_requests == 7
 
 
-@pytest.mark.parametrize("wish", ["3600", formatdate(time.time() + 3600, usegmt=True)])
+@pytest.mark.parametrize("wish", ["3600", formatdate(time.time() + 3600, usegmt=True)], ids=["s", "date"])
 def test_nobody_waits_for_an_hour(server: RangeServer, wish: str) -> None:
     source = opened(server.add("a", DATA), size=len(DATA))
     server.plan(Fault.status(429, retry_after=wish))
