@@ -39,7 +39,16 @@ def _name(text: str) -> str:
 
 Name = Annotated[str, BeforeValidator(lambda value: _name(str(value)))]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-RoiSet = Annotated[str, Field(pattern=r"^(all|anatomical|tracked|detected_[1-9][0-9]{0,5})$")]
+_ROI_SET = r"^(all|anatomical|tracked|detected_[1-9][0-9]{0,5})$"
+
+
+def _roi_set(text: str) -> str:
+    if not re.match(_ROI_SET, text):
+        raise ValueError("known are all, anatomical, tracked, and detected_k such as detected_20")
+    return text
+
+
+RoiSet = Annotated[str, Field(pattern=_ROI_SET), BeforeValidator(lambda value: _roi_set(str(value)))]
 Numbers = Annotated[tuple[Annotated[float, Field(gt=0)], ...], BeforeValidator(_listed)]
 
 

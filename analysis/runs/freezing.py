@@ -160,9 +160,22 @@ def _stated(plan: AnalysisPlan, base: Path) -> dict[str, Any]:
 
 
 def overrides_digests(plan: AnalysisPlan, base: Path) -> dict[str, str]:
-    """Return the digest of each file of overrides, by its name in the plan."""
+    """Return the digest of each file of overrides, by its name in the plan.
+
+    Raises
+    ------
+    InputFileError
+        If one is not there.
+    """
     named = [each.overrides for each in plan.studies if each.overrides]
-    return {name: sha256_file(placed(name, base, what="overrides")) for name in named}
+    found = {}
+    for name in named:
+        try:
+            found[name] = sha256_file(placed(name, base, what="overrides"))
+        except InputFileError as error:
+            remedy = "The plan names it as overrides, relative to the plan."
+            raise InputFileError(error.path, error.problem, remedy) from error
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_the_digest_is_of_what_is_stated_not_of_how(tmp_path: Path) -> None:
         ("name: crossover", "name: ../up", 2, "a name has letters"),
         ("name: crossover", "name: 'up '", 2, "ends with no blank or dot"),
         ("name: crossover", "name: NUL.txt", 2, "Windows has no file"),
-        ("window_s: [300, 600]", "roi_sets: [detected_0]", 7, "roi_sets"),
+        ("window_s: [300, 600]", "roi_sets: [detected_0]", 7, "such as detected_20"),
         ("k: 20", "primary: SW", 4, "Expected 'M'"),
         ("ddf: none", "ddf: z", 6, "kenward-roger"),
         ("seed: 7", "seed: -1", 8, "seed"),
