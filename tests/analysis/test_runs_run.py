@@ -14,7 +14,13 @@ from nwbswitch.analysis.runs.blinding_key import read_key
 from nwbswitch.analysis.runs.freezing import freeze
 from nwbswitch.analysis.runs.run import run
 from nwbswitch.analysis.runs.run_result import RunResult
-from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, StudyError
+from nwbswitch.schemas.errors import (
+    ExistingOutputError,
+    InputFileError,
+    IssuesError,
+    NwbswitchError,
+    StudyError,
+)
 from nwbswitch.schemas.worlds import World
 
 ONE = """
@@ -30,7 +36,7 @@ SEVERAL = """
 name: three labs
 datasets:
   - {name: one, sources: "nwb/*.nwb", lab: A}
-  - {name: two, sources: two, lab: B}
+  - {name: two, sources: nwb, lab: B}
   - {name: three, sources: three, lab: B}
 switch: {draws: 5, arm: ketamine}
 time_courses: null
@@ -39,6 +45,14 @@ candidates: found.csv
 published: [{label: Somebody 2020, down_pct: 46, up_pct: 41, window_s: 120}]
 seed: 3
 """
+SMALL = """
+name: small
+sources: nwb
+switch: {draws: 2}
+time_courses: null
+seed: 3
+"""
+NEURONS = 15
 TABLE = """
 name: a table
 models:
@@ -53,9 +67,27 @@ models:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
-    write_study(folder / "nwb", animals=6, seed=1)
+    write_study(folder / "nwb", animals=6, seed=1, neurons=NEURONS)
     (folder / "analysis.yaml").write_text(ONE, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages take longer than all else, and have tests of their own."""
+    monkeypatch.setattr("nwbswitch.analysis.reporting.report.report", lambda folder, out, **options: out)
+
+
+@pytest.fixture(scope="module")
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("small") / "nwb", animals=2, seed=1, neurons=6)
+
+
+@pytest.fixture
+def small(small_files: Path, tmp_path: Path) -> Path:
+    shutil.copytree(small_files, tmp_path / "nwb")
+    (tmp_path / "analysis.yaml").write_text(SMALL, encoding="utf-8")
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +134,7 @@ def test_the_same_command_again_leaves_everything(finished: RunResult, study: Pa
     assert again.record["outputs"] == finished.record["outputs"]
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_a_repeat_gives_the_same_numbers(finished: RunResult, study: Path) -> None:
     again = run(repeat=finished.out / "record.json", out=study / "again")
     assert again.comparison is not None
@@ -112,23 +145,88 @@ def test_a_repeat_gives_the_same_numbers(finished: RunResult, study: Path) -> No
     assert again.status.status == "frozen"
 
 
-def test_a_changed_input_is_pointed_out(finished: RunResult, study: Path) -> None:
-    moved = study / "changed"
-    moved.mkdir()
-    shutil.copytree(study / "nwb", moved / "nwb")
-    shutil.copytree(finished.out, moved / "results")
-    write_study(study / "other", animals=1, seed=9)
-    shutil.copy(study / "other/sub-m1_ses-1.nwb", moved / "nwb/sub-m1_ses-1.nwb")
-    (moved / "nwb/sub-m6_ses-2.nwb").unlink()
-    again = run(repeat=moved / "results/record.json", out=moved / "again")
+@pytest.mark.usefixtures("no_pages")
+def test_a_changed_input_is_pointed_out(small: Path) -> None:
+    run(small / "analysis.yaml", small / "results")
+    write_study(small / "other", animals=1, seed=9, neurons=6)
+    shutil.copy(small / "other/sub-m1_ses-1.nwb", small / "nwb/sub-m1_ses-1.nwb")
+    (small / "nwb/sub-m2_ses-2.nwb").unlink()
+    again = run(repeat=small / "results/record.json", out=small / "again")
     assert again.comparison is not None
     assert not again.comparison.same
     assert not again.ok
     assert again.comparison.inputs == (
-        "one study/sub-m1_ses-1.nwb has other content than recorded",
-        "one study/sub-m6_ses-2.nwb is not there any more",
+        "small/sub-m1_ses-1.nwb has other content than recorded",
+        "small/sub-m2_ses-2.nwb is not there any more",
     )
     assert any(each.startswith("estimates.csv") for each in again.comparison.numbers)
+
+
+@pytest.mark.usefixtures("no_pages")
+def test_results_whose_recordings_are_gone_stay_as_they_are(small: Path) -> None:
+    run(small / "analysis.yaml", small / "results")
+    there = {path: path.read_bytes() for path in (small / "results").rglob("*") if path.is_file()}
+    (small / "nwb").rename(small / "elsewhere")
+    with pytest.raises(IssuesError, match="no such file or folder"):
+        run(small / "analysis.yaml", small / "results")
+    assert {path: path.read_bytes() for path in (small / "results").rglob("*") if path.is_file()} == there
+
+
+@pytest.mark.usefixtures("no_pages")
+def test_nothing_of_an_earlier_plan_is_left(small: Path) -> None:
+    first = SMALL.replace("time_courses: null\n", "") + (
+        "robustness: {threshold_sd: [], neuropil_coefficient: [], window_s: [150]}\n"
+        'models: [{name: a, formula: "sqrt_rate ~ window + (1 | animal)", ddf: none},\n'
+        '         {name: b, formula: "sqrt_rate ~ 1 + (1 | animal)", ddf: none}]\n'
+    )
+    (small / "analysis.yaml").write_text(first, encoding="utf-8")
+    result = run(small / "analysis.yaml", small / "results")
+    assert {"specifications.csv", "time_courses.csv", "fit.json", "models/b.json"} <= set(
+        result.record["outputs"]
+    )
+    measured = (small / "results/cells.parquet").stat().st_mtime_ns
+    (small / "results/notes.txt").write_text("mine")
+    (small / "analysis.yaml").write_text(SMALL + "meta: null\n", encoding="utf-8")
+    result = run(small / "analysis.yaml", small / "results", overwrite=True)
+    assert set(result.record["outputs"]) == {"design.json", "estimates.csv", "result.json", "sessions.csv"}
+    assert (small / "results/cells.parquet").stat().st_mtime_ns == measured
+    assert (small / "results/notes.txt").exists()
+
+
+@pytest.mark.usefixtures("no_pages")
+def test_blinded_records_keys_and_tables(small: Path) -> None:
+    for path in list((small / "nwb").iterdir()):
+        path.rename(path.with_stem(path.stem + "_ketamine-or-saline"))
+    plan = SMALL.replace("sources: nwb", "datasets: [{name: a lab, sources: nwb}, {name: b, sources: none}]")
+    plan += 'models: [{name: own, table: t.csv, formula: "x ~ arm + (1 | animal)"}]\n'
+    (small / "analysis.yaml").write_text(plan, encoding="utf-8")
+    (small / "t.csv").write_text("animal,arm,x\nm1,ketamine,1\nm2,saline,2\n")
+    result = run(small / "analysis.yaml", small / "look", blind=True)
+    assert "ketamine" not in json.dumps(result.record["sources"]) + json.dumps(result.record["inputs"])
+    assert set(read_key(small / "look.a lab.key.json").arms.values()) == {"ketamine", "saline"}
+    assert not list((small / "look").rglob("*key.json"))
+    assert "nothing codes the arms" in result.models[0].text
+    assert not (small / "look/models").exists()
+    held = json.loads((small / "look/replication.json").read_text())
+    assert held["datasets"][0]["reasons"] == ["its arms are coded in this blinded run"]
+    folder = small / "look/datasets/a lab"
+    for name in ("cells.parquet", "rates.parquet"):
+        assert set(pd.read_parquet(folder / name)["arm"]) == {"arm A", "arm B"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seed: 3", 'seed: 3\nmodels: [{name: m, formula: "y ~ ("}, {name: n, formula: y}]', "model n"),
+        ("seed: 3", "seed: 3\ncandidates: gone.csv", "gone.csv"),
+        ("seed: 3", "seed: 3\noverrides: gone.yaml", "names it as overrides"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_is_measured(small: Path, old: str, new: str, words: str) -> None:
+    (small / "analysis.yaml").write_text(SMALL.replace(old, new), encoding="utf-8")
+    with pytest.raises(NwbswitchError, match=words):
+        run(small / "analysis.yaml", small / "results")
+    assert not (small / "results").exists()
 
 
 def test_results_of_another_plan_are_refused_with_what_differs(finished: RunResult, study: Path) -> None:
@@ -139,19 +237,14 @@ def test_results_of_another_plan_are_refused_with_what_differs(finished: RunResu
     assert json.loads((finished.out / "plan.json").read_text())["plan"]["seed"] == 3
 
 
-def test_a_plan_that_changed_since_says_so(finished: RunResult, study: Path) -> None:
-    changed = study / "changed_plan"
-    changed.mkdir()
-    shutil.copytree(study / "nwb", changed / "nwb")
-    shutil.copy(study / "analysis.frozen.json", changed)
-    (changed / "analysis.yaml").write_text(
-        ONE.replace("seed: 3", "seed: 3\nmeta: null").replace("models:", "time_courses: null\nmodels:")
-    )
-    result = run(changed / "analysis.yaml", changed / "results")
+def test_a_plan_that_changed_since_says_so(small: Path) -> None:
+    freeze(small / "analysis.yaml")
+    (small / "analysis.yaml").write_text(SMALL + "meta: null\n", encoding="utf-8")
+    result = run(small / "analysis.yaml", small / "results")
     assert result.status.status == "changed"
     assert any(each.startswith("meta") for each in result.status.changes)
     assert "changed since it was frozen" in result.summary()
-    assert "changed since" in (changed / "results/report.html").read_text()
+    assert "changed since" in (small / "results/report.html").read_text()
 
 
 def test_blinded_results_do_not_tell_the_arms(study: Path) -> None:
@@ -174,8 +267,7 @@ def test_blinded_results_do_not_tell_the_arms(study: Path) -> None:
 
 
 def test_several_data_sets_say_whether_they_agree(study: Path) -> None:
-    write_study(study / "two", animals=6, seed=2)
-    write_study(study / "three", animals=6, seed=3, world=World.RESHUFFLE)
+    write_study(study / "three", animals=6, seed=3, world=World.RESHUFFLE, neurons=NEURONS)
     (study / "found.csv").write_text(
         "dandiset,estimable,why_not_words,subject\n"
         "000001,False,no drug window,a\n000001,False,no drug window,b\n"
@@ -198,9 +290,10 @@ def test_several_data_sets_say_whether_they_agree(study: Path) -> None:
     assert "The data sets differ" in page
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_one_eligible_data_set_cannot_tell_whether_it_replicates(study: Path) -> None:
-    write_study(study / "few", animals=3, seed=4)
-    plan = SEVERAL.replace("  - {name: two, sources: two, lab: B}\n", "").replace(
+    write_study(study / "few", animals=3, seed=4, neurons=5)
+    plan = SEVERAL.replace("  - {name: two, sources: nwb, lab: B}\n", "").replace(
         "sources: three", "sources: few"
     )
     (study / "one_eligible.yaml").write_text(plan.replace("candidates: found.csv\n", ""), encoding="utf-8")
