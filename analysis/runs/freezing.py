@@ -139,6 +139,29 @@ def plan_status(plan: Path | str) -> PlanStatus:
     return status_of(load_plan(file), file)
 
 
+def recorded_status(held: Any, plan: AnalysisPlan, base: Path) -> PlanStatus:
+    """Return the status that a record keeps of its plan; only a plan that is still that one is frozen.
+
+    Parameters
+    ----------
+    held
+        ``plan_status`` of the record.
+    plan
+        The plan in the record.
+    base
+        Folder that its files of overrides are relative to.
+    """
+    own = digest(_stated(plan, base))
+    match held:
+        case {"status": "frozen" | "changed" as status, "frozen_at": str(when), "digest": str(then)}:
+            changed = held.get("changes")
+            words = tuple(str(each) for each in changed) if isinstance(changed, list) else ()
+            if then != own:
+                words = (*words, "the record's plan, or its overrides, are others than when it ran")
+            return PlanStatus("changed" if words else status, when, own, words)
+    return PlanStatus("never", "", own)
+
+
 def status_of(plan: AnalysisPlan, file: Path) -> PlanStatus:
     """Return the same for a plan that was read from ``file``."""
     stated = _stated(plan, file.parent)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nwbswitch.analysis.runs.dataset_run import DatasetOutcome, Workplace, run_dataset, write_status
 from nwbswitch.analysis.runs.earlier_results import DATASETS, REPORT_FILE, remove_earlier
-from nwbswitch.analysis.runs.freezing import PlanStatus, overrides_digests, status_of
+from nwbswitch.analysis.runs.freezing import PlanStatus, overrides_digests, recorded_status, status_of
 from nwbswitch.analysis.runs.plan_models import require_formulas, run_models
 from nwbswitch.analysis.runs.plan_places import placed
 from nwbswitch.analysis.runs.results_folder import (
@@ -81,7 +81,7 @@ def run(
         Unless one of ``plan`` and ``repeat`` is given.
     """
     if (plan is None) == (repeat is None):
-        raise ValueError("give a plan, or the record to repeat")
+        raise ValueError("give a plan, or the record to repeat, not both")
     folder = Path(out)
     if repeat is not None:
         return _repeated(Path(repeat), folder, workers, executor, overwrite, say)
@@ -107,16 +107,14 @@ def _repeated(
     try:
         plan = AnalysisPlan.model_validate(then["parameters"]["plan"])
     except ValidationError as error:
-        raise InputFileError(path, "holds a plan that this version of nwbswitch does not read.") from error
+        problem = "holds a plan that this version of nwbswitch does not read."
+        remedy = f"It was written by nwbswitch {then['nwbswitch']}; repeat it with that version."
+        raise InputFileError(path, problem, remedy) from error
     base = path.parent / then["base"]
     blind = bool(then["parameters"].get("blind"))
     if blind:
         raise InputFileError(path, "is the record of a blinded run; repeat the run by its plan.")
-    held = then.get("plan_status")
-    status = PlanStatus("never", "", plan.digest)
-    if isinstance(held, dict) and held.get("status") in ("frozen", "changed", "never"):
-        stated = tuple(str(each) for each in held.get("changes") or ())
-        status = PlanStatus(held["status"], str(held.get("frozen_at") or ""), str(held.get("digest")), stated)
+    status = recorded_status(then.get("plan_status"), plan, base)
     at = Workplace(plan, base, blind, workers, executor, overwrite, say)
     return _run(at, folder, status, then=then, then_folder=path.parent)
 

@@ -18,6 +18,7 @@ from nwbswitch.schemas.provenance import record
 RECORD = "record.json"
 MAX_BYTES = 100_000_000
 NUMBERS = (".csv", ".json")
+_SOURCE = ("dataset", "name", "digest")
 _PLACES = frozenset({"source", "file"})
 _NOT_NUMBERS = frozenset({"provenance", "seconds", "time", "libraries", "python", "plan", "info"})
 
@@ -166,6 +167,10 @@ def read_record(path: Path) -> dict[str, Any]:
     wrong = [name for name, kind in kinds.items() if not isinstance(held.get(name), kind)]
     if wrong or not isinstance(held["parameters"].get("plan"), dict):
         raise InputFileError(path, problem, remedy)
-    if not all(isinstance(each, dict) and {"name", "digest"} <= set(each) for each in held["sources"]):
+    texts = [each.get(name) for each in held["sources"] if isinstance(each, dict) for name in _SOURCE]
+    texts += held["outputs"].values()
+    if len(texts) != len(_SOURCE) * len(held["sources"]) + len(held["outputs"]):
+        raise InputFileError(path, problem, remedy)
+    if not all(isinstance(each, str) for each in texts):
         raise InputFileError(path, problem, remedy)
     return held

@@ -368,6 +368,38 @@ def test_what_is_no_record_is_refused(table: Path, record: str) -> None:
         run(repeat=path, out=table / "again")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("sources", [{"name": 5, "digest": None, "dataset": [1]}]),
+        ("sources", [1]),
+        ("outputs", {"result.json": {"a": 1}}),
+        ("parameters", {"plan": 1}),
+    ],
+)
+def test_a_damaged_record_is_refused_before_any_work(table: Path, name: str, value: object) -> None:
+    record = dict(run(table / "analysis.yaml", table / "out").record)
+    (table / "out/record.json").write_text(json.dumps({**record, name: value}), encoding="utf-8")
+    with pytest.raises(InputFileError, match="no record of a run"):
+        run(repeat=table / "out/record.json", out=table / "again")
+    assert not (table / "again").exists()
+
+
+def test_a_record_that_was_edited_is_not_called_frozen(table: Path) -> None:
+    freeze(table / "analysis.yaml")
+    run(table / "analysis.yaml", table / "out")
+    path = table / "out/record.json"
+    assert run(repeat=path, out=table / "again").status.status == "frozen"
+    record = json.loads(path.read_text())
+    record["parameters"]["plan"]["seed"] = 9
+    path.write_text(json.dumps(record), encoding="utf-8")
+    status = run(repeat=path, out=table / "other").status
+    assert status.status == "changed"
+    assert "others than when it ran" in status.sentence
+    path.write_text(json.dumps({**record, "plan_status": {"status": "frozen", "changes": 5}}))
+    assert run(repeat=path, out=table / "third").status.status == "never"
+
+
 def test_a_variable_that_is_not_set_is_named(table: Path) -> None:
     (table / "analysis.yaml").write_text(
         TABLE.replace("table.csv", "${NOT_SET_HERE}/t.csv"), encoding="utf-8"
