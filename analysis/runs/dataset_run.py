@@ -26,7 +26,7 @@ from nwbswitch.analysis.runs.run_record import InputFile
 from nwbswitch.schemas.analysis_plan import AnalysisPlan, DatasetPlan
 from nwbswitch.schemas.errors import ExistingOutputError, InputFileError, IssuesError
 from nwbswitch.schemas.files import sha256_file, write_json
-from nwbswitch.schemas.issues import Issue
+from nwbswitch.schemas.issues import Issue, Place, issue, nearest
 from nwbswitch.schemas.result_tables import SESSIONS_FILE
 
 if TYPE_CHECKING:
@@ -112,7 +112,20 @@ def run_dataset(study: DatasetPlan, folder: Path, at: Workplace) -> DatasetOutco
     if at.plan.meta is not None and not at.blind:
         stated = at.plan.switch.arm
         pool_animals(folder, at.plan.meta, arm=stated, overwrite=at.overwrite, say=at.say)
-    return DatasetOutcome(study, folder, issues, inputs, read_json(folder / RESULT))
+    result = read_json(folder / RESULT)
+    if not at.plan.datasets and not at.blind:
+        issues += _unknown_arm(at.plan.switch.arm, result)
+    return DatasetOutcome(study, folder, issues, inputs, result)
+
+
+def _unknown_arm(arm: str | None, result: dict[str, Any]) -> tuple[Issue, ...]:
+    """Return a finding when the plan names an arm that the only data set has not."""
+    arms = result["arms"]
+    if arm is None or arm in arms:
+        return ()
+    message = f"There is no arm {arm!r} in these recordings; the arms are {', '.join(arms)}."
+    remedy = nearest(arm, arms) or "Name one of them as switch.arm of the plan."
+    return (issue("wrong-value", message, place=Place(item="switch.arm"), remedy=remedy),)
 
 
 def _measured(study: DatasetPlan, folder: Path, at: Workplace) -> tuple[Path | None, tuple[Issue, ...]]:

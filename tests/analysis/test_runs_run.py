@@ -173,6 +173,16 @@ def test_results_whose_recordings_are_gone_stay_as_they_are(small: Path) -> None
 
 
 @pytest.mark.usefixtures("no_pages")
+def test_an_arm_that_nobody_received_is_told(small: Path) -> None:
+    plan = SMALL.replace("draws: 2", "draws: 2, arm: ketamin")
+    (small / "analysis.yaml").write_text(plan, encoding="utf-8")
+    result = run(small / "analysis.yaml", small / "results")
+    assert not result.ok
+    assert "no arm 'ketamin'" in str(result.issues[-1])
+    assert "Did you mean 'ketamine'?" in str(result.issues[-1])
+
+
+@pytest.mark.usefixtures("no_pages")
 def test_nothing_of_an_earlier_plan_is_left(small: Path) -> None:
     first = SMALL.replace("time_courses: null\n", "") + (
         "robustness: {threshold_sd: [], neuropil_coefficient: [], window_s: [150]}\n"
