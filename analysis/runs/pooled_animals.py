@@ -49,7 +49,7 @@ def pool_animals(
         contrast = f"vs_{references[chosen]}"
         where = {"level": "animal", "contrast": contrast, "arm": chosen, "estimand": "M"}
         if not _is_there(folder / ESTIMATES_FILE, where):
-            raise FitError(f"none has both {chosen} and {references[chosen]}.")
+            raise FitError(f"{chosen} and {references[chosen]} are not compared within animals.")
         pool_table(
             folder / ESTIMATES_FILE,
             effect="estimate",
