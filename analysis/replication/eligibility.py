@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nwbswitch.analysis.runs.pooled_animals import compared_arms
 from nwbswitch.schemas.errors import InputFileError
 
 MAX_REASONS = 6
@@ -67,7 +68,7 @@ def judged(
     result
         Content of its ``result.json``; None when nothing could be measured.
     arm
-        Arm of the primary test; by default the arm beside the reference, which must be one.
+        Arm of the primary test; by default the only one that is compared with a reference.
     lab
         Its laboratory.
     problems
@@ -76,15 +77,18 @@ def judged(
     if result is None:
         told = problems[:MAX_REASONS] or ("no recording could be measured",)
         return Candidate(dataset, False, told, True, lab)
-    reference = result["reference"]
-    tested = [name for name in result["arms"] if name not in (reference, "none")]
+    references = compared_arms(result)
+    tested = [name for name in references if name not in references.values()]
     chosen = arm if arm is not None else tested[0] if len(tested) == 1 else None
-    if reference is None:
+    if not references:
         return Candidate(dataset, False, ("no saline or vehicle arm to compare with",), True, lab)
-    if chosen is None or chosen not in result["arms"]:
+    if chosen is None or chosen not in references:
         names = ", ".join(tested) or "none"
-        wanted = f"no arm {arm!r}" if arm else "which arm is meant is not stated (switch.arm)"
-        return Candidate(dataset, False, (f"{wanted}; its arms are {names}",), True, lab)
+        wanted = (
+            f"no arm {arm!r} with a reference" if arm else "which arm is meant is not stated (switch.arm)"
+        )
+        return Candidate(dataset, False, (f"{wanted}; its tested arms are {names}",), True, lab)
+    reference = references[chosen]
     found = result["arms"][chosen]
     numbers = found["estimands"].get("M") or {}
     reasons = []
@@ -128,7 +132,7 @@ def known_candidates(path: Path) -> list[Candidate]:
         reasons = tuple(f"{text} ({n} recordings)" for text, n in counts.items())
         if usable.any():
             n = rows.loc[usable, "subject"].nunique()
-            reasons = (f"{_animals(n)} could be estimated and are not part of this analysis", *reasons)
+            reasons = (f"{_animals(n)} could be estimated and {"is" if n == 1 else "are"} not part of this analysis", *reasons)
         found.append(Candidate(str(dataset), False, reasons[:MAX_REASONS], False))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from nwbswitch.schemas.analysis_plan import MetaPlan
 from nwbswitch.schemas.errors import FitError
 
 
-def compared_arms(result: dict[str, Any]) -> dict[str, str]:
+def compared_arms(result: Mapping[str, Any]) -> dict[str, str]:
     """Return the reference of each arm that is compared with another arm, as ``result.json`` has it."""
     arms = result["arms"]
     return {arm: held["reference"] for arm, held in arms.items() if held["reference"] in arms}
