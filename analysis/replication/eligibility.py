@@ -132,7 +132,8 @@ def known_candidates(path: Path) -> list[Candidate]:
         reasons = tuple(f"{text} ({n} recordings)" for text, n in counts.items())
         if usable.any():
             n = rows.loc[usable, "subject"].nunique()
-            reasons = (f"{_animals(n)} could be estimated and {"is" if n == 1 else "are"} not part of this analysis", *reasons)
+            are = "is" if n == 1 else "are"
+            reasons = (f"{_animals(n)} could be estimated and {are} not part of this analysis", *reasons)
         found.append(Candidate(str(dataset), False, reasons[:MAX_REASONS], False))
     return found
 
