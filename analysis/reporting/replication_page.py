@@ -59,7 +59,7 @@ def replication_sections(
         [
             str(each.get("dataset", "")),
             str(each.get("arm") or NONE),
-            verdict_words(str(each["verdict"])) if each.get("verdict") else "not analysed",
+            _verdict(each),
             "; ".join(typeset(str(reason)) for reason in each.get("reasons") or ())
             or ("eligible" if each.get("eligible") else NONE),
             whole(each.get("n_animals") or 0),
@@ -86,6 +86,12 @@ def replication_sections(
         placed: list[Block] = [Text(words), Bullets(sentences)]
         sections.append(Section("published", "Published fractions", "compatibility only", placed))
     return sections
+
+
+def _verdict(dataset: Mapping[str, Any]) -> str:
+    if dataset.get("verdict"):
+        return verdict_words(str(dataset["verdict"]))
+    return "none" if dataset.get("analysed") else "not analysed"
 
 
 def _datasets(replication: Mapping[str, Any]) -> list[Mapping[str, Any]]:

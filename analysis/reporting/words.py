@@ -44,7 +44,8 @@ def headline(result: Mapping[str, Any]) -> str:
     """
     arms: Mapping[str, Any] = result["arms"]
     reference = result["reference"]
-    tested = sorted((name for name in arms if name not in (reference, "none")), key=natural_order)
+    controls = {reference, "none", *_controls(arms)}
+    tested = sorted((name for name in arms if name not in controls), key=natural_order)
     if "none" not in arms and all(arm["verdict"] == "not_enough_animals" for arm in arms.values()):
         n = max(arm["n_animals"] for arm in arms.values())
         few = f"Too few animals for a verdict on {' and '.join(tested or arms)} ({n}; {MIN_ANIMALS} needed)"
@@ -69,6 +70,12 @@ def headline(result: Mapping[str, Any]) -> str:
             + _failure(arms["none"])
         )
     return capital("; ".join(parts)) + "."
+
+
+def _controls(arms: Mapping[str, Any]) -> set[str]:
+    """Return the arms that others are compared with and that are compared with themselves only."""
+    compared_with = {str(arm.get("reference")) for arm in arms.values()}
+    return {name for name in compared_with & set(arms) if arms[name].get("reference") not in arms}
 
 
 def verdict_words(verdict: str) -> str:

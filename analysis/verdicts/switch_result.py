@@ -203,7 +203,7 @@ class SwitchResult:
             "primary_test": "M",
             "tau_c_limits": list(info.limits[info.cell_type]),
             "n_animals": len(by_animal(self.sessions)),
-            "n_sessions": len(self.sessions),
+            "n_sessions": len({(each.animal, each.session) for each in self.sessions}),
             "n_neurons": count_neurons(self.sessions),
             "arms": {name: self._arm_dict(arm) for name, arm in self.arms.items()},
         }
