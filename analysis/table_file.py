@@ -14,6 +14,8 @@ MAX_TEXT_BYTES = 2 << 30
 MIN_SUSPECT_BYTES = 2 << 30
 MAX_RATIO = 2000
 """Values in memory to bytes in the file; of spikes, where most columns are constant, some hundred."""
+BATCH_ROWS = 1_000_000
+"""Rows that are in memory at a time where a table is gone through piece by piece."""
 _MISSING = ["", "#N/A", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]
 
 
@@ -93,6 +95,33 @@ def require_plausible(path: Path) -> None:
             f"states {found.num_rows} rows of {found.num_columns} columns in {path.stat().st_size} bytes."
         )
         raise UnsafeFileError(path, problem)
+
+
+def distinct_rows(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """Return the distinct rows of some columns of a Parquet table, those that it has, a piece at a time.
+
+    Memory follows the distinct rows, not the table.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found: pd.DataFrame | None = None
+    names: list[str] = []
+    try:
+        require_plausible(path)
+        with pq.ParquetFile(path) as file:
+            names = [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(BATCH_ROWS, columns=names):
+                piece = batch.to_pandas().drop_duplicates()
+                found = piece if found is None else pd.concat([found, piece]).drop_duplicates()
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise InputFileError(path, f"cannot be read as PARQUET ({str(error)[:200]}).") from error
+    return pd.DataFrame(columns=names) if found is None else found.reset_index(drop=True)
 
 
 def _read_text(path: Path, *, sep: str, text: frozenset[str]) -> pd.DataFrame:

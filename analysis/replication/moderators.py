@@ -8,6 +8,7 @@ import pandas as pd
 
 from nwbswitch.analysis.meta_analysis.moderator_table import moderator_table, with_moderators
 from nwbswitch.analysis.runs.results_folder import CELLS_FILE
+from nwbswitch.analysis.table_file import distinct_rows
 from nwbswitch.schemas.result_tables import SESSIONS_FILE
 
 _COLUMNS = (
@@ -25,7 +26,6 @@ _COLUMNS = (
     "block",
     "start_s",
 )
-_BATCH_ROWS = 1_000_000
 
 
 def effects_with_moderators(effects: pd.DataFrame, folders: dict[str, Path]) -> pd.DataFrame:
@@ -51,16 +51,3 @@ def effects_with_moderators(effects: pd.DataFrame, folders: dict[str, Path]) -> 
         return effects
     known = pd.concat(tables, ignore_index=True)
     return with_moderators(effects, known.drop(columns=[*set(known) & set(effects) - {"dataset", "arm"}]))
-
-
-def distinct_rows(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Return the distinct rows of some columns of a Parquet file, those that it has, a piece at a time."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        names = [name for name in columns if name in file.schema_arrow.names]
-        found: pd.DataFrame | None = None
-        for batch in file.iter_batches(_BATCH_ROWS, columns=names):
-            piece = batch.to_pandas().drop_duplicates()
-            found = piece if found is None else pd.concat([found, piece]).drop_duplicates()
-    return pd.DataFrame(columns=names) if found is None else found.reset_index(drop=True)

@@ -122,7 +122,7 @@ def replication(
                 fits[estimand] = _pooled(effects, estimand, plan.meta)
             except (FitError, FormulaError) as error:
                 unpooled[estimand] = {"status": str(error), "k": len(eligible)}
-        left_out = _left_out(fits.get(PRIMARY), effects)
+        left_out = _left_out(fits.get(PRIMARY))
     together: dict[str, Mapping[str, Any]] = {}
     if plan.meta is not None and len(eligible) >= MIN_STUDIES:
         members = [_member(each, outcomes) for each in eligible]
@@ -201,24 +201,19 @@ def _pooled(effects: pd.DataFrame, estimand: str, asked: MetaPlan) -> MetaFit:
     )
 
 
-def _left_out(fit: MetaFit | None, effects: pd.DataFrame) -> tuple[Mapping[str, Any], ...]:
+def _left_out(fit: MetaFit | None) -> tuple[Mapping[str, Any], ...]:
     """Return the pooled M without each laboratory at a time."""
     if fit is None or not fit.pooled or fit.has_moderators:
         return ()
-    from nwbswitch.analysis.meta_analysis.meta import meta
+    from nwbswitch.analysis.meta_analysis.leave_one_out import leave_one_out
 
-    own = effects[effects["estimand"] == PRIMARY].astype({"yi": float, "vi": float})
-    found = []
-    for lab, _ in own.groupby("lab", sort=True):
-        rest = own[own["lab"] != lab]
-        if len(rest) < MIN_STUDIES:
-            continue
-        without = meta(
-            rest, effect="yi", variance="vi", slab="dataset", method=fit.method, test=fit.test
-        ).as_dict()
-        kept = {name: without[name] for name in ("estimate", "ci_low", "ci_high", "tau2", "k")}
-        found.append({"without": str(lab), **kept})
-    return tuple(found)
+    try:
+        rows = leave_one_out(fit, by="lab").rows
+    except FitError:  # one laboratory made them all
+        return ()
+    kept = ["label", "estimate", "ci_low", "ci_high", "tau2", "k"]
+    pooled = rows.loc[rows["status"] == "ok", kept].rename(columns={"label": "without"})
+    return tuple({str(name): value for name, value in row.items()} for row in pooled.to_dict("records"))
 
 
 def _placed(plan: AnalysisPlan) -> list[dict[str, Any]]:

@@ -32,8 +32,6 @@ from nwbswitch.schemas.result_tables import SESSIONS_FILE
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    import pandas as pd
-
     from nwbswitch.analysis.measure import MeasureResult
     from nwbswitch.schemas.overrides import Overrides
 
@@ -106,9 +104,10 @@ def run_dataset(study: DatasetPlan, folder: Path, at: Workplace) -> DatasetOutco
     if at.blind:
         cells = _coded(cells, folder, at)
         inputs = _nameless(inputs)
-    _estimated(cells, folder, ledger, at)
-    _followed(cells, folder, ledger, at)
-    _varied(study, cells, folder, ledger, at)
+    known = _digests(cells)
+    _estimated(cells, known, folder, ledger, at)
+    _followed(cells, known, folder, ledger, at)
+    _varied(study, cells, known, folder, ledger, at)
     if at.plan.meta is not None and not at.blind:
         stated = at.plan.switch.arm
         pool_animals(folder, at.plan.meta, arm=stated, overwrite=at.overwrite, say=at.say)
@@ -116,6 +115,12 @@ def run_dataset(study: DatasetPlan, folder: Path, at: Workplace) -> DatasetOutco
     if not at.plan.datasets and not at.blind:
         issues += _unknown_arm(at.plan.switch.arm, result)
     return DatasetOutcome(study, folder, issues, inputs, result)
+
+
+def _digests(cells: Path) -> dict[str, str | None]:
+    """Return what the later steps rest on: the cells, and the drug logs beside them."""
+    beside = cells.parent / SESSIONS_FILE
+    return {"cells": sha256_file(cells), "sessions": sha256_file(beside) if beside.exists() else None}
 
 
 def _unknown_arm(arm: str | None, result: dict[str, Any]) -> tuple[Issue, ...]:
@@ -175,10 +180,9 @@ def stated_overrides(study: DatasetPlan, plan: AnalysisPlan, base: Path) -> Over
 def _inputs(study: DatasetPlan, cells: Path) -> tuple[InputFile, ...]:
     """Return the files that the cells were measured from, by names without the path of this machine."""
     from nwbswitch.analysis.cells_file import read_record
-    from nwbswitch.analysis.table_file import read_table
+    from nwbswitch.analysis.table_file import distinct_rows
 
-    columns = ["source", "source_digest", "asset_id", "source_version"]
-    held = read_table(cells, text=columns, columns=columns).drop_duplicates()
+    held = distinct_rows(cells, ("source_digest", "asset_id", "source_version"))
     assets = {str(row["source_digest"]): row for row in held.to_dict("records")}
     inputs = read_record(cells)["provenance"]["inputs"]
     return tuple(
@@ -213,27 +217,26 @@ def _coded(cells: Path, folder: Path, at: Workplace) -> Path:
     """Write cells and sessions with coded arms, by the key that is there or a new one; return the cells."""
     from nwbswitch.analysis.runs.blinding import blinded_cells, blinded_sessions
     from nwbswitch.analysis.runs.blinding_key import kept_key
+    from nwbswitch.analysis.runs.study_design import sessions_beside
     from nwbswitch.analysis.table_file import read_table, write_csv, write_parquet
-    from nwbswitch.schemas.result_tables import SESSIONS
     from nwbswitch.schemas.tables import CELLS
 
     table = read_table(cells, text=CELLS.text_names)
     key = kept_key(_key_file(folder.resolve(), at), table)
     target = folder / CELLS_FILE
     write_parquet(blinded_cells(table, key), target)
-    sessions = cells.parent / SESSIONS_FILE
-    if sessions.exists():
-        own = SESSIONS.checked(read_table(sessions, text=SESSIONS.text_names), file=sessions)
-        write_csv(blinded_sessions(own, key), folder / SESSIONS_FILE)
+    sessions = sessions_beside(cells)
+    if sessions is not None:
+        write_csv(blinded_sessions(sessions, key), folder / SESSIONS_FILE)
     return target
 
 
-def _estimated(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
+def _estimated(
+    cells: Path, digests: dict[str, str | None], folder: Path, ledger: Ledger, at: Workplace
+) -> None:
     asked = at.plan.switch
-    beside = cells.parent / SESSIONS_FILE
     work = {
-        "cells": sha256_file(cells),
-        "sessions": sha256_file(beside) if beside.exists() else None,
+        **digests,
         "asked": asked.model_dump(mode="json", exclude={"arm"}),
         "blind": at.blind,
         "seed": at.plan.seed,
@@ -259,28 +262,30 @@ def _estimated(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None
     ledger.note("switch", work)
 
 
-def _followed(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
+def _followed(
+    cells: Path, digests: dict[str, str | None], folder: Path, ledger: Ledger, at: Workplace
+) -> None:
     """Write the time courses and their features."""
     courses = at.plan.time_courses
     if courses is None:
         return
-    work = {"cells": sha256_file(cells), **courses.model_dump(), "seed": at.plan.seed}
+    stated = None if at.blind else at.plan.switch.reference
+    work = {**digests, **courses.model_dump(), "reference": stated, "seed": at.plan.seed}
     targets = [folder / COURSES_FILE, folder / FEATURES_FILE]
     if ledger.is_done("time courses", work, targets):
         return
     from nwbswitch.analysis.estimands.counts_reader import read_cells
     from nwbswitch.analysis.estimands.time_courses import time_courses
-    from nwbswitch.analysis.runs.study_design import designed_study, followed_doses
+    from nwbswitch.analysis.runs.study_design import designed_study, followed_doses, sessions_beside
     from nwbswitch.analysis.table_file import write_csv
 
     at.say(f"{folder.name}: following the estimates in time")
-    table = sessions_table(folder)
-    stated = None if at.blind else at.plan.switch.reference
-    sessions, table = followed_doses(designed_study(read_cells(cells), table, reference=stated), table)
+    known = sessions_beside(cells)
+    sessions, known = followed_doses(designed_study(read_cells(cells), known, reference=stated), known)
     found = time_courses(
         sessions,
         reference=compared_arms(read_json(folder / RESULT)),
-        sessions_table=table,
+        sessions_table=known,
         width_s=courses.width_s,
         step_s=courses.step_s,
     )
@@ -289,24 +294,20 @@ def _followed(cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
     ledger.note("time courses", work)
 
 
-def sessions_table(folder: Path) -> pd.DataFrame | None:
-    """Return the table of sessions of a folder of results, None when there is none."""
-    from nwbswitch.analysis.table_file import read_table
-    from nwbswitch.schemas.result_tables import SESSIONS
-
-    path = folder / SESSIONS_FILE
-    if not path.exists():
-        return None
-    return SESSIONS.checked(read_table(path, text=SESSIONS.text_names), file=path)
-
-
-def _varied(study: DatasetPlan, cells: Path, folder: Path, ledger: Ledger, at: Workplace) -> None:
+def _varied(
+    study: DatasetPlan,
+    cells: Path,
+    digests: dict[str, str | None],
+    folder: Path,
+    ledger: Ledger,
+    at: Workplace,
+) -> None:
     """Write the specification curve."""
     asked = at.plan.robustness
     if asked is None or at.blind:
         return
     parts: Sequence[Any] = (asked.model_dump(mode="json"), at.plan.switch.model_dump(mode="json"))
-    work = {"cells": sha256_file(cells), "asked": parts, "seed": at.plan.seed}
+    work = {**digests, "asked": parts, "seed": at.plan.seed}
     target = folder / SPECIFICATIONS_FILE
     if ledger.is_done("robustness", work, [target]):
         return

@@ -141,6 +141,14 @@ def test_the_curve_holds_the_answer_of_the_plan_and_all_others(cells: Path, tmp_
     assert lost["estimate"].isna().all()
     alike = table[(table["roi_set"] == "anatomical") & (table["arm"] == "ketamine")]
     assert alike["estimate"].to_numpy() == pytest.approx(own["estimate"].to_numpy(), nan_ok=True)
+    tested = table[(table["arm"] == "ketamine") & (table["estimand"] == "G") & (table["contrast"] == "drug")]
+    by_choice = tested.set_index("specification")
+    planned = by_choice.loc[0]
+    for name, value in (("window_s", 300.0), ("roi_set", "detected_10")):
+        varied = by_choice[by_choice[name] == value].iloc[0]
+        assert varied["estimate"] != planned["estimate"], name
+    chosen = by_choice[by_choice["roi_set"] == "detected_10"].iloc[0]
+    assert chosen["n_neurons"] < planned["n_neurons"]
     single = table[(table["k"] == 20) & (table["estimand"] == "tau_c")]
     assert len(single) == 2
 
