@@ -69,6 +69,9 @@ def time_course_figure(
                 color=colours[arm],
                 lw=0.6,
                 alpha=0.35,
+                marker="o",
+                ms=3,
+                markevery=_alone(line["estimate"].to_numpy()),
                 zorder=2,
                 gid=animal_gid(str(animal)),
             )
@@ -91,13 +94,34 @@ def _draw_arm(axes: Axes, rows: pd.DataFrame, arm: str, colour: str) -> None:
     if rows.empty:
         return
     minutes = rows["time_s"].to_numpy() / 60
+    alone = _alone(rows["estimate"].to_numpy())
     with plain_text():
-        axes.plot(minutes, rows["estimate"], color=colour, lw=2.2, zorder=4, label=short_name(arm))
+        axes.plot(
+            minutes,
+            rows["estimate"],
+            color=colour,
+            lw=2.2,
+            marker="o",
+            ms=6,
+            markevery=alone,
+            zorder=4,
+            label=short_name(arm),
+        )
     whole = {"band_low", "band_high"}.issubset(rows) and np.isfinite(rows["band_low"]).any()
     low, high = ("band_low", "band_high") if whole else ("ci_low", "ci_high")
     axes.fill_between(
         minutes, rows[low], rows[high], color=colour, alpha=0.22 if whole else 0.1, lw=0, zorder=3
     )
+
+    if alone:
+        lows, highs = rows[low].to_numpy(), rows[high].to_numpy()
+        axes.vlines(minutes[alone], lows[alone], highs[alone], color=colour, lw=1.6, zorder=3)
+
+
+def _alone(values: np.ndarray) -> list[int]:
+    """Return the points without a neighbour, which a line does not show: one window, or gaps beside it."""
+    known = np.concatenate([[False], np.isfinite(values.astype(float)), [False]])
+    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()
 
 
 def _draw_features(axes: Axes, features: pd.DataFrame, rows: pd.DataFrame, colour: str) -> None:

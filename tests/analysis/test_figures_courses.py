@@ -61,6 +61,28 @@ def test_animals_are_thin_arms_thick_and_the_reference_is_grey(tables):
     assert (shade.min(), shade.max()) == pytest.approx((low.min(), high.max()))
 
 
+def test_a_course_of_one_window_is_seen(tables):
+    """A line through one point shows nothing: points without a neighbour have a mark and an interval."""
+    courses, _ = tables
+    one = courses[courses["time_s"] == courses["time_s"].min()]
+    blank = one.assign(estimate=np.nan, ci_low=np.nan, ci_high=np.nan, band_low=np.nan, band_high=np.nan)
+
+    def inked(table):
+        axes = _drawn(time_course_figure(table, "SW", reference="saline"))
+        for text in (*axes.texts, axes.get_legend()):
+            text.set_visible(False)
+        buffer = io.BytesIO()
+        axes.set(xlim=(0, 10), ylim=(-5, 9))
+        axes.figure.savefig(buffer, format="rgba", dpi=80)
+        return int(
+            (np.frombuffer(buffer.getvalue(), dtype=np.uint8).reshape(-1, 4)[:, :3].min(axis=1) < 200).sum()
+        )
+
+    assert inked(one) > inked(blank) + 100
+    whole = _drawn(time_course_figure(courses, "SW", reference="saline"))
+    assert all(line.get_markevery() in ([], None) for line in whole.get_lines())
+
+
 def test_a_difference_with_its_features(tables):
     courses, features = tables
     figure = time_course_figure(courses, "rho_star", contrast="vs_saline", features=features)
